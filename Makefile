@@ -1,0 +1,62 @@
+# Every target works from a bare clone with Python 3.11+ and make.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+FRONT := hub/web/front
+SERVICES ?= found
+WORKERS ?= auto
+export PYTHONDONTWRITEBYTECODE ?= 1
+
+.PHONY: help setup demo test check bench services lock format clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(VENV)/.python $(VENV)/.front ## environment and locked dependencies only
+
+$(VENV)/.python: requirements.lock pyproject.toml
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or later is needed; name one with make PYTHON=/path/to/python3"; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The pages' scripts come from npm, locked with hashes; where Node is missing, from a Python wheel.
+$(VENV)/.front: $(VENV)/.python $(FRONT)/package-lock.json $(FRONT)/build.mjs $(wildcard $(FRONT)/src/*)
+	PATH="$$PWD/$(BIN):$$PATH" $(FRONT)/build.sh
+	@touch $@
+
+demo: setup ## demo territory through the real connectors, then the server on http://127.0.0.1:8000
+	$(BIN)/hub demo
+
+test: setup ## everything that can pass without a running service; SERVICES=required insists on them
+	SERVICES=$(SERVICES) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+check: setup ## format, lint, types, import contracts, policies, generated documents
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/python -m tests.documents --check
+
+bench: setup ## every benchmark beside its peer; prints a table, writes benchmarks.json
+	$(BIN)/python -m tests.benchmarks
+
+services: setup ## installs what the service tests need (Chromium, age) and says what is missing
+	deploy/services
+
+lock: ## new lock files from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate --output-file requirements.lock
+
+format: setup ## format and sort in place
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove everything built
+	rm -rf $(VENV) build dist hub/web/static/dist $(FRONT)/node_modules

@@ -1,0 +1,1 @@
+"""Measures and disclosure control; knows nothing of HTTP, SQL sessions or people."""

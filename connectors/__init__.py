@@ -1,0 +1,1 @@
+"""Partner file in, typed record batches out. Imports nothing of ours."""

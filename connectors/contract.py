@@ -1,0 +1,129 @@
+"""The contract of a connector: what a partner's file becomes, and how a bad row is named.
+
+A connector turns bytes into batches. It never raises for a bad row: the row is set aside with a
+reason from `REASONS`. It raises `Malformed` where the file as a whole cannot be read. Nothing
+else may escape. Neither carries content: positions, columns and codes only; the row's own bytes
+travel in `Rejected.raw`, which the hub seals and never prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import BinaryIO, Final
+
+import pyarrow as pa
+
+# Words shown to people, by language: always both of "fr" and "en".
+Words = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a row or a file is refused, in words a partner can act on."""
+
+    code: str
+    words: Words
+
+
+REASONS: Final[dict[str, Reason]] = {}
+"""Closed vocabulary, code to reason, of rows set aside and files refused. Filled below."""
+
+
+class Malformed(Exception):  # noqa: N818 - a verdict on a file, named as the glossary names it
+    """The file as a whole cannot be read; sending the same bytes again fails again.
+
+    `code` is a key of `REASONS`; `where` is a position ("line 3", "stops.txt"), never content.
+    """
+
+    def __init__(self, code: str, where: str = "") -> None:
+        super().__init__(f"{code} at {where}" if where else code)
+        self.code = code
+        self.where = where
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """One row set aside. `position` is 1-based in the file's own unit (line, document, record)."""
+
+    position: int
+    code: str
+    column: str = ""
+    subject: str | None = field(default=None, repr=False)
+    raw: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """One row kept, with something its partner should look at."""
+
+    position: int
+    code: str
+    column: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of one table, in the exact schema the dataset declares.
+
+    `received` counts the rows read to make this batch, kept and set aside together, so that over
+    a file  received = valid + rejected.
+    """
+
+    table: str
+    records: pa.RecordBatch
+    received: int
+    rejected: tuple[Rejected, ...] = ()
+    warned: tuple[Warned, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What reading depends on besides the bytes; passed in, so that a re-run reads the same."""
+
+    now: datetime
+    max_record_bytes: int = 64 * 1024 * 1024
+    max_expanded_bytes: int = 8 * 1024 * 1024 * 1024
+    max_expansion_ratio: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A named file and what must come of it; the examples are the connector's conformance tests.
+
+    `content` makes the bytes. `malformed` is the code the whole file is refused with, if it is;
+    otherwise `valid` rows come out and `rejected` counts rows by code.
+    """
+
+    name: str
+    content: Callable[[], bytes]
+    valid: int = 0
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    warned: Mapping[str, int] = field(default_factory=dict)
+    malformed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """One dataset a partner pushes: its published layout, its tables and its reader.
+
+    `tables` maps a table's name to its Arrow schema; most datasets have one. `subject` names the
+    column holding the partner's raw reference to a person, None where rows are about nobody.
+    Field metadata `fr`, `en` and `unit` document each column.
+    """
+
+    partner: str
+    name: str
+    title: Words
+    source: str
+    tables: Mapping[str, pa.Schema]
+    read: Callable[[BinaryIO, Reading], Iterator[Batch]]
+    subject: str | None = None
+    media_types: tuple[str, ...] = ("text/csv",)
+    examples: tuple[Example, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Name in addresses and agreements: `partner/name`."""
+        return f"{self.partner}/{self.name}"

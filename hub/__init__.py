@@ -1,0 +1,1 @@
+"""The hub: three verbs (push, release, withdraw) composed from three small libraries."""

@@ -1,0 +1,115 @@
+"""Audit events: the closed vocabulary of what can happen in the hub.
+
+Every write of the books takes one of these and records it in the same transaction. `facts` holds
+counts, digests, versions and names of things; never a person's reference, row or position. A
+person appears only through the random id of a grant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+import rfc8785
+
+
+class Kind(StrEnum):
+    """What happened. One line of `VOCABULARY` documents each."""
+
+    HUB_CREATED = "hub.created"
+    PARTNER_ADDED = "partner.added"
+    AGREEMENT_RECORDED = "agreement.recorded"
+    USER_ADDED = "user.added"
+    USER_AUTHENTICATED = "user.authenticated"
+    USER_REFUSED = "user.refused"
+    TOKEN_ISSUED = "token.issued"  # noqa: S105 - a kind of event
+    TOKEN_REFUSED = "token.refused"  # noqa: S105 - a kind of event
+    KEY_CREATED = "key.created"
+    PUSH_ACCEPTED = "push.accepted"
+    PUSH_STORED = "push.stored"
+    PUSH_REFUSED = "push.refused"
+    CONSENT_GIVEN = "consent.given"
+    CONSENT_IMPORTED = "consent.imported"
+    CONSENT_WITHDRAWN = "consent.withdrawn"
+    WITHDRAWAL_COMPLETED = "withdrawal.completed"
+    OBJECTION_RECORDED = "objection.recorded"
+    QUARANTINE_DROPPED = "quarantine.dropped"
+    QUARANTINE_REPLAYED = "quarantine.replayed"
+    RELEASE_INTENDED = "release.intended"
+    RELEASE_BLOCKED = "release.blocked"
+    RELEASE_PUBLISHED = "release.published"
+    RELEASE_READ = "release.read"
+    ACCESS_DENIED = "access.denied"
+    EVENTS_READ = "events.read"
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What an event kind says: who causes it, and what it discloses to whom."""
+
+    who: str
+    says: str
+    discloses: str
+
+
+VOCABULARY: Final[dict[Kind, Meaning]] = {
+    Kind.HUB_CREATED: Meaning("operator", "the hub's home was created", "nothing"),
+    Kind.PARTNER_ADDED: Meaning(
+        "operator", "an organisation and its client", "its name, to the DPO"
+    ),
+    Kind.AGREEMENT_RECORDED: Meaning(
+        "operator", "datasets, purposes and lawful bases of a partner", "its terms, to the DPO"
+    ),
+    Kind.USER_ADDED: Meaning("operator", "a local account and its role", "its role, to the DPO"),
+    Kind.USER_AUTHENTICATED: Meaning("person with an account", "a login", "that it happened"),
+    Kind.USER_REFUSED: Meaning("anyone", "a login that failed", "that it happened"),
+    Kind.TOKEN_ISSUED: Meaning("partner", "an access token and its scope", "its scope"),
+    Kind.TOKEN_REFUSED: Meaning("anyone", "a token request that failed", "that it happened"),
+    Kind.KEY_CREATED: Meaning("worker", "a pseudonym key for a purpose and period", "its name"),
+    Kind.PUSH_ACCEPTED: Meaning("partner", "a file sealed and acknowledged", "size and digest"),
+    Kind.PUSH_STORED: Meaning("worker", "a push processed", "rows received, valid, rejected"),
+    Kind.PUSH_REFUSED: Meaning("worker", "a file that cannot be read", "the reason's code"),
+    Kind.CONSENT_GIVEN: Meaning("person or collecting partner", "a grant", "purposes, not whom"),
+    Kind.CONSENT_IMPORTED: Meaning("collecting partner", "grants given elsewhere", "their number"),
+    Kind.CONSENT_WITHDRAWN: Meaning("person", "a grant ended", "purposes, not whom"),
+    Kind.WITHDRAWAL_COMPLETED: Meaning("worker", "rows rewritten and purged", "tables, not rows"),
+    Kind.OBJECTION_RECORDED: Meaning("person or operator", "an objection", "the dataset, not whom"),
+    Kind.QUARANTINE_DROPPED: Meaning("operator", "set-aside rows destroyed", "their number"),
+    Kind.QUARANTINE_REPLAYED: Meaning("operator", "set-aside rows read again", "their number"),
+    Kind.RELEASE_INTENDED: Meaning("worker", "a release is about to be published", "its digest"),
+    Kind.RELEASE_BLOCKED: Meaning("worker", "a release that must not leave", "the failed checks"),
+    Kind.RELEASE_PUBLISHED: Meaning("worker", "a release", "its manifest, to everyone"),
+    Kind.RELEASE_READ: Meaning("identified reader", "a release handed out", "reader and release"),
+    Kind.ACCESS_DENIED: Meaning("anyone identified", "a decision that said no", "its reasons"),
+    Kind.EVENTS_READ: Meaning("dpo", "a look into the log", "the search, not its answer"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One event before it has a place in the log.
+
+    `actor` is an organisation, client or role; `about` the id of the push, grant, release… it
+    concerns; `at` an aware UTC time passed in by the caller.
+    """
+
+    kind: Kind
+    actor: str
+    about: str
+    at: datetime
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def canonical(self) -> bytes:
+        """RFC 8785 canonical JSON: the bytes whose salted hash enters the log."""
+        return rfc8785.dumps(
+            {
+                "kind": str(self.kind),
+                "actor": self.actor,
+                "about": self.about,
+                "at": self.at.isoformat(timespec="microseconds"),
+                "facts": dict(self.facts),
+            }
+        )

@@ -1,0 +1,206 @@
+"""The nouns of the hub, as plain records: what the books keep and the verbs pass around.
+
+One glossary, no synonyms: partner, push, receipt, subject, grant, purpose, pseudonym, dataset,
+measure, release, request, agreement, decision, event, checkpoint. Times are aware UTC datetimes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+
+
+class PushState(StrEnum):
+    """Where a push stands. `TRANSITIONS` says what may follow what."""
+
+    ACCEPTED = "accepted"
+    STORED = "stored"
+    REFUSED = "refused"
+
+
+TRANSITIONS: Mapping[PushState, frozenset[PushState]] = {
+    PushState.ACCEPTED: frozenset({PushState.STORED, PushState.REFUSED}),
+    PushState.STORED: frozenset(),
+    PushState.REFUSED: frozenset(),
+}
+
+
+class Role(StrEnum):
+    """What a client or an account may be."""
+
+    PARTNER = "partner"
+    COLLECTIVITY = "collectivity"
+    SCHOOL = "school"
+    OPERATOR = "operator"
+    STEWARD = "steward"
+    DPO = "dpo"
+    AUDITOR = "auditor"
+
+
+class Basis(StrEnum):
+    """Lawful basis of a dataset for a purpose, set in the agreement."""
+
+    CONSENT = "consent"
+    PUBLIC_TASK = "public_task"
+    NOT_PERSONAL = "not_personal"
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """A partner, a collectivité, a school, or the region itself."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """An OAuth 2 client of an organisation. The secret is kept as an argon2 hash only."""
+
+    id: str
+    organisation: str
+    role: Role
+    scopes: tuple[str, ...]
+    secret_hash: str | None = field(default=None, repr=False)
+    public_jwk: Mapping[str, Any] | None = None
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A local account of a person who works with the hub (never of a pupil)."""
+
+    id: str
+    login: str
+    organisation: str
+    role: Role
+    password_hash: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What a partner and the hub agreed on for one dataset and one purpose."""
+
+    partner: str
+    dataset: str
+    purpose: str
+    basis: Basis
+    terms: Mapping[str, Any]
+    """Controllers, processors, hosting country, legal text, impact assessment, demo flag…"""
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """One file a partner sent, from its acknowledgement to its receipt.
+
+    `received = valid + rejected` once processed. `kept` (rows that reached a table) and `dropped`
+    (recognised as no school trip) are for operators; a partner never sees what the gate refused.
+    """
+
+    id: str
+    partner: str
+    dataset: str
+    state: PushState
+    accepted_at: datetime
+    file_sha256: str
+    file_bytes: int
+    idempotency_key: str | None = None
+    received: int | None = None
+    valid: int | None = None
+    rejected: int | None = None
+    dropped: int | None = None
+    kept: int | None = None
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    warnings: Mapping[str, int] = field(default_factory=dict)
+    tables: Mapping[str, int] = field(default_factory=dict)
+    """Table name to the Delta version this push committed."""
+    problem: Mapping[str, Any] | None = None
+    finished_at: datetime | None = None
+    log_index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """One rejected row in quarantine. Its content is sealed; here only where and why."""
+
+    push: str
+    position: int
+    code: str
+    column: str
+    digest: bytes | None = field(default=None, repr=False)
+    sealed: bytes | None = field(default=None, repr=False)
+    """The row's bytes as an age file, None where the identifier could not be read."""
+    until: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One person's standing for one purpose at one partner.
+
+    `subject` is the keyed digest, never the partner's reference. `population` is what the person
+    declared (pupil, post-bac, staff). Objections are grants of state "objected".
+    """
+
+    id: str
+    partner: str
+    purpose: str
+    subject: bytes = field(repr=False)
+    state: str
+    population: str
+    given_at: datetime
+    expires_at: datetime | None
+    notice_version: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    ended_at: datetime | None = None
+    log_index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A consent that ended, and how far its effect has come."""
+
+    id: str
+    partner: str
+    subject: bytes = field(repr=False)
+    purposes: tuple[str, ...]
+    requested_at: datetime
+    completed_at: datetime | None = None
+    tables: Mapping[str, Any] = field(default_factory=dict)
+    log_index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One published table, immutable under its digest. The manifest stands beside the data."""
+
+    id: str
+    measure: str
+    period: str
+    version: int
+    digest: str
+    manifest: Mapping[str, Any]
+    published_at: datetime
+    log_index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A piece of work under a lease; run again by another worker if the lease runs out."""
+
+    id: int
+    kind: str
+    about: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent:
+    """An event with its place in the log; `index` is None until the tree has taken it in."""
+
+    sequence: int
+    body: bytes = field(repr=False)
+    salt: bytes = field(repr=False)
+    index: int | None

@@ -1,0 +1,105 @@
+"""One settings object, from the environment (prefix `HUB_`), and the territory file it names."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from hub.errors import Rejected
+
+DEFAULT_TERRITORY = Path(__file__).parent / "territories" / "centre-val-de-loire.toml"
+
+
+class Settings(BaseSettings):
+    """What an operator sets. Everything has a default that needs no service."""
+
+    model_config = SettingsConfigDict(env_prefix="HUB_", frozen=True, extra="ignore")
+
+    home: Path = Field(Path("var"), description="folder for everything embedded")
+    database_url: str = Field("", description="books; empty: SQLite in HUB_HOME")
+    storage_url: str = Field("", description="objects and tables; empty: a folder in HUB_HOME")
+    policy_url: str = Field("", description="OPA server; empty: the embedded engine")
+    territory: Path = Field(DEFAULT_TERRITORY, description="TOML file of the territory")
+    public_url: str = Field("http://127.0.0.1:8000", description="address people use")
+
+    @property
+    def books_url(self) -> str:
+        """SQLAlchemy address of the books."""
+        return self.database_url or f"sqlite:///{(self.home / 'books.sqlite').absolute()}"
+
+
+class AgreementTerms(BaseModel):
+    """One `[[agreements]]` entry: the lawful basis of a dataset for a purpose, and its terms."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    partner: str
+    dataset: str
+    purpose: str
+    basis: str
+    controllers: list[str]
+    processors: list[str] = []
+    hosting_country: str = "FR"
+    legal_text: str = ""
+    impact_assessment: str = ""
+    demo: bool = False
+
+
+class PartnerTerms(BaseModel):
+    """One `[[partners]]` entry: an organisation that pushes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    name: str
+
+
+class Territory(BaseModel):
+    """What is particular to a region: names, calendar, thresholds, plan, agreements.
+
+    `plan` and `recognition` are handed as they are to `analytics`, which validates them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    name: str
+    demo: bool = False
+    departments: dict[str, str]
+    school_year: str
+    holidays: list[tuple[str, str]] = []
+    public_holidays: list[str] = []
+    bells: Mapping[str, Any] = {}
+    partners: list[PartnerTerms] = []
+    agreements: list[AgreementTerms] = []
+    recognition: Mapping[str, Any] = {}
+    plan: Mapping[str, Any] = {}
+
+
+def load_territory(path: Path) -> Territory:
+    """Read a territory file. Raises `Rejected` naming the file and the first wrong entry."""
+    try:
+        return Territory.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise Rejected(
+            "territory-unreadable",
+            fr=f"Le fichier de territoire {path} ne peut être lu : {error}.",
+            en=f"The territory file {path} cannot be read: {error}.",
+            who="operator",
+            where=str(path),
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise Rejected(
+            "territory-invalid",
+            fr=f"Le fichier de territoire {path} est incorrect à « {where} » : {first['msg']}.",
+            en=f"The territory file {path} is wrong at “{where}”: {first['msg']}.",
+            who="operator",
+            where=where,
+        ) from error

@@ -1,0 +1,225 @@
+"""Stages: types that carry the proof that a gate was passed.
+
+    Parsed ─ Recognised ─ Admitted ─ Pseudonymous ─ Stored ┄ Opened ─ Measured ─ Protected ─ Approved
+
+Each stage is a type that exactly one function can make, and the next accepts only that, so that a
+pipeline which skips a gate does not type-check: constructors take `Never`, and `_mint` is called
+by the one maker `MAKERS` names (a test reads the tree to see that it is so).
+
+The stages of a push hold one Arrow table, a chunk of one of the dataset's tables. Work is done on
+*distinct* identifiers, never row by row in Python. Raw identifiers exist up to `Admitted`;
+places and times are coarse from `Recognised` on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import BinaryIO, Final, Never, Self, final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from analytics import recognise
+from connectors.contract import Dataset, Reading, Rejected, Warned
+from consent import gate, pseudonyms
+from hub.records import Agreement
+
+MAKERS: Final[Mapping[str, str]] = {
+    "Parsed": "hub.stages.parse",
+    "Recognised": "hub.stages.recognise_rows",
+    "Admitted": "hub.stages.admit",
+    "Pseudonymous": "hub.stages.pseudonymise",
+    "Stored": "hub.storage.tables.append",
+    "Opened": "hub.storage.tables.snapshot",
+    "Measured": "hub.release.measure",
+    "Protected": "hub.release.protect",
+    "Approved": "hub.release.approve",
+}
+
+
+class _Stage:
+    """Base of the stages: no public constructor."""
+
+    def __init__(self, *_: Never) -> None:
+        raise TypeError(f"{type(self).__name__} is made only by {MAKERS[type(self).__name__]}")
+
+
+class _Chunk(_Stage):
+    """A stage of a push: rows of one table of one dataset."""
+
+    dataset: Dataset
+    table: str
+    rows: pa.Table
+
+    @classmethod
+    def _mint(cls, dataset: Dataset, table: str, rows: pa.Table) -> Self:
+        stage = object.__new__(cls)
+        stage.dataset, stage.table, stage.rows = dataset, table, rows
+        return stage
+
+
+@final
+class Parsed(_Chunk):
+    """Typed rows out of a connector; whoever they concern is still named as the partner does."""
+
+
+@final
+class Recognised(_Chunk):
+    """School trips kept, the rest dropped; places and times coarse from here on."""
+
+
+@final
+class Admitted(_Chunk):
+    """Rows that have a lawful basis for their purpose, with each person's digest."""
+
+
+@final
+class Pseudonymous(_Chunk):
+    """Rows that may be stored: no raw identifier; period, bucket and pseudonym instead."""
+
+
+@final
+class Stored(_Stage):
+    """Rows committed to a table, once: `version` is the Delta version that holds them."""
+
+    table: str
+    version: int
+    rows: int
+
+    @classmethod
+    def _mint(cls, table: str, version: int, rows: int) -> Self:
+        stage = object.__new__(cls)
+        stage.table, stage.version, stage.rows = table, version, rows
+        return stage
+
+
+@final
+class Opened(_Stage):
+    """Tables pinned at a version, as lists of Parquet files to be read with hive partitioning.
+
+    `versions` maps a table's name to its Delta version, `files` to its live files. A table that
+    holds nothing is present with an empty list.
+    """
+
+    versions: Mapping[str, int]
+    files: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def _mint(cls, versions: Mapping[str, int], files: Mapping[str, tuple[str, ...]]) -> Self:
+        stage = object.__new__(cls)
+        stage.versions, stage.files = dict(versions), dict(files)
+        return stage
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a push counts on its way; `received = valid + rejected`."""
+
+    received: int = 0
+    valid: int = 0
+    dropped: int = 0
+    rejected: list[Rejected] = field(default_factory=list)
+    warned: list[Warned] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """How a personal dataset is made coarse, and whether that needs the whole file at once."""
+
+    coarsen: Callable[[pa.Table, recognise.Places, recognise.Rules], pa.Table]
+    whole_file: bool
+
+
+TREATMENTS: Final[Mapping[str, Treatment]] = {
+    # Recurrence over a person's trips is what tells a home: the whole file is needed.
+    "coachco2/trips": Treatment(recognise.recognise, whole_file=True),
+    "transdev/validations": Treatment(recognise.coarsen_taps, whole_file=False),
+}
+"""Every dataset with a subject has an entry; without one its push fails closed."""
+
+
+def parse(dataset: Dataset, file: BinaryIO, reading: Reading, tally: Tally) -> Iterator[Parsed]:
+    """Read a partner's file in chunks, counting into `tally`. Raises `Malformed`."""
+    for batch in dataset.read(file, reading):
+        tally.received += batch.received
+        tally.valid += batch.received - len(batch.rejected)
+        tally.rejected.extend(batch.rejected)
+        tally.warned.extend(batch.warned)
+        if batch.records.num_rows:
+            yield Parsed._mint(dataset, batch.table, pa.Table.from_batches([batch.records]))
+
+
+def recognise_rows(
+    chunks: Iterable[Parsed], places: recognise.Places, rules: recognise.Rules, tally: Tally
+) -> Iterator[Recognised]:
+    """Keep what the hub exists for, coarse in place and time; count the rest as dropped."""
+    whole: list[Parsed] = []
+    for chunk in chunks:
+        if chunk.dataset.subject is None:
+            yield Recognised._mint(chunk.dataset, chunk.table, chunk.rows)
+            continue
+        treatment = TREATMENTS[chunk.dataset.key]
+        if treatment.whole_file:
+            whole.append(chunk)
+            continue
+        rows = treatment.coarsen(chunk.rows, places, rules)
+        tally.dropped += chunk.rows.num_rows - rows.num_rows
+        yield Recognised._mint(chunk.dataset, chunk.table, rows)
+    if whole:
+        dataset, table = whole[0].dataset, whole[0].table
+        together = pa.concat_tables([chunk.rows for chunk in whole])
+        rows = TREATMENTS[dataset.key].coarsen(together, places, rules)
+        tally.dropped += together.num_rows - rows.num_rows
+        yield Recognised._mint(dataset, table, rows)
+
+
+def admit(
+    chunk: Recognised, agreement: Agreement, standing: gate.Standing, digest_key: bytes
+) -> Admitted:
+    """The consent gate: rows without a lawful basis end here.
+
+    Adds columns `digest` (keyed, 32 bytes) and `population`, removes the raw reference. Silence
+    refuses where the basis is consent; an objection refuses where it is a public task.
+    """
+    rows = chunk.rows
+    if chunk.dataset.subject is None:
+        if agreement.basis != "not_personal":
+            raise TypeError(f"{chunk.dataset.key} is about nobody but its basis is a person's")
+        return Admitted._mint(chunk.dataset, chunk.table, rows)
+    people = pc.dictionary_encode(rows.column("subject").combine_chunks())
+    digests = pseudonyms.digests(digest_key, agreement.partner, people.dictionary)
+    verdict = gate.admit(digests, str(agreement.basis), standing)
+    rows = rows.drop_columns(["subject"])
+    for name, values in (("digest", digests), ("population", verdict.population)):
+        rows = rows.append_column(name, pa.DictionaryArray.from_arrays(people.indices, values))
+    return Admitted._mint(
+        chunk.dataset, chunk.table, rows.filter(pc.take(verdict.admitted, people.indices))
+    )
+
+
+def pseudonymise(chunk: Admitted, key_of: Callable[[str], bytes]) -> Pseudonymous:
+    """Replace each person's digest by the pseudonym of the row's period, and give its bucket.
+
+    `key_of` maps a period ("2025-2026", "2026-03") to the key of this purpose and period.
+    """
+    rows = chunk.rows
+    if chunk.dataset.subject is None:
+        return Pseudonymous._mint(chunk.dataset, chunk.table, rows)
+    parts: list[pa.Table] = []
+    for period in sorted(pc.unique(rows.column("period")).to_pylist()):
+        part = rows.filter(pc.equal(rows.column("period"), period))
+        people = part.column("digest").combine_chunks().cast(pa.binary()).dictionary_encode()
+        names = pseudonyms.pseudonyms(key_of(period), people.dictionary)
+        part = part.drop_columns(["digest"])
+        part = part.append_column("pseudonym", names.take(people.indices))
+        part = part.append_column("bucket", pseudonyms.buckets(names).take(people.indices))
+        part = part.set_column(
+            part.column_names.index("population"),
+            "population",
+            part.column("population").cast(pa.string()),
+        )
+        parts.append(part)
+    if not parts:
+        return Pseudonymous._mint(chunk.dataset, chunk.table, rows.slice(0, 0))
+    return Pseudonymous._mint(chunk.dataset, chunk.table, pa.concat_tables(parts))
