@@ -31,7 +31,7 @@ REASONS: Final[dict[str, Reason]] = {}
 """Closed vocabulary, code to reason, of rows set aside and files refused. Filled below."""
 
 
-class Malformed(Exception):  # noqa: N818 - a verdict on a file, named as the glossary names it
+class Malformed(Exception):
     """The file as a whole cannot be read; sending the same bytes again fails again.
 
     `code` is a key of `REASONS`; `where` is a position ("line 3", "stops.txt"), never content.

@@ -63,21 +63,21 @@ class Rejected(HubError):
 
     status = 422
     exit_code = 3
-    title = {"fr": "Entrée refusée", "en": "Input rejected"}
+    title: ClassVar[Mapping[str, str]] = {"fr": "Entrée refusée", "en": "Input rejected"}
 
 
 class NotFound(Rejected):
     """Nothing here by that name, or nothing the caller may know of."""
 
     status = 404
-    title = {"fr": "Introuvable", "en": "Not found"}
+    title: ClassVar[Mapping[str, str]] = {"fr": "Introuvable", "en": "Not found"}
 
 
 class TooLarge(Rejected):
     """The body is larger than this door accepts."""
 
     status = 413
-    title = {"fr": "Trop volumineux", "en": "Too large"}
+    title: ClassVar[Mapping[str, str]] = {"fr": "Trop volumineux", "en": "Too large"}
 
 
 class Denied(HubError):
@@ -85,14 +85,17 @@ class Denied(HubError):
 
     status = 403
     exit_code = 4
-    title = {"fr": "Accès refusé", "en": "Access denied"}
+    title: ClassVar[Mapping[str, str]] = {"fr": "Accès refusé", "en": "Access denied"}
 
 
 class Unauthenticated(Denied):
     """Who is asking is not established."""
 
     status = 401
-    title = {"fr": "Authentification requise", "en": "Authentication required"}
+    title: ClassVar[Mapping[str, str]] = {
+        "fr": "Authentification requise",
+        "en": "Authentication required",
+    }
 
 
 class Conflict(HubError):
@@ -100,7 +103,7 @@ class Conflict(HubError):
 
     status = 409
     exit_code = 5
-    title = {"fr": "Conflit", "en": "Conflict"}
+    title: ClassVar[Mapping[str, str]] = {"fr": "Conflit", "en": "Conflict"}
 
 
 class Unavailable(HubError):
@@ -108,4 +111,4 @@ class Unavailable(HubError):
 
     status = 503
     exit_code = 6
-    title = {"fr": "Service indisponible", "en": "Service unavailable"}
+    title: ClassVar[Mapping[str, str]] = {"fr": "Service indisponible", "en": "Service unavailable"}

@@ -1,6 +1,6 @@
 """Stages: types that carry the proof that a gate was passed.
 
-    Parsed ─ Recognised ─ Admitted ─ Pseudonymous ─ Stored ┄ Opened ─ Measured ─ Protected ─ Approved
+    Parsed, Recognised, Admitted, Pseudonymous, Stored … Opened, Measured, Protected, Approved
 
 Each stage is a type that exactly one function can make, and the next accepts only that, so that a
 pipeline which skips a gate does not type-check: constructors take `Never`, and `_mint` is called
@@ -177,7 +177,7 @@ def recognise_rows(
 def admit(
     chunk: Recognised, agreement: Agreement, standing: gate.Standing, digest_key: bytes
 ) -> Admitted:
-    """The consent gate: rows without a lawful basis end here.
+    """Pass the consent gate: rows without a lawful basis end here.
 
     Adds columns `digest` (keyed, 32 bytes) and `population`, removes the raw reference. Silence
     refuses where the basis is consent; an objection refuses where it is a public task.

@@ -1,0 +1,1 @@
+"""One published indicator per file."""

@@ -1,0 +1,1 @@
+"""Disclosure control and the attacker that audits it."""

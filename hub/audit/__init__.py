@@ -1,0 +1,1 @@
+"""The log, its proofs, its verifier."""

@@ -1,0 +1,1 @@
+"""Who is asking: OAuth 2 for partners, accounts for people."""

@@ -1,0 +1,1 @@
+"""Where things rest: objects, vault, keyring, tables and books."""
