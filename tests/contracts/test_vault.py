@@ -1,0 +1,191 @@
+"""The contract of the vault, held over every kind of objects."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyrage import x25519
+
+from hub.errors import NotFound, Rejected, TooLarge, Unavailable
+from hub.storage.objects import FolderObjects, MemoryObjects, Objects
+from hub.storage.vault import Vault
+
+Make = Callable[[Path], Objects]
+EVERY = pytest.mark.parametrize(
+    "make", [lambda _: MemoryObjects(), FolderObjects], ids=["memory", "folder"]
+)
+IDENTITY = x25519.Identity.generate()
+RECIPIENT = str(IDENTITY.to_public())
+CONTENT = bytes(range(256)) * 800  # four age chunks of 64 KiB, the last one short
+
+
+def vault_over(objects: Objects) -> Vault:
+    return Vault(objects, RECIPIENT, str(IDENTITY))
+
+
+@EVERY
+def test_what_is_kept_is_opened(make: Make, tmp_path: Path) -> None:
+    objects = make(tmp_path)
+    vault = vault_over(objects)
+    sealed = vault.keep("pushes/1", [CONTENT[:7], b"", CONTENT[7:]], max_bytes=len(CONTENT))
+    assert sealed.name == "pushes/1"
+    assert sealed.size == len(CONTENT)
+    assert sealed.sha256 == hashlib.sha256(CONTENT).hexdigest()
+    with vault.open("pushes/1") as file:
+        assert file.read(10) == CONTENT[:10]
+        assert file.read() == CONTENT[10:]
+        assert file.read() == b""
+    assert list(vault.names()) == ["pushes/1"]
+    assert CONTENT[:64] not in objects.get("pushes/1.age")
+
+
+@given(content=st.lists(st.binary(max_size=100), max_size=5))
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_chunks_come_back(content: list[bytes]) -> None:
+    vault = vault_over(MemoryObjects())
+    sealed = vault.keep("x", content, max_bytes=1000)
+    with vault.open("x") as file:
+        assert file.read() == b"".join(content)
+    assert sealed.sha256 == hashlib.sha256(b"".join(content)).hexdigest()
+    assert vault.unseal(vault.seal(b"".join(content))) == b"".join(content)
+
+
+@EVERY
+def test_the_front_door_seals_and_cannot_open(make: Make, tmp_path: Path) -> None:
+    objects = make(tmp_path)
+    door = Vault(objects, RECIPIENT)
+    door.keep("x", [CONTENT], max_bytes=10**6)
+    box = door.seal(b"row")
+    for opening in (lambda: door.open("x"), lambda: door.unseal(box)):
+        with pytest.raises(Unavailable) as refusal:
+            opening()
+        assert refusal.value.code == "vault-sealing-only"
+    assert vault_over(objects).unseal(box) == b"row"
+
+
+@EVERY
+def test_a_file_too_large_leaves_nothing(make: Make, tmp_path: Path) -> None:
+    objects = make(tmp_path)
+
+    def endless() -> Iterator[bytes]:
+        while True:
+            yield b"x" * 100_000
+
+    with pytest.raises(TooLarge) as refusal:
+        vault_over(objects).keep("x", endless(), max_bytes=1_000_000)
+    assert refusal.value.facts == {"max_bytes": 1_000_000}
+    assert list(objects.list()) == []
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@EVERY
+def test_an_exception_of_the_source_comes_out_as_it_is(make: Make, tmp_path: Path) -> None:
+    class Gone(Exception):
+        pass
+
+    gone = Gone("the partner hung up")
+
+    def chunks() -> Iterator[bytes]:
+        yield CONTENT
+        raise gone
+
+    objects = make(tmp_path)
+    with pytest.raises(Gone) as seen:
+        vault_over(objects).keep("x", chunks(), max_bytes=10**9)
+    assert seen.value is gone
+    assert list(objects.list()) == []
+
+
+@EVERY
+def test_forgetting_is_idempotent(make: Make, tmp_path: Path) -> None:
+    vault = vault_over(make(tmp_path))
+    vault.keep("x", [CONTENT], max_bytes=10**6)
+    vault.forget("x")
+    vault.forget("x")
+    assert list(vault.names()) == []
+    with pytest.raises(NotFound):
+        vault.open("x")
+
+
+def sealed_content() -> bytes:
+    objects = MemoryObjects()
+    vault_over(objects).keep("x", [CONTENT], max_bytes=10**6)
+    return objects.get("x.age")
+
+
+SEALED = sealed_content()
+CHUNK = 64 * 1024 + 16
+FIRST_CHUNK = len(SEALED) - (len(CONTENT) + 4 * 16)
+
+
+def flipped(at: int) -> bytes:
+    return SEALED[:at] + bytes([SEALED[at] ^ 1]) + SEALED[at + 1 :]
+
+
+DAMAGED = {
+    "empty": b"",
+    "not age": b"a plain file",
+    "header cut": SEALED[:50],
+    "only the header": SEALED[:FIRST_CHUNK],
+    "cut between chunks": SEALED[: FIRST_CHUNK + CHUNK],
+    "cut inside a chunk": SEALED[: FIRST_CHUNK + CHUNK + 100],
+    "last byte missing": SEALED[:-1],
+    "one byte too many": SEALED + b"x",
+    "header flipped": flipped(30),
+    "first chunk flipped": flipped(FIRST_CHUNK + 5),
+    "last chunk flipped": flipped(len(SEALED) - 20),
+    "chunks swapped": SEALED[:FIRST_CHUNK]
+    + SEALED[FIRST_CHUNK + CHUNK : FIRST_CHUNK + 2 * CHUNK]
+    + SEALED[FIRST_CHUNK : FIRST_CHUNK + CHUNK]
+    + SEALED[FIRST_CHUNK + 2 * CHUNK :],
+}
+
+
+@EVERY
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_file_gives_not_one_byte(make: Make, tmp_path: Path, damage: str) -> None:
+    objects = make(tmp_path)
+    objects.put("x.age", [DAMAGED[damage]])
+    vault = vault_over(objects)
+    with pytest.raises(Unavailable) as refusal:
+        vault.open("x")
+    assert (refusal.value.code, refusal.value.who) == ("sealed-file-unreadable", "operator")
+    with pytest.raises(Unavailable):
+        vault.unseal(DAMAGED[damage])
+
+
+@given(at=st.integers(0, len(SEALED) - 1), bit=st.integers(0, 7))
+@settings(max_examples=40, deadline=None)
+def test_no_flipped_bit_passes(at: int, bit: int) -> None:
+    objects = MemoryObjects()
+    objects.put("x.age", [SEALED[:at] + bytes([SEALED[at] ^ (1 << bit)]) + SEALED[at + 1 :]])
+    with pytest.raises(Unavailable):
+        vault_over(objects).open("x")
+
+
+def test_another_identity_cannot_open() -> None:
+    objects = MemoryObjects()
+    Vault(objects, RECIPIENT).keep("x", [CONTENT], max_bytes=10**6)
+    other = x25519.Identity.generate()
+    with pytest.raises(Unavailable) as refusal:
+        Vault(objects, RECIPIENT, str(other)).open("x")
+    assert refusal.value.code == "sealed-file-unreadable"
+
+
+def test_bad_keys_are_refused_without_being_quoted() -> None:
+    secret = str(IDENTITY)[:-1] + "x"
+    with pytest.raises(Rejected) as refusal:
+        Vault(MemoryObjects(), RECIPIENT, secret)
+    assert secret[:30] not in str(refusal.value.problem("en"))
+    with pytest.raises(Rejected):
+        Vault(MemoryObjects(), "age1nothing")
+
+
+def test_nothing_printed_shows_the_identity() -> None:
+    vault = vault_over(MemoryObjects())
+    assert str(IDENTITY) not in repr(vault) + str(vars(vault))
