@@ -8,9 +8,11 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from hub.errors import Rejected, Unavailable
+
+T = TypeVar("T")
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,199}")
@@ -114,6 +116,16 @@ class Witness:
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self.error = error or self.error
+
+    def watch(self, items: Iterator[T]) -> Iterator[T]:
+        """Pass `items` on, remembering what their making raises."""
+        while True:
+            with self:
+                try:
+                    item = next(items)
+                except StopIteration:
+                    return
+            yield item
 
     def retell(self) -> None:
         """Raise again the exception seen, if one was."""

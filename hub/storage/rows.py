@@ -1,0 +1,77 @@
+"""Rows as tables keep them: plain Arrow types, and the columns a personal table stands on."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hub.errors import Conflict
+
+PERIOD: Final = "period"
+BUCKET: Final = "bucket"
+PSEUDONYM: Final = "pseudonym"
+PARTITIONS: Final = pa.schema([(PERIOD, pa.string()), (BUCKET, pa.int16())])
+"""A personal table is cut by these, so that one person's rows of a period are in few files."""
+
+_PERIOD: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,31}")
+
+
+def plain(rows: pa.Table, *, personal: bool) -> pa.Table:
+    """Cast to the types Delta has: no dictionary, no fixed-size or large type, times in µs.
+
+    Raises `TypeError` where a personal table would get rows without period, bucket and
+    pseudonym, or an open table a pseudonym: a defect of the stages, not of the input.
+    """
+    schema = pa.schema([(field.name, _plain_type(field.type)) for field in rows.schema])
+    rows = rows.replace_schema_metadata(None).cast(schema)
+    if personal:
+        _check_personal(rows)
+    elif PSEUDONYM in rows.column_names:
+        raise TypeError("rows with a pseudonym belong in a personal table")
+    return rows
+
+
+def check_columns(table: pa.Schema, rows: pa.Schema, *, same_kind: bool) -> None:
+    """Raise `Conflict` where rows have other columns than their table, in whatever order.
+
+    `same_kind`: both are personal, or neither is.
+    """
+    if same_kind and {f.name: f.type for f in table} == {f.name: f.type for f in rows}:
+        return
+    raise Conflict(
+        "table-schema",
+        fr="Ces lignes n'ont pas les colonnes de leur table : une migration manque.",
+        en="These rows do not have their table's columns: a migration is missing.",
+        who="developer",
+    )
+
+
+def _check_personal(rows: pa.Table) -> None:
+    types = {PERIOD: pa.string(), BUCKET: pa.int16(), PSEUDONYM: pa.binary()}
+    for name, type_ in types.items():
+        if name not in rows.column_names or rows.schema.field(name).type != type_:
+            raise TypeError(f"a personal table needs a column {name} of type {type_}")
+        if rows.column(name).null_count:
+            raise TypeError(f"a personal row without {name}")
+    # The period names a folder.
+    if not all(_PERIOD.fullmatch(period) for period in pc.unique(rows.column(PERIOD)).to_pylist()):
+        raise TypeError("a period is letters, digits and hyphens")
+
+
+def _plain_type(type_: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(type_):
+        return _plain_type(type_.value_type)
+    if pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
+        return pa.string()
+    if pa.types.is_fixed_size_binary(type_) or pa.types.is_large_binary(type_):
+        return pa.binary()
+    if pa.types.is_timestamp(type_):
+        return pa.timestamp("us", type_.tz)
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+        return pa.list_(_plain_type(type_.value_type))
+    if pa.types.is_struct(type_):
+        return pa.struct([(field.name, _plain_type(field.type)) for field in type_])
+    return type_
