@@ -1,0 +1,188 @@
+"""Where a log's files live: a folder, or memory. One contract test runs on both.
+
+A write is durable when it returns and each of its files is atomic: whoever reads sees the whole
+old file or the whole new one, also after a power cut. A write of several files is not atomic;
+the log orders its writes so that it need not be.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Protocol
+
+from hub.audit import tiles
+from hub.errors import NotFound, Unavailable
+
+SCRATCH: Final = ".scratch"
+
+
+class TileStore(Protocol):
+    """Files of a log, by tlog-tiles name; other names are refused (`NotFound`)."""
+
+    def read(self, name: str) -> bytes | None:
+        """The file's bytes, None where there is none. Raises `Unavailable`."""
+        ...
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        """Write or replace files, durable on return. Raises `Unavailable`; some may be there."""
+        ...
+
+    def names(self, prefix: str = "") -> Iterator[str]:
+        """Names in a folder (`tile/0/000.p`) and below it, or all; a remote store has none."""
+        ...
+
+    def drop(self, name: str) -> None:
+        """Remove a file; no error where there is none. Only for partial tiles no one needs."""
+        ...
+
+
+class MemoryStore:
+    """The obvious store: a dict. It is the specification of the others."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+
+    def read(self, name: str) -> bytes | None:
+        """See `TileStore`."""
+        return self.files.get(_known(name))
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        """See `TileStore`."""
+        for name, data in files.items():
+            self.files[_known(name)] = bytes(data)
+
+    def names(self, prefix: str = "") -> Iterator[str]:
+        """See `TileStore`."""
+        below = prefix and prefix + "/"
+        return iter(sorted(name for name in self.files if name.startswith(below)))
+
+    def drop(self, name: str) -> None:
+        """See `TileStore`."""
+        self.files.pop(_known(name), None)
+
+
+class FolderStore:
+    """A folder any web server can publish. Made on first write."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._swept = False
+
+    def read(self, name: str) -> bytes | None:
+        """See `TileStore`."""
+        try:
+            return (self.root / _known(name)).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        """See `TileStore`.
+
+        Bytes first, then names, then the folders that hold the names: after a power cut a name
+        never points at bytes that were not on disk.
+        """
+        targets = {self.root / _known(name): data for name, data in files.items()}
+        scratch: list[Path] = []
+        try:
+            folders = self._make({target.parent for target in targets})
+            for data in targets.values():
+                # one by one: what is on disk must be known where the next one fails
+                scratch.append(self._write_scratch(data))  # noqa: PERF401
+            for target, written in zip(targets, scratch, strict=True):
+                written.replace(target)
+            for folder in sorted(folders):
+                _sync_folder(folder)
+        except OSError as error:
+            for written in scratch:
+                with suppress(OSError):
+                    written.unlink(missing_ok=True)
+            raise _unavailable(error) from error
+
+    def names(self, prefix: str = "") -> Iterator[str]:
+        """See `TileStore`."""
+        try:
+            for folder, subfolders, files in os.walk(self.root / prefix):
+                subfolders.sort()
+                inside = Path(folder).relative_to(self.root).as_posix()
+                paths = (f"{inside}/{file}" if inside != "." else file for file in sorted(files))
+                yield from filter(tiles.is_name, paths)
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def drop(self, name: str) -> None:
+        """See `TileStore`. An emptied folder of partial tiles goes too."""
+        target = self.root / _known(name)
+        try:
+            target.unlink(missing_ok=True)
+        except NotADirectoryError:
+            return
+        except OSError as error:
+            raise _unavailable(error) from error
+        if target.parent.suffix == ".p":
+            with suppress(OSError):  # not empty, or gone
+                target.parent.rmdir()
+
+    def _make(self, folders: set[Path]) -> set[Path]:
+        """Create folders; give those whose listing changes with this write."""
+        changed = set(folders)
+        for folder in [*folders, self.root / SCRATCH]:
+            while not folder.is_dir():
+                changed.add(folder.parent)
+                folder = folder.parent
+        for folder in [*folders, self.root / SCRATCH]:
+            folder.mkdir(parents=True, exist_ok=True)
+        if not self._swept:
+            # What a crash left half-written; the caller's lease says no one else is writing.
+            for left in (self.root / SCRATCH).iterdir():
+                left.unlink(missing_ok=True)
+            self._swept = True
+        return changed
+
+    def _write_scratch(self, data: bytes) -> Path:
+        handle, name = tempfile.mkstemp(dir=self.root / SCRATCH)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fchmod(file.fileno(), 0o644)  # public by design
+                os.fsync(file.fileno())
+        except OSError:
+            with suppress(OSError):
+                Path(name).unlink(missing_ok=True)
+            raise
+        return Path(name)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _known(name: str) -> str:
+    """The name itself; a name that is no log file never reaches the disk (nor `../` with it)."""
+    if not tiles.is_name(name):
+        raise NotFound(
+            "log-file-unknown",
+            fr="Le journal n’a pas de fichier de ce nom.",
+            en="The log has no file of that name.",
+            who="person",
+        )
+    return name
+
+
+def _unavailable(error: OSError) -> Unavailable:
+    return Unavailable(
+        "log-storage",
+        fr=f"Le stockage du journal ne répond pas ({error.strerror}) : vérifiez disque et droits.",
+        en=f"The log's storage does not answer ({error.strerror}): check disk and permissions.",
+        who="operator",
+    )
