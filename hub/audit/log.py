@@ -1,0 +1,295 @@
+"""The log: takes the books' events in order into the tree, and proves what it holds.
+
+Sequencing, and why in this order:
+
+1. read the checkpoint, and the tree's right edge under it; where books and tree disagree because
+   a run ended between 5 and 6, finish that run first (*reconcile*);
+2. take pending events in the order of the books; their salted hashes are the entries;
+3. see that the checkpoint is still the one we extend: exactly one writer, or none;
+4. write tiles and bundles, durable. Nothing points at them yet: a crash here leaves litter that
+   the next run overwrites or sweeps;
+5. replace the checkpoint, atomically. From here on the entries are in the log;
+6. tell the books each event's index. A crash before this is what 1 repairs: an entry of the tree
+   that no event owns is matched with its pending event by its value, so nothing is taken twice.
+
+The books hold every event before the log sees it, so nothing is lost whatever happens here. The
+caller holds the log's lease while sequencing; reading needs none.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol
+
+from hub.audit import merkle, notes
+from hub.audit.edge import Edge
+from hub.audit.entries import entry_of
+from hub.audit.notes import Checkpoint, Signer
+from hub.audit.store import TileStore
+from hub.audit.tiles import CHECKPOINT, WIDTH, Tile, Tree
+from hub.errors import Conflict, Rejected, Unavailable
+from hub.records import LoggedEvent
+
+MAX_BATCH: Final = 4096
+"""Most events under one checkpoint: bounds memory, and what a crash can leave to reconcile."""
+
+
+class Outbox(Protocol):
+    """What the log needs of the books."""
+
+    def pending_events(self, limit: int) -> list[LoggedEvent]:
+        """Events without an index, in the order of the books, at most `limit`."""
+        ...
+
+    def place_events(self, placed: Sequence[tuple[int, int]], /) -> object:
+        """Give events, by sequence number, their index in the log: all of them or none."""
+        ...
+
+    def event_at(self, index: int, /) -> LoggedEvent | None:
+        """The event at an index of the log, None where no event was given it."""
+        ...
+
+
+class MemoryOutbox:
+    """The obvious outbox: a list of events. It is the specification of the books'."""
+
+    def __init__(self) -> None:
+        self.events: list[LoggedEvent] = []
+
+    def add(self, body: bytes, salt: bytes) -> None:
+        """Record one event."""
+        self.events.append(LoggedEvent(len(self.events) + 1, body, salt, None))
+
+    def pending_events(self, limit: int) -> list[LoggedEvent]:
+        """See `Outbox`."""
+        return [event for event in self.events if event.index is None][:limit]
+
+    def place_events(self, placed: Sequence[tuple[int, int]], /) -> None:
+        """See `Outbox`."""
+        for sequence, index in placed:
+            event = self.events[sequence - 1]
+            if event.index is not None:
+                raise ValueError(f"event {sequence} has its place")
+            self.events[sequence - 1] = LoggedEvent(sequence, event.body, event.salt, index)
+
+    def event_at(self, index: int, /) -> LoggedEvent | None:
+        """See `Outbox`."""
+        return next((event for event in self.events if event.index == index), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """The published state that an append extends: the note as it was read, and the edge."""
+
+    note: bytes | None
+    edge: Edge
+
+
+class Log:
+    """The hub's log over a store; `signer.name` is its origin. Safe to share between threads."""
+
+    def __init__(
+        self, store: TileStore, signer: Signer, outbox: Outbox, batch: int = MAX_BATCH
+    ) -> None:
+        if not 0 < batch <= MAX_BATCH:
+            raise ValueError(f"a batch is 1 to {MAX_BATCH} events")
+        self.store = store
+        self.signer = signer
+        self.published_at: datetime | None = None
+        """When this process last published a checkpoint; the checkpoint itself tells no time."""
+        self._outbox = outbox
+        self._batch = batch
+        self._head: _Head | None = None
+        # The lease excludes other processes; two threads of one may share its owner's name.
+        self._one_at_a_time = threading.Lock()
+
+    @property
+    def size(self) -> int:
+        """Number of entries under the published checkpoint."""
+        return self.head().size
+
+    def checkpoint(self) -> bytes:
+        """The published signed note. Raises `Unavailable` before the first sequencing."""
+        note = self.store.read(CHECKPOINT)
+        if note is None:
+            raise Unavailable(
+                "log-empty",
+                fr="Le journal n’a pas encore de point de contrôle ; réessayez plus tard.",
+                en="The log has no checkpoint yet; try again later.",
+                who="operator",
+                where=CHECKPOINT,
+            )
+        return note
+
+    def head(self) -> Checkpoint:
+        """The published checkpoint, its signature verified. Raises `Unavailable`."""
+        return self._opened(self.checkpoint())
+
+    def inclusion(self, index: int) -> list[bytes]:
+        """Proof that entry `index` is under the published checkpoint, leaf's sibling first."""
+        return Tree(self.store, self.size).inclusion(index)
+
+    def consistency(self, old: int, new: int | None = None) -> list[bytes]:
+        """Proof that the tree of `new` entries (default: all) extends the one of `old`.
+
+        Raises `Rejected` unless 0 < old ≤ new ≤ size.
+        """
+        size = self.size
+        if new is not None and new > size:
+            raise merkle.no_such_proof(f"size {new}", size)
+        return Tree(self.store, size if new is None else new).consistency(old)
+
+    def sequence(self, now: datetime) -> int:
+        """Take every pending event into the tree; gives how many events got an index.
+
+        Raises `Conflict` where tree and books contradict each other or another writer shows up,
+        `Unavailable` where the store does not answer; both leave the log as it was published.
+        """
+        with self._one_at_a_time:
+            # Forgotten unless all goes well: after any failure the store is asked again.
+            head, self._head = self._head, None
+            placed = 0
+            if head is None or self.store.read(CHECKPOINT) != head.note:
+                head = self._load()
+                self._sweep(head.edge)
+                placed += self._reconcile(head.edge)
+            if head.note is None:
+                head = self._publish(head, [])
+                self.published_at = now
+            while events := self._outbox.pending_events(self._batch):
+                before = head.edge.size
+                head = self._publish(head, [entry_of(event) for event in events])
+                self.published_at = now
+                self._outbox.place_events(
+                    [(event.sequence, before + n) for n, event in enumerate(events)]
+                )
+                placed += len(events)
+            self._head = head
+            return placed
+
+    def _load(self) -> _Head:
+        note = self.store.read(CHECKPOINT)
+        if note is None:
+            return _Head(None, Edge())
+        checkpoint = self._opened(note)
+        edge = Edge.load(self.store, checkpoint.size)
+        if edge.root() != checkpoint.root:
+            raise _damaged("its right edge does not lead to the signed root", "tile/")
+        return _Head(note, edge)
+
+    def _opened(self, note: bytes) -> Checkpoint:
+        try:
+            return notes.open_checkpoint(note, self.signer.name, [self.signer.verifier])
+        except Rejected as error:
+            raise _damaged(str(error.facts["reason"]), CHECKPOINT) from error
+
+    def _publish(self, head: _Head, entries: Sequence[bytes]) -> _Head:
+        edge, files = head.edge.append(entries)
+        note = notes.sign(Checkpoint(self.signer.name, edge.size, edge.root()).text(), self.signer)
+        self._check_alone(head)
+        self.store.write(files)
+        self._check_alone(head)
+        self.store.write({CHECKPOINT: note})
+        self._tidy(head.edge, edge)
+        return _Head(note, edge)
+
+    def _check_alone(self, head: _Head) -> None:
+        """See that nobody published since: the lease should prevent it, a split log is for ever."""
+        if self.store.read(CHECKPOINT) != head.note:
+            raise Conflict(
+                "log-two-writers",
+                fr="Un autre processus écrit dans le journal : vérifiez le bail « log ».",
+                en="Another process writes to the log: check the lease “log”.",
+                who="operator",
+                where=CHECKPOINT,
+            )
+
+    def _sweep(self, edge: Edge) -> None:
+        """Drop what a crash left behind: partial tiles never published, or since filled."""
+        for tile in edge.tiles():
+            self._drop_partials(tile, above=tile.width)
+            if tile.index:
+                self._drop_partials(Tile(tile.level, tile.index - 1))
+            for ahead in range(1, MAX_BATCH // WIDTH + 2):
+                self._drop_partials(Tile(tile.level, tile.index + ahead))
+
+    def _tidy(self, before: Edge, after: Edge) -> None:
+        """Drop the partial tiles that just got their full tile; old checkpoints use that one."""
+        grown = {(tile.level, tile.index) for tile in after.tiles()}
+        for tile in before.tiles():
+            if (tile.level, tile.index) not in grown:
+                self._drop_partials(Tile(tile.level, tile.index))
+
+    def _drop_partials(self, tile: Tile, above: int = 0) -> None:
+        for name in list(self.store.names(tile.full_name + ".p")):
+            found = Tile.parse(name)
+            if found is not None and found.width > above:
+                self.store.drop(name)
+
+    def _reconcile(self, edge: Edge) -> int:
+        """Give the indices that a crash kept from the books. Raises `Conflict` where it cannot."""
+        if self._outbox.event_at(edge.size) is not None:
+            raise _divided(
+                "log-behind-books",
+                f"les livres connaissent une entrée {edge.size} que le journal n’a pas",
+                f"the books know an entry {edge.size} that the log does not have",
+            )
+        start = edge.size
+        while start and self._outbox.event_at(start - 1) is None:
+            start -= 1
+            if edge.size - start > MAX_BATCH:
+                break
+        if start == edge.size:
+            return 0
+        tree = Tree(self.store, edge.size)
+        wanted = {
+            entry: first * WIDTH + n
+            for first in range(start // WIDTH, (edge.size - 1) // WIDTH + 1)
+            for n, entry in enumerate(tree.entries(first))
+            if first * WIDTH + n >= start
+        }
+        found = self._match(wanted)
+        if len(found) != edge.size - start:
+            raise _divided(
+                "log-ahead-of-books",
+                f"le journal a, à partir de {start}, des entrées que les livres n’ont pas",
+                f"the log has, from {start} on, entries that the books do not have",
+            )
+        self._outbox.place_events(sorted(found, key=lambda place: place[1]))
+        return len(found)
+
+    def _match(self, wanted: dict[bytes, int]) -> list[tuple[int, int]]:
+        """Pending events whose entry is wanted, with the index it has.
+
+        By value, not by order: two transactions may commit in another order than they began.
+        """
+        limit = 2 * len(wanted)
+        while True:
+            pending = self._outbox.pending_events(limit)
+            matches = ((event.sequence, wanted.get(entry_of(event))) for event in pending)
+            found = [(sequence, index) for sequence, index in matches if index is not None]
+            if len(found) == len(wanted) or len(pending) < limit:
+                return found
+            limit *= 4
+
+
+def _damaged(reason: str, where: str) -> Unavailable:
+    return Unavailable(
+        "log-damaged",
+        fr=f"Le journal est endommagé en {where} ({reason}) : lancez « hub audit verify ».",
+        en=f"The log is damaged at {where} ({reason}): run `hub audit verify`.",
+        who="operator",
+        where=where,
+    )
+
+
+def _divided(code: str, fr: str, en: str) -> Conflict:
+    return Conflict(
+        code,
+        fr=f"Livres et journal se contredisent : {fr}. Une sauvegarde partielle a pu être remise.",
+        en=f"Books and log contradict each other: {en}. A partial backup may have been restored.",
+        who="operator",
+    )

@@ -1,0 +1,280 @@
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hub.audit import merkle
+from hub.audit.entries import entry_of
+from hub.audit.log import Log, MemoryOutbox
+from hub.audit.store import FolderStore, MemoryStore
+from hub.audit.tiles import Tree
+from hub.audit.verify import verify
+from hub.errors import Conflict, Unavailable
+from tests.audit.helpers import NOW, FailingStore, grown, out_of_order, record, signer
+
+
+def check_whole(store: MemoryStore | FolderStore, outbox: MemoryOutbox) -> None:
+    """Every event is in the tree once, at the index the books say; the log verifies."""
+    indices = [event.index for event in outbox.events]
+    assert sorted(n for n in indices if n is not None) == list(range(len(indices)))
+    in_order = sorted(outbox.events, key=lambda event: event.index or 0)
+    report = verify(store, signer().verifier, in_order)
+    assert report.problems == ()
+    assert report.size == len(indices)
+
+
+def test_events_get_indices_in_order_and_a_signed_head() -> None:
+    store = MemoryStore()
+    log, outbox = grown(store, 3, 0, 2)
+    assert [event.index for event in outbox.events] == [0, 1, 2, 3, 4]
+    assert (log.size, log.published_at) == (5, NOW)
+    leaves = [merkle.leaf_hash(entry_of(event)) for event in outbox.events]
+    assert log.head().root == merkle.root(leaves)
+    merkle.check_inclusion(3, 5, leaves[3], log.inclusion(3), log.head().root)
+    merkle.check_consistency(3, 5, merkle.root(leaves[:3]), log.head().root, log.consistency(3))
+    check_whole(store, outbox)
+
+
+def test_an_empty_log_has_a_checkpoint_too() -> None:
+    store = MemoryStore()
+    log = Log(store, signer(), MemoryOutbox())
+    with pytest.raises(Unavailable, match="no checkpoint yet"):
+        log.checkpoint()
+    assert log.sequence(NOW) == 0
+    assert log.head().root == merkle.EMPTY_ROOT
+    assert verify(store, signer().verifier).ok
+    before = log.checkpoint()
+    assert log.sequence(NOW) == 0
+    assert log.checkpoint() == before
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 600), max_size=5), st.integers(1, 300))
+def test_any_batching_gives_the_same_tree(batches: list[int], batch: int) -> None:
+    store, outbox = MemoryStore(), MemoryOutbox()
+    log = Log(store, signer(), outbox, batch=batch)
+    log.sequence(NOW)
+    for count in batches:
+        record(outbox, count)
+        assert log.sequence(NOW) == count
+    check_whole(store, outbox)
+    at_once, _ = grown(MemoryStore(), sum(batches))
+    assert log.checkpoint() == at_once.checkpoint()
+
+
+def test_partial_tiles_go_once_the_full_one_is_there() -> None:
+    store = MemoryStore()
+    grown(store, *[100] * 6)
+    partial = [name for name in store.names() if ".p/" in name]
+    assert partial == [
+        "tile/0/002.p/88",
+        "tile/1/000.p/1",
+        "tile/1/000.p/2",
+        "tile/entries/002.p/88",
+    ]
+    # Proofs for an old checkpoint are made from the full tile.
+    assert len(Tree(store, 300).consistency(100)) > 0
+
+
+def test_the_cost_of_an_append_does_not_grow_with_the_log() -> None:
+    written: list[int] = []
+
+    class Weighing(MemoryStore):
+        def write(self, files: object) -> None:
+            assert isinstance(files, dict)
+            written.append(sum(len(data) for data in files.values()))
+            super().write(files)
+
+    store = Weighing()
+    _, outbox = grown(store, 70_000)
+    opened = Log(store, signer(), outbox)
+    written.clear()
+    for _ in range(3):
+        record(outbox, 1)
+        opened.sequence(NOW)
+    assert max(written) < 20_000
+
+
+def test_two_processes_may_take_turns() -> None:
+    store = MemoryStore()
+    first, outbox = grown(store, 10)
+    second = Log(store, signer(), outbox)
+    for log in (second, first, first, second, first):
+        record(outbox, 7)
+        assert log.sequence(NOW) == 7
+    check_whole(store, outbox)
+
+
+def test_threads_of_one_process_do_not_write_at_once() -> None:
+    store = MemoryStore()
+    log, outbox = grown(store, 1)
+    record(outbox, 500)
+    threads = [threading.Thread(target=log.sequence, args=(NOW,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    check_whole(store, outbox)
+
+
+@pytest.mark.parametrize("moment", ["tiles", "checkpoint"])
+def test_a_second_writer_is_noticed_before_the_checkpoint(moment: str) -> None:
+    store = MemoryStore()
+    _, outbox = grown(store, 10)
+    intruding = True
+
+    class Intruded(MemoryStore):
+        """Lets another log publish between our reading and our writing."""
+
+        files = store.files
+
+        def __init__(self) -> None:
+            self.reads = 0
+
+        def read(self, name: str) -> bytes | None:
+            nonlocal intruding
+            if name == "checkpoint":
+                self.reads += 1
+                if intruding and self.reads == (2 if moment == "tiles" else 3):
+                    intruding = False
+                    record(outbox, 5)
+                    Log(store, signer(), outbox).sequence(NOW)
+            return super().read(name)
+
+    log = Log(Intruded(), signer(), outbox)
+    record(outbox, 3)
+    with pytest.raises(Conflict, match="Another process"):
+        log.sequence(NOW)
+    log.sequence(NOW)
+    check_whole(store, outbox)
+
+
+def test_books_that_lost_events_are_noticed() -> None:
+    store = MemoryStore()
+    _, outbox = grown(store, 20)
+    del outbox.events[15:]
+    record(outbox, 9)
+    outbox.events[15:] = [type(e)(e.sequence, b"new", e.salt, None) for e in outbox.events[15:]]
+    with pytest.raises(Conflict, match="entries that the books do not have"):
+        Log(store, signer(), outbox).sequence(NOW)
+
+
+def test_a_log_rolled_back_is_noticed() -> None:
+    store = MemoryStore()
+    log, outbox = grown(store, 20)
+    old = log.checkpoint()
+    record(outbox, 5)
+    log.sequence(NOW)
+    store.files["checkpoint"] = old
+    with pytest.raises(Conflict, match="the books know an entry 20"):
+        log.sequence(NOW)
+    del store.files["checkpoint"]
+    with pytest.raises(Conflict, match="the books know an entry 0"):
+        log.sequence(NOW)
+
+
+def test_a_damaged_edge_is_not_extended() -> None:
+    store = MemoryStore()
+    log, outbox = grown(store, 20)
+    record(outbox, 1)
+    whole = dict(store.files)
+    for name in ("tile/0/000.p/20", "checkpoint"):
+        damaged = bytearray(whole[name])
+        damaged[-5] ^= 1
+        store.files = {**whole, name: bytes(damaged)}
+        with pytest.raises(Unavailable, match="damaged"):
+            Log(store, signer(), outbox).sequence(NOW)
+    store.files = whole
+    with pytest.raises(Unavailable, match="damaged"):
+        Log(store, signer(seed=2), outbox).sequence(NOW)
+    assert log.sequence(NOW) == 1
+
+
+def test_events_committed_out_of_order_are_matched_after_a_crash() -> None:
+    """PostgreSQL may commit event 3 before 2: the tree has 1, 3, the books now offer 1, 2, 3."""
+
+    class Late(MemoryOutbox):
+        hidden = 2
+        broken = True
+
+        def pending_events(self, limit: int) -> list:  # type: ignore[type-arg]
+            shown = [e for e in super().pending_events(10**6) if e.sequence != self.hidden]
+            return shown[:limit]
+
+        def place_events(self, placed: object, /) -> None:
+            if self.broken:
+                raise out_of_order()
+            super().place_events(placed)  # type: ignore[arg-type]
+
+    store, outbox = MemoryStore(), Late()
+    log = Log(store, signer(), outbox)
+    record(outbox, 3)
+    with pytest.raises(Unavailable):
+        log.sequence(NOW)
+    outbox.hidden, outbox.broken = 0, False
+    assert log.sequence(NOW) == 3
+    assert [event.index for event in outbox.events] == [0, 2, 1]
+    check_whole(store, outbox)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_failure_at_any_effect_loses_and_repeats_nothing(after: bool) -> None:
+    """Fail at the n-th effect for every n; then retry in this process or in a new one."""
+    reached_the_end = False
+    for fail_at in range(1, 60):
+        for same_process in (True, False):
+            store, outbox = MemoryStore(), MemoryOutbox()
+            failing = FailingStore(store, fail_at, after)
+            log = Log(failing, signer(), outbox)
+            record(outbox, 250)
+            failed = False
+            for more in (3, 10, 300, 0):
+                record(outbox, more)
+                try:
+                    log.sequence(NOW)
+                except Unavailable:
+                    failed = True
+                    if not same_process:
+                        log = Log(failing, signer(), outbox)
+            failing.left = 0  # works from now on
+            record(outbox, 2)
+            log.sequence(NOW)
+            check_whole(store, outbox)
+            reached_the_end = reached_the_end or not failed
+        if reached_the_end:
+            return
+    pytest.fail("the scenario has more effects than were tried")
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_failure_while_placing_loses_and_repeats_nothing(after: bool) -> None:
+    class Failing(MemoryOutbox):
+        left = 2
+
+        def place_events(self, placed: object, /) -> None:
+            self.left -= 1
+            if self.left == 0 and not after:
+                raise out_of_order()
+            super().place_events(placed)  # type: ignore[arg-type]
+            if self.left == 0:
+                raise out_of_order()
+
+    store, outbox = MemoryStore(), Failing()
+    log = Log(store, signer(), outbox, batch=40)
+    record(outbox, 100)
+    with pytest.raises(Unavailable):
+        log.sequence(NOW)
+    record(outbox, 30)
+    log.sequence(NOW)
+    check_whole(store, outbox)
+
+
+def test_a_folder_is_a_log_others_can_open(tmp_path: Path) -> None:
+    _, outbox = grown(FolderStore(tmp_path), 3, 600, 1)
+    check_whole(FolderStore(tmp_path), outbox)
+    log = Log(FolderStore(tmp_path), signer(), outbox)
+    record(outbox, 5)
+    assert log.sequence(NOW) == 5
+    check_whole(FolderStore(tmp_path), outbox)
