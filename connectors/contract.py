@@ -15,6 +15,8 @@ from typing import BinaryIO, Final
 
 import pyarrow as pa
 
+from connectors.reasons import WORDS
+
 # Words shown to people, by language: always both of "fr" and "en".
 Words = Mapping[str, str]
 
@@ -27,8 +29,10 @@ class Reason:
     words: Words
 
 
-REASONS: Final[dict[str, Reason]] = {}
-"""Closed vocabulary, code to reason, of rows set aside and files refused. Filled below."""
+REASONS: Final[Mapping[str, Reason]] = {
+    code: Reason(code, {"fr": fr, "en": en}) for code, (fr, en) in WORDS.items()
+}
+"""Closed vocabulary, code to reason, of rows set aside, rows warned of and files refused."""
 
 
 class Malformed(Exception):
@@ -68,7 +72,8 @@ class Batch:
     """Rows of one table, in the exact schema the dataset declares.
 
     `received` counts the rows read to make this batch, kept and set aside together, so that over
-    a file  received = valid + rejected.
+    a file  received = valid + rejected. `skipped` counts rows that are no part of the dataset by
+    its definition (a primary school in a directory of lycées): neither received nor rejected.
     """
 
     table: str
@@ -76,6 +81,7 @@ class Batch:
     received: int
     rejected: tuple[Rejected, ...] = ()
     warned: tuple[Warned, ...] = ()
+    skipped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,8 @@ class Example:
     """A named file and what must come of it; the examples are the connector's conformance tests.
 
     `content` makes the bytes. `malformed` is the code the whole file is refused with, if it is;
-    otherwise `valid` rows come out and `rejected` counts rows by code.
+    otherwise `valid` rows are good and `rejected` counts rows by code. Every good row comes out,
+    once, unless `rows` counts what comes out by table (a calendar expanded, a section folded).
     """
 
     name: str
@@ -102,6 +109,7 @@ class Example:
     rejected: Mapping[str, int] = field(default_factory=dict)
     warned: Mapping[str, int] = field(default_factory=dict)
     malformed: str | None = None
+    rows: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

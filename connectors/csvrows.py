@@ -1,0 +1,371 @@
+"""Rows of a published CSV layout, typed and checked a block at a time.
+
+1. A block is parsed by Arrow straight into types; where nothing in it breaks a rule, that is all.
+2. Otherwise it is read again with every cell as text: records are found one by one, kinds are
+   checked on distinct values, and each bad row is named with its line and its reason.
+
+The second reading is the specification; the first must agree with it wherever it accepts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Final
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from connectors.archives import plain
+from connectors.contract import Batch, Malformed, Reading, Rejected, Warned
+from connectors.csvblocks import Block, Header, blocks, records
+from connectors.layouts import Column, Columns, Layout
+
+DICTIONARY: Final = pa.dictionary(pa.int32(), pa.string())
+
+
+def read_csv(file: BinaryIO, layout: Layout, reading: Reading) -> Iterator[Batch]:
+    """Read a partner's CSV file. Raises `Malformed` for the file as a whole, nothing else."""
+    header, seen = Header(0, {}), _Seen()
+    for part in blocks(plain(file, reading), layout, reading):
+        if isinstance(part, Header):
+            header = part
+            continue
+        block, encoding = _as_utf8(part, layout)
+        kept = _typed(block, header, layout, reading, seen) if layout.fast else None
+        yield kept or _lenient(block, header, layout, reading, seen, encoding)
+
+
+class _Seen:
+    """Values already kept in a column of the file, as 64-bit hashes: 8 bytes each.
+
+    Among five million distinct values the odds that any two share a hash are one in a million.
+    """
+
+    def __init__(self) -> None:
+        self._hashes = np.empty(0, np.uint64)
+        self._engine = duckdb.connect(config={"threads": 1})
+
+    def hashes(self, values: pa.Array) -> np.ndarray:
+        self._engine.register("offered", pa.table({"value": values}))
+        try:
+            found = self._engine.execute("SELECT hash(value) AS h FROM offered").fetchnumpy()["h"]
+        finally:
+            self._engine.unregister("offered")
+        return np.asarray(found, np.uint64)
+
+    def repeated(self, hashes: np.ndarray) -> np.ndarray:
+        """True where the value was kept before or stands earlier among these."""
+        again = np.ones(len(hashes), bool)
+        again[np.unique(hashes, return_index=True)[1]] = False
+        places = np.searchsorted(self._hashes, hashes)
+        places[places == len(self._hashes)] = 0
+        if len(self._hashes):
+            again |= self._hashes[places] == hashes
+        return again
+
+    def keep(self, hashes: np.ndarray) -> None:
+        self._hashes = np.sort(np.concatenate([self._hashes, hashes]), kind="stable")
+
+
+def _as_utf8(block: Block, layout: Layout) -> tuple[Block, str]:
+    if block.data.isascii():
+        return block, "ascii"
+    try:
+        block.data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if layout.latin1:
+            return Block(block.data.decode("latin-1").encode(), block.line), "latin-1"
+        line = block.line + block.data.count(b"\n", 0, error.start)
+        raise Malformed("wrong_encoding", f"line {line}") from error
+    return block, "utf-8"
+
+
+def _parse(
+    data: bytes, header: Header, layout: Layout, types: dict[str, pa.DataType], skipped: Any = None
+) -> pa.Table:
+    """Arrow's reading of the columns present, by place. Raises `ArrowInvalid`."""
+    return csv.read_csv(
+        pa.BufferReader(data),
+        read_options=csv.ReadOptions(
+            use_threads=skipped is None,
+            block_size=len(data) + 1,
+            column_names=[str(place) for place in range(header.width)],
+        ),
+        parse_options=csv.ParseOptions(
+            delimiter=layout.delimiter,
+            newlines_in_values=True,
+            ignore_empty_lines=False,
+            invalid_row_handler=skipped,
+        ),
+        convert_options=csv.ConvertOptions(
+            include_columns=list(types),
+            column_types=types,
+            strings_can_be_null=True,
+            null_values=list(layout.blanks),
+        ),
+    )
+
+
+# --- the hot path ---------------------------------------------------------------------------
+
+
+def _typed(
+    block: Block, header: Header, layout: Layout, reading: Reading, seen: _Seen
+) -> Batch | None:
+    """The block as typed rows, None where anything in it needs a closer look."""
+    data = block.data
+    if b"\0" in data or b"\r" in data or b"\n\n" in data or data.startswith(b"\n"):
+        return None
+    types: dict[str, pa.DataType] = {}
+    for column in layout.columns:
+        if (place := header.places[column.name]) >= 0:
+            text = pa.string() if column.name == layout.unique else DICTIONARY
+            types[str(place)] = column.kind.fast or text
+    try:
+        table = _parse(data, header, layout, types)
+    except pa.ArrowInvalid:
+        return None
+    columns: dict[str, pa.Array] = {}
+    for column in layout.columns:
+        place = header.places[column.name]
+        if place < 0:
+            columns[column.name] = pa.nulls(table.num_rows, column.kind.type)
+            continue
+        cells = _one(table.column(str(place)))
+        if column.kind.fast is None:
+            cells, broken = _convert(cells, column)
+            if broken is not None:
+                return None
+        if column.blank and cells.null_count:
+            return None
+        if pa.types.is_floating(cells.type) and not _all_finite(cells):
+            return None
+        columns[column.name] = cells
+    if any(pc.any(rule.broken(columns, reading)).as_py() for rule in layout.rules):
+        return None
+    if layout.unique:
+        hashes = seen.hashes(columns[layout.unique])
+        if seen.repeated(hashes).any():
+            return None
+        seen.keep(hashes)
+    return Batch(layout.table, _finish(columns, layout, table.num_rows), table.num_rows)
+
+
+def _one(column: pa.ChunkedArray) -> pa.Array:
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    whole = column.combine_chunks()
+    return whole.combine_chunks() if isinstance(whole, pa.ChunkedArray) else whole
+
+
+def _all_finite(cells: pa.Array) -> bool:
+    return bool(pc.all(pc.is_finite(cells)).as_py() is not False)
+
+
+def _convert(cells: pa.Array, column: Column) -> tuple[pa.Array, pa.Array | None]:
+    """Text cells as the column's kind: values, and which cells do not match it (None: all do).
+
+    Trims. Works on distinct values where the cells come as a dictionary.
+    """
+    distinct = cells.dictionary if pa.types.is_dictionary(cells.type) else cells
+    trimmed = pc.utf8_trim_whitespace(distinct)
+    trimmed = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
+    wrong = None
+    if column.kind.pattern:
+        matches = pc.match_substring_regex(trimmed, column.kind.pattern)
+        if pc.any(pc.invert(matches)).as_py():
+            wrong = pc.fill_null(pc.invert(matches), fill_value=False)
+            trimmed = pc.if_else(matches, trimmed, pa.scalar(None, pa.string()))
+    values = column.kind.cast(trimmed)
+    if pa.types.is_floating(values.type) and not _all_finite(values):
+        endless = pc.fill_null(pc.invert(pc.is_finite(values)), fill_value=False)
+        wrong = endless if wrong is None else pc.or_(wrong, endless)
+    if not pa.types.is_dictionary(cells.type):
+        return values, wrong
+    wrong = None if wrong is None else pc.fill_null(wrong.take(cells.indices), fill_value=False)
+    return values.take(cells.indices), wrong
+
+
+def _finish(columns: Columns, layout: Layout, rows: int) -> pa.RecordBatch:
+    made = layout.finish(columns)
+    arrays = []
+    for declared in layout.schema:
+        cells = made.get(declared.name)
+        cells = pa.nulls(rows, declared.type) if cells is None else cells
+        arrays.append(cells if cells.type == declared.type else pc.cast(cells, declared.type))
+    return pa.RecordBatch.from_arrays(arrays, schema=layout.schema)
+
+
+# --- the closer look ------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What a block's second reading found, by index of record."""
+
+    bad: dict[int, tuple[str, str]] = field(default_factory=dict)
+    warned: list[tuple[int, str, str]] = field(default_factory=list)
+    folded: set[int] = field(default_factory=set)
+    subjects: dict[int, str] = field(default_factory=dict)
+
+    def reject(self, indices: np.ndarray, code: str, column: str) -> None:
+        for index in indices.tolist():
+            self.bad.setdefault(index, (code, column))
+
+
+def _lenient(
+    block: Block, header: Header, layout: Layout, reading: Reading, seen: _Seen, encoding: str
+) -> Batch:
+    starts, ends, lines, unclosed = records(block, layout.delimiter)
+    found = _Findings()
+    found.reject(np.asarray(unclosed, np.int64), "unbalanced_quote", "")
+    blank = _set_apart(block.data, starts, ends, found)
+    whole = np.ones(len(starts), bool)
+    whole[list(found.bad)] = False
+    whole[blank] = False
+    cells, rows = _texts(block.data, starts, ends, np.flatnonzero(whole), header, layout, found)
+    skipped = len(blank)
+    out_of_scope = 0
+    if layout.scope:
+        inside = pc.fill_null(layout.scope(cells), fill_value=False)
+        out_of_scope = len(rows) - inside.true_count
+        cells, rows = {n: c.filter(inside) for n, c in cells.items()}, rows[np.asarray(inside)]
+    columns = _check(cells, rows, layout, reading, found)
+    _repeats(columns, rows, layout, seen, found)
+    gone = np.isin(rows, np.fromiter(found.bad.keys() | found.folded, np.int64))
+    kept = pa.array(~gone)
+    columns = {name: values.filter(kept) for name, values in columns.items()}
+    records_kept = int(len(rows) - gone.sum())
+
+    def raw(index: int) -> bytes:
+        text = block.data[starts[index] : ends[index]]
+        return text.decode().encode("latin-1") if encoding == "latin-1" else text
+
+    return Batch(
+        layout.table,
+        _finish(columns, layout, records_kept),
+        received=len(starts) - skipped - out_of_scope,
+        rejected=tuple(
+            Rejected(int(lines[i]), code, column, found.subjects.get(i), raw(i))
+            for i, (code, column) in sorted(found.bad.items())
+        ),
+        warned=tuple(
+            Warned(int(lines[i]), code, column)
+            for i, code, column in sorted(found.warned)
+            if i not in found.bad
+        ),
+        skipped=out_of_scope,
+    )
+
+
+def _set_apart(data: bytes, starts: np.ndarray, ends: np.ndarray, found: _Findings) -> list[int]:
+    """Find records that cannot be parsed for their bytes, and the indices of blank ones."""
+    for byte, code in ((b"\0", "nul_byte"), (b"\r", "control_character")):
+        at = data.find(byte)
+        while at >= 0:
+            index = int(np.searchsorted(ends, at, side="right"))
+            found.bad.setdefault(index, (code, ""))
+            at = data.find(byte, int(ends[index]))
+    short = np.flatnonzero(ends - starts < 64)  # a longer run of blanks is a row of one column
+    return [
+        i for i in short.tolist() if not data[starts[i] : ends[i]].strip() and i not in found.bad
+    ]
+
+
+def _texts(
+    data: bytes,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    wanted: np.ndarray,
+    header: Header,
+    layout: Layout,
+    found: _Findings,
+) -> tuple[dict[str, pa.Array], np.ndarray]:
+    """Every cell as text, dictionary-encoded, and the index of the record of each row."""
+    types = {str(p): DICTIONARY for p in header.places.values() if p >= 0}
+    if len(wanted) < len(starts):
+        data = b"".join(data[starts[i] : ends[i]] for i in wanted.tolist())
+    short: list[int] = []
+
+    def skip(row: csv.InvalidRow) -> str:
+        short.append(row.number - 1)
+        return "skip"
+
+    if not len(wanted):
+        empty = pa.array([], DICTIONARY)
+        return {column.name: empty for column in layout.columns}, wanted
+    table = _parse(data, header, layout, types, skip)
+    found.reject(wanted[short], "wrong_column_count", "")
+    rows = np.delete(wanted, short)
+    nothing = pa.nulls(len(rows), pa.string()).dictionary_encode()
+    return {
+        name: _one(table.column(str(place))) if place >= 0 else nothing
+        for name, place in header.places.items()
+    }, rows
+
+
+def _check(
+    cells: dict[str, pa.Array],
+    rows: np.ndarray,
+    layout: Layout,
+    reading: Reading,
+    found: _Findings,
+) -> dict[str, pa.Array]:
+    """Type every column and try every rule; a row is named for the first thing wrong in it."""
+    columns: dict[str, pa.Array] = {}
+    for column in layout.columns:
+        values, wrong = _convert(cells[column.name], column)
+        if wrong is not None:
+            found.reject(rows[_true(wrong)], column.kind.code, column.header[0])
+        if column.blank:
+            found.reject(rows[_true(values.is_null())], column.blank, column.header[0])
+        columns[column.name] = values
+    published = {column.name: column.header[0] for column in layout.columns}
+    for rule in layout.rules:
+        hit = rows[_true(rule.broken(columns, reading))]
+        name = published[rule.column]
+        if rule.action == "reject":
+            found.reject(hit, rule.code, name)
+            continue
+        found.warned.extend((int(index), rule.code, name) for index in hit)
+        if rule.action == "fold":
+            found.folded.update(hit.tolist())
+    if layout.subject:
+        subjects = columns[layout.subject]
+        for place in np.flatnonzero(np.isin(rows, list(found.bad))).tolist():
+            if (subject := subjects[place].as_py()) is not None:
+                found.subjects[int(rows[place])] = subject
+    return columns
+
+
+def _true(mask: pa.Array) -> np.ndarray:
+    filled = pc.fill_null(mask, fill_value=False)
+    return np.flatnonzero(filled.to_numpy(zero_copy_only=False))
+
+
+def _repeats(
+    columns: Columns, rows: np.ndarray, layout: Layout, seen: _Seen, found: _Findings
+) -> None:
+    """A value that may stand once: the first row that is otherwise good has it."""
+    if not layout.unique or not len(rows):
+        return
+    standing = ~np.isin(rows, np.fromiter(found.bad.keys() | found.folded, np.int64))
+    values = columns[layout.unique].filter(pa.array(standing))
+    hashes = seen.hashes(values)
+    again = seen.repeated(hashes)
+    seen.keep(hashes[~again])
+    hit = rows[standing][again]
+    column = next(c.header[0] for c in layout.columns if c.name == layout.unique)
+    if layout.on_repeat == "reject":
+        found.reject(hit, "duplicate_row", column)
+        places = np.flatnonzero(standing)[again]
+        if layout.subject:
+            for place in places.tolist():
+                found.subjects[int(rows[place])] = columns[layout.subject][place].as_py()
+        return
+    found.folded.update(hit.tolist())
+    found.warned.extend((int(index), "duplicate_row", column) for index in hit)

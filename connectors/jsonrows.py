@@ -1,0 +1,128 @@
+"""JSON documents decoded into structs and made into batches, bad ones named.
+
+`read_documents` is shared by the datasets that come as documents: it splits, decodes, asks the
+dataset for a row, and counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Final, Generic, TypeVar
+
+import msgspec
+import pyarrow as pa
+
+from connectors.archives import plain
+from connectors.contract import Batch, Reading, Rejected, Warned
+from connectors.jsonstream import Document, documents
+
+ROWS: Final = 2_000
+"""Documents per batch."""
+
+Row = dict[str, Any]
+Decoded = TypeVar("Decoded")
+# msgspec names the field it stopped at by its path; keys that are data it writes as [...].
+_FIELD: Final = re.compile(r"at `\$[^`]*?\.?(\w+)(?:\[\.*\])*`")
+
+
+class BadRow(Exception):
+    """A document that cannot become a row: a reason and the field, never content."""
+
+    def __init__(self, code: str, column: str = "") -> None:
+        super().__init__(code)
+        self.code, self.column = code, column
+
+
+@dataclass(frozen=True, slots=True)
+class Reader(Generic[Decoded]):
+    """How one dataset makes rows of documents.
+
+    `row` returns the row and codes of warnings with their field, or raises `BadRow`. `once` are
+    keys (in quotes, as bytes) that may stand only once in a document. `subject` finds the
+    reference in the bytes of a document that could not be read.
+    """
+
+    table: str
+    schema: pa.Schema
+    decoder: msgspec.json.Decoder[Decoded]
+    row: Callable[[Decoded, Reading], tuple[Row, list[tuple[str, str]]]]
+    unique: Callable[[Row], Any] | None = None
+    once: tuple[bytes, ...] = ()
+    subject: Callable[[bytes], str | None] = lambda _: None
+
+
+def read_documents(file: BinaryIO, reader: Reader[Decoded], reading: Reading) -> Iterator[Batch]:
+    """Read a partner's file of documents. Raises `Malformed` for the file as a whole."""
+    seen: set[int] = set()
+    rows: list[Row] = []
+    rejected: list[Rejected] = []
+    warned: list[Warned] = []
+
+    def batch() -> Batch:
+        return Batch(
+            reader.table,
+            _arrow(rows, reader.schema),
+            len(rows) + len(rejected),
+            tuple(rejected),
+            tuple(warned),
+        )
+
+    for document in documents(plain(file, reading), reading):
+        try:
+            row, warnings = reader.row(_decode(document, reader), reading)
+            _check_unique(row, reader, seen)
+        except BadRow as bad:
+            rejected.append(
+                Rejected(
+                    document.position,
+                    bad.code,
+                    bad.column,
+                    reader.subject(document.data),
+                    bytes(document.data),
+                )
+            )
+        else:
+            rows.append(row)
+            warned.extend(Warned(document.position, code, column) for code, column in warnings)
+        if len(rows) + len(rejected) >= ROWS:
+            yield batch()
+            rows, rejected, warned = [], [], []
+    if rows or rejected:
+        yield batch()
+
+
+def _decode(document: Document, reader: Reader[Decoded]) -> Decoded:
+    if b"\0" in document.data:
+        raise BadRow("nul_byte")
+    for key in reader.once:
+        if document.data.count(key) > 1:
+            raise BadRow("duplicate_key", key.strip(b'"').decode())
+    try:
+        return reader.decoder.decode(document.data)
+    except msgspec.ValidationError as error:
+        field = _FIELD.search(str(error))
+        raise BadRow("wrong_type", field.group(1) if field else "") from error
+    except msgspec.DecodeError as error:
+        cut = document.last_line and "truncated" in str(error)
+        raise BadRow("truncated" if cut else "invalid_json") from error
+    except UnicodeDecodeError as error:
+        raise BadRow("wrong_encoding") from error
+    except RecursionError as error:
+        raise BadRow("too_deep") from error
+
+
+def _check_unique(row: Row, reader: Reader[Decoded], seen: set[int]) -> None:
+    if reader.unique is None:
+        return
+    key = hash(reader.unique(row))
+    if key in seen:
+        raise BadRow("duplicate_row")
+    seen.add(key)
+
+
+def _arrow(rows: list[Row], schema: pa.Schema) -> pa.RecordBatch:
+    columns: Mapping[str, list[Any]] = {name: [row[name] for row in rows] for name in schema.names}
+    arrays = [pa.array(columns[field.name], field.type) for field in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -1,0 +1,324 @@
+"""CoachCO2 trips: `io.cozy.timeseries.geojson` documents, one row per trip.
+
+Of the line a phone recorded only its two ends, lengths and times come out of here: no point in
+between is decoded at all, unless a section's own figures have to be repaired from its readings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime
+from math import isfinite
+from typing import Any, BinaryIO, Final
+
+import msgspec
+import pyarrow as pa
+
+from connectors.contract import Batch, Dataset, Reading
+from connectors.documented import documented
+from connectors.jsonrows import BadRow, Reader, Row, read_documents
+from connectors.layouts import PARIS
+from connectors.partners.coachco2.modes import UNKNOWN, purpose, resolve
+from connectors.partners.coachco2.samples import TRIP_EXAMPLES
+
+Warnings = list[tuple[str, str]]
+
+SECTION: Final = pa.struct(
+    [("mode", pa.string()), ("distance_m", pa.float64()), ("duration_s", pa.float64())]
+)
+INSTANT: Final = pa.timestamp("us", tz="UTC")
+SCHEMA: Final = documented(
+    ("subject", pa.string(), "compte source du participant", "participant's source account"),
+    ("trip", pa.string(), "identifiant du trajet", "identifier of the trip"),
+    ("start", INSTANT, "départ", "start"),
+    ("end", INSTANT, "arrivée", "end"),
+    ("start_lon", pa.float64(), "longitude du départ", "longitude of the start", "degree"),
+    ("start_lat", pa.float64(), "latitude du départ", "latitude of the start", "degree"),
+    ("end_lon", pa.float64(), "longitude de l'arrivée", "longitude of the end", "degree"),
+    ("end_lat", pa.float64(), "latitude de l'arrivée", "latitude of the end", "degree"),
+    ("distance_m", pa.float64(), "distance", "distance", "m"),
+    ("duration_s", pa.float64(), "durée", "duration", "s"),
+    ("main_mode", pa.string(), "mode principal (plus longue distance)", "main mode (longest)"),
+    ("sections", pa.list_(SECTION), "tronçons par mode", "sections by mode"),
+    ("app_co2_kg", pa.float64(), "CO2 calculé par l'application", "CO2 by the app", "kg"),
+    ("purpose", pa.string(), "motif", "purpose"),
+    optional=("app_co2_kg", "purpose"),
+)
+
+
+ABSENT: Final = msgspec.Raw(b"null")
+"""What a field kept undecoded holds where the document has none."""
+
+
+class _Point(msgspec.Struct):
+    coordinates: list[float] = []
+
+
+class _Oid(msgspec.Struct):
+    oid: str | None = msgspec.field(default=None, name="$oid")
+
+
+class _Properties(msgspec.Struct):
+    """Of a trip or of a section. Long lists stay undecoded until a repair wants them."""
+
+    distance: float | None = None
+    duration: float | None = None
+    start_ts: float | None = None
+    end_ts: float | None = None
+    start_fmt_time: str | None = None
+    end_fmt_time: str | None = None
+    start_loc: _Point | None = None
+    end_loc: _Point | None = None
+    start_place: _Oid | None = None
+    end_place: _Oid | None = None
+    manual_purpose: str | None = None
+    automatic_purpose: str | None = None
+    manual_mode: str | None = None
+    sensed_mode: str | None = None
+    timestamps: msgspec.Raw = ABSENT
+    distances: msgspec.Raw = ABSENT
+
+
+class _Part(msgspec.Struct):
+    properties: _Properties | None = None
+
+
+class _Feature(msgspec.Struct):
+    type: str = ""
+    id: str | None = None
+    geometry: msgspec.Raw = ABSENT
+    features: list[_Part] = []
+
+
+class _Serie(msgspec.Struct):
+    id: str | None = None
+    properties: _Properties = msgspec.field(default_factory=_Properties)
+    features: list[_Feature] = []
+
+
+class _Metadata(msgspec.Struct):
+    sourceAccount: str | None = None  # noqa: N815 - Cozy's name
+
+
+class _Aggregation(msgspec.Struct):
+    totalCO2: float | None = None  # noqa: N815 - Cozy's name
+    purpose: str | None = None
+
+
+class _Timeserie(msgspec.Struct):
+    """A document; CouchDB wraps it in `doc`, Cozy's JSON:API in `attributes`."""
+
+    id: str | None = msgspec.field(default=None, name="_id")
+    startDate: str | None = None  # noqa: N815 - Cozy's name
+    endDate: str | None = None  # noqa: N815 - Cozy's name
+    series: list[_Serie] = []
+    cozyMetadata: _Metadata | None = None  # noqa: N815 - Cozy's name
+    aggregation: _Aggregation | None = None
+    doc: _Timeserie | None = None
+    attributes: _Timeserie | None = None
+
+
+def _row(document: _Timeserie, reading: Reading) -> tuple[Row, Warnings]:
+    document = document.doc or document.attributes or document
+    subject = ((document.cozyMetadata or _Metadata()).sourceAccount or "").strip()
+    if not subject:
+        raise BadRow("missing_identifier", "sourceAccount")
+    if not document.series:
+        raise BadRow("missing_value", "series")
+    serie = document.series[0]
+    warnings: Warnings = []
+    trip = document.id or serie.id
+    if not trip:
+        raise BadRow("missing_value", "id")
+    about = serie.properties
+    start = _instant(about.start_ts, about.start_fmt_time or document.startDate, "start_fmt_time")
+    end = _instant(about.end_ts, about.end_fmt_time or document.endDate, "end_fmt_time")
+    if end < start:
+        raise BadRow("end_before_start", "end_fmt_time")
+    if end > reading.now.timestamp():
+        raise BadRow("date_in_future", "end_fmt_time")
+    start_lon, start_lat = _position(about.start_loc, about.start_place, serie, "start_loc")
+    end_lon, end_lat = _position(about.end_loc, about.end_place, serie, "end_loc")
+    sections = _sections(serie, warnings)
+    aggregation = document.aggregation or _Aggregation()
+    return {
+        "subject": subject,
+        "trip": trip,
+        "start": round(start * 1e6),
+        "end": round(end * 1e6),
+        "start_lon": start_lon,
+        "start_lat": start_lat,
+        "end_lon": end_lon,
+        "end_lat": end_lat,
+        "distance_m": _total(about.distance, sections, "distance_m", "distance"),
+        "duration_s": _total(about.duration, sections, "duration_s", "duration"),
+        "main_mode": _main_mode(sections),
+        "sections": sections,
+        "app_co2_kg": _figure(aggregation.totalCO2),
+        "purpose": purpose(about.manual_purpose, about.automatic_purpose, aggregation.purpose),
+    }, warnings
+
+
+_OLDEST: Final = datetime(2000, 1, 1, tzinfo=PARIS).timestamp()
+_NEWEST: Final = datetime(2100, 1, 1, tzinfo=PARIS).timestamp()
+
+
+def _instant(epoch: float | None, text: str | None, field: str) -> float:
+    """Seconds since 1970. The epoch is unambiguous; a text without offset is French wall time."""
+    if epoch is None:
+        if not text:
+            raise BadRow("missing_value", field)
+        try:
+            moment = datetime.fromisoformat(text.strip())
+            epoch = moment.replace(tzinfo=moment.tzinfo or PARIS).timestamp()
+        except (ValueError, OverflowError) as error:
+            raise BadRow("wrong_time", field) from error
+    if not epoch >= _OLDEST:
+        raise BadRow("date_too_old", field)
+    if epoch > _NEWEST:
+        raise BadRow("date_in_future", field)
+    return epoch
+
+
+def _position(
+    point: _Point | None, place: _Oid | None, serie: _Serie, field: str
+) -> tuple[float, float]:
+    """Longitude and latitude of an end: where the trip says, else its place among the features."""
+    pair = point.coordinates if point else []
+    if not pair and place and place.oid:
+        pair = _place(place.oid, serie, field)
+    if len(pair) < 2:
+        raise BadRow("position_missing", field)
+    lon, lat = pair[0], pair[1]
+    if not (abs(lon) <= 180 and abs(lat) <= 90):
+        raise BadRow("position_outside_world", field)
+    if lon == 0 and lat == 0:
+        raise BadRow("position_missing", field)
+    # Where the pair stands there is sea or Somalia; turned round there is France.
+    if 41 < lon < 51.5 and -5.5 < lat < 10:
+        raise BadRow("position_swapped", field)
+    return lon, lat
+
+
+_POINT: Final = msgspec.json.Decoder(_Point | None)
+_NUMBERS: Final = msgspec.json.Decoder(list[float] | None)
+
+
+def _place(oid: str, serie: _Serie, field: str) -> list[float]:
+    for feature in serie.features:
+        if feature.id == oid:
+            try:
+                point = _POINT.decode(feature.geometry)
+            except msgspec.DecodeError as error:
+                raise BadRow("wrong_type", field) from error
+            return point.coordinates if point else []
+    return []
+
+
+def _sections(serie: _Serie, warnings: Warnings) -> list[dict[str, Any]]:
+    sections = []
+    for feature in serie.features:
+        if feature.type != "FeatureCollection":
+            continue
+        for part in feature.features:
+            about = part.properties or _Properties()
+            mode, known = resolve(about.manual_mode, about.sensed_mode)
+            if not known and ("unknown_mode", "sensed_mode") not in warnings:
+                warnings.append(("unknown_mode", "sensed_mode"))
+            sections.append(
+                {
+                    "mode": mode,
+                    "distance_m": _repaired(about.distance, about.distances, "distance", warnings),
+                    "duration_s": _repaired(about.duration, about.timestamps, "duration", warnings),
+                }
+            )
+    return sections
+
+
+def _repaired(figure: float | None, readings: msgspec.Raw, field: str, warnings: Warnings) -> float:
+    """A section's figure, or where it is missing or negative what its readings add up to.
+
+    `distances` are steps in metres; `timestamps` are instants in milliseconds.
+    """
+    if figure is not None and 0 <= figure < float("inf"):
+        return figure
+    try:
+        numbers: list[float] = _NUMBERS.decode(readings) or []
+    except msgspec.DecodeError as error:
+        raise BadRow("wrong_type", field) from error
+    if field == "distance":
+        repaired = sum(step for step in numbers if step > 0)
+    else:
+        repaired = (max(numbers) - min(numbers)) / 1000 if numbers else 0.0
+    if not numbers or not isfinite(repaired):
+        raise BadRow("impossible_value", field)
+    if ("section_repaired", field) not in warnings:
+        warnings.append(("section_repaired", field))
+    return repaired
+
+
+def _figure(value: float | None) -> float | None:
+    return value if value is not None and 0 <= value < float("inf") else None
+
+
+def _total(figure: float | None, sections: list[dict[str, Any]], column: str, field: str) -> float:
+    """The trip's own figure, which counts waiting too; else the sum of its sections."""
+    if (given := _figure(figure)) is not None:
+        return given
+    if not sections:
+        raise BadRow("impossible_value" if figure is not None else "missing_value", field)
+    if not isfinite(total := float(sum(section[column] for section in sections))):
+        raise BadRow("impossible_value", field)
+    return total
+
+
+def _main_mode(sections: list[dict[str, Any]]) -> str:
+    """The mode with the greatest summed distance, the first of equals; UNKNOWN without section."""
+    distances: dict[str, float] = defaultdict(float)
+    for section in sections:
+        distances[section["mode"]] += section["distance_m"]
+    return max(distances, key=distances.__getitem__, default=UNKNOWN)
+
+
+_ACCOUNT: Final = re.compile(rb'"sourceAccount"\s*:\s*"([^"\\]{1,200})"')
+
+
+def _subject(data: bytes) -> str | None:
+    """The one reference in the bytes of a document, None where there is none or more."""
+    found: set[bytes] = {match.strip() for match in _ACCOUNT.findall(data)} - {b""}
+    if len(found) != 1:
+        return None
+    try:
+        return found.pop().decode()
+    except UnicodeDecodeError:
+        return None
+
+
+_READER: Final = Reader(
+    table="trips",
+    schema=SCHEMA,
+    decoder=msgspec.json.Decoder(_Timeserie),
+    row=_row,
+    unique=lambda row: (row["subject"], row["trip"]),
+    once=(b'"sourceAccount"', b'"series"', b'"cozyMetadata"'),
+    subject=_subject,
+)
+
+
+def _read(file: BinaryIO, reading: Reading) -> Iterator[Batch]:
+    return read_documents(file, _READER, reading)
+
+
+TRIPS: Final = Dataset(
+    partner="coachco2",
+    name="trips",
+    title={"fr": "Trajets des participants", "en": "Participants' trips"},
+    source="io.cozy.timeseries.geojson, CoachCO2 0.24",
+    tables={"trips": SCHEMA},
+    read=_read,
+    subject="subject",
+    media_types=("application/json", "application/x-ndjson", "application/gzip"),
+    examples=TRIP_EXAMPLES,
+)
