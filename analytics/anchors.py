@@ -243,7 +243,7 @@ def homes(
     at_lycee = to_lycee <= apart_m
     # Sleeping there before days off makes it somebody's home that happens to be near a lycée.
     residence = (at_lycee & (off >= 2)).any(axis=1)
-    boarder = (at_lycee & (slept >= 2)).any(axis=1) & ~residence
+    boarder = np.asarray((at_lycee & (slept >= 2)).any(axis=1) & ~residence)
 
     total = slept.sum(axis=1, keepdims=True)
     often = (slept >= least_nights) & (slept >= share * total)

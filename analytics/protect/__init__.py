@@ -1,1 +1,6 @@
 """Disclosure control and the attacker that audits it."""
+
+from analytics.model import Cells, Certificate, Protected
+from analytics.protect.attack import attack
+
+__all__ = ["Cells", "Certificate", "Protected", "attack"]

@@ -1,0 +1,106 @@
+"""`carbon-balance`: kgCO2e per enrolled pupil and school year for the way to the lycée and back.
+
+Inputs: recognised home–lycée trips (`coachco2/trips/trips`), the directory of lycées.
+Population: participants of the app by declared population, never pooled; a participant stands for
+an enrolled pupil "if participants resemble the others".
+Dimensions: school year × population × area (as in `modal-split`) × variant (a car dedicated to the
+pupil, empty way back included; a detour on the driver's way to work) × scope (use, manufacture).
+Computation: each section's kilometres times its mode's factor (`analytics.carbon`: fleet-average
+car, vehicle-kilometres divided by occupants); a trip without sections counts under its main mode;
+a person's mean per bounded trip, both ways, times the plan's school days. Where the app cannot
+tell the vehicle, the low and high factors widen the interval, which otherwise resamples people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import ibis
+import pyarrow as pa
+from numpy.random import Generator
+
+from analytics import carbon
+from analytics.measures import contributions
+from analytics.measures.columns import DIMENSIONS, NOTE, figures
+from analytics.model import Cells, Column, Measure, Protected
+from analytics.plan import Plan
+from analytics.protect import magnitude
+
+COLUMNS: Final = (
+    *DIMENSIONS,
+    Column(
+        "variant",
+        pa.string(),
+        "Conduite dédiée (retour à vide compté) ou détour",
+        "Dedicated drive (empty way back counted) or detour",
+    ),
+    Column("scope", pa.string(), "Usage ou fabrication du véhicule", "Vehicle use or manufacture"),
+    *figures("kgCO2e per enrolled pupil per school year", "Émissions", "Emissions"),
+    Column("factors", pa.string(), "Version des facteurs d’émission", "Version of the factors"),
+    NOTE,
+)
+
+LABELS: Final = tuple(
+    f"{variant}/{scope}/{bound}"
+    for variant in carbon.VARIANTS
+    for scope in carbon.SCOPES
+    for bound in carbon.BOUNDS
+)
+
+
+def _per_metre(mode: Any, coefficients: Mapping[str, Mapping[str, float]], label: str) -> Any:
+    """The coefficient of a mode column, in kg per metre; a mode without one counts as unknown."""
+    cases = [(mode == name, row[label] / 1000) for name, row in sorted(coefficients.items())]
+    return ibis.cases(*cases, else_=coefficients["UNKNOWN"][label] / 1000)
+
+
+def compute(tables: Mapping[str, Any], plan: Plan, rng: Generator) -> Cells:
+    """Mean kilograms per person and year for every variant, scope and bound, summed by lycée."""
+    bound = contributions.bounded(tables[contributions.TRIPS_TABLE], plan)
+    person = ["period", "population", "pseudonym", "uai"]
+    trip = [*person, "date", "of_day"]  # `of_day` numbers a person's trips of a day
+    trips = bound.trips
+    coefficients = {
+        mode: {"/".join(key): value for key, value in row.items()}
+        for mode, row in carbon.per_km(plan).items()
+    }
+    told = ibis.coalesce(trips["sections"].length(), 0) > 0
+    piece = trips.filter(told)
+    piece = piece.select(*trip, "shrink", section=piece["sections"].unnest())
+    pieces = piece.select(
+        *trip,
+        mode=piece["section"]["mode"],
+        metres=piece["section"]["distance_m"] * piece["shrink"],
+    )
+    bare = trips.filter(~told)
+    pieces = pieces.union(
+        bare.select(*trip, mode=bare["main_mode"], metres=bare["distance_m"] * bare["shrink"])
+    )
+    metres = ibis.coalesce(pieces["metres"], 0.0)
+    summed = pieces.group_by(trip).aggregate(
+        **{
+            label: (metres * _per_metre(pieces["mode"], coefficients, label)).sum()
+            for label in LABELS
+        }
+    )
+    ways = 2.0 * plan.days
+    people = summed.group_by(person).aggregate(
+        **{label: summed[label].mean() * ways for label in LABELS}
+    )
+    return contributions.cells("carbon-balance", LABELS, people, bound.truncated, tables, plan, rng)
+
+
+def protect(cells: Cells, plan: Plan) -> Protected:
+    """Merge areas, round by class, withhold what one person dominates."""
+    return magnitude.protect(cells, plan, COLUMNS)
+
+
+CARBON_BALANCE: Final = Measure(
+    "carbon-balance",
+    {"fr": "Bilan carbone des trajets domicile–lycée", "en": "Carbon balance of school trips"},
+    (contributions.TRIPS_TABLE, contributions.LYCEES_TABLE),
+    COLUMNS,
+    compute,
+    protect,
+)

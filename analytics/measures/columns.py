@@ -1,0 +1,47 @@
+"""Columns that several published tables share."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pyarrow as pa
+
+from analytics.model import Column
+
+DIMENSIONS: Final = (
+    Column("school_year", pa.string(), "Année scolaire", "School year"),
+    Column("population", pa.string(), "Population (jamais mêlées)", "Population (never pooled)"),
+    Column(
+        "geography",
+        pa.string(),
+        "Maille : lycée, autres lycées du département ensemble, département, région",
+        "Level: lycée, a department's other lycées together, department, region",
+    ),
+    Column("area", pa.string(), "Code du territoire", "Area code"),
+    Column("area_name", pa.string(), "Nom du territoire", "Area name"),
+)
+
+
+def figures(unit: str, fr: str, en: str) -> tuple[Column, ...]:
+    """Estimate and bounds in a unit."""
+    return (
+        Column("estimate", pa.float64(), f"{fr}, arrondi selon la classe", f"{en}, rounded", unit),
+        Column("low", pa.float64(), "Borne basse (95 %)", "Lower bound (95 %)", unit),
+        Column("high", pa.float64(), "Borne haute (95 %)", "Upper bound (95 %)", unit),
+        Column(
+            "contributors",
+            pa.string(),
+            "Classe du nombre de participants, vide si masqué",
+            "Class of the number of contributors, empty where suppressed",
+            "people",
+        ),
+        Column("suppressed", pa.bool_(), "Sans chiffre à cette maille", "No figure at this level"),
+    )
+
+
+NOTE: Final = Column(
+    "note",
+    pa.string(),
+    "Où le chiffre est compté s’il n’est pas montré, ou catégories réunies",
+    "Where the figure is counted if not shown, or categories merged",
+)
