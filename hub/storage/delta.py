@@ -13,7 +13,7 @@ the loop reopens the table and asks for the push again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -40,7 +40,7 @@ from hub.storage.deltalog import (
     schema_of,
 )
 from hub.storage.durable import Witness, sync_file, sync_folder, sync_up
-from hub.storage.parquet import discard, write
+from hub.storage.parquet import Written, write
 from hub.storage.rows import BUCKET, PARTITIONS, PERIOD, PSEUDONYM, check_columns
 
 Actions = list[AddAction | RemoveAction]
@@ -95,23 +95,23 @@ class DeltaFolder:
             partitions = PARTITIONS if personal else None
             written = write(self._path, chain([first], parts), first.schema, partitions)
             rows = sum(file.rows for file in written)
-            for _ in range(_ATTEMPTS):
-                table = self._open() or self._create(first.schema, partitions)
-                done = committed(table, push)
-                live = live_files(table)
-                if done is not None:
-                    # Another process's files, or ours if the commit only seemed to fail.
-                    kept = {file.path for file in live}
-                    discard(self._path, [file for file in written if file.path not in kept])
-                    return done
-                actions: Actions = [*adds(written), *(removes(live) if replace else ())]
-                version = table.version() + 1
-                if self._commit(
-                    table, first.schema, partitions, actions, marks(push, version, rows)
-                ):
-                    return version, rows
-            discard(self._path, written)
-            raise _contended()
+            with ExitStack() as undo:
+                undo.callback(self._abandon, written)
+                for _ in range(_ATTEMPTS):
+                    table = self._open() or self._create(first.schema, partitions)
+                    done = committed(table, push)
+                    if done is not None:
+                        return done
+                    actions: Actions = [
+                        *adds(written),
+                        *(removes(live_files(table)) if replace else ()),
+                    ]
+                    version = table.version() + 1
+                    said = marks(push, version, rows)
+                    if self._commit(table, first.schema, partitions, actions, said):
+                        undo.pop_all()
+                        return version, rows
+                raise _contended()
 
     def rewrite(self, gone: Mapping[str, Sequence[bytes]]) -> int:
         """Remove every row of these pseudonyms, by period; return how many there were.
@@ -133,10 +133,12 @@ class DeltaFolder:
                 schema = schema_of(table)
                 remaining = self._remaining(list(hit), gone)
                 written = write(self._path, remaining, schema, PARTITIONS)
-                actions: Actions = [*adds(written), *removes(hit)]
-                if self._commit(table, schema, PARTITIONS, actions, []):
-                    return sum(hit.values())
-                discard(self._path, written)
+                with ExitStack() as undo:
+                    undo.callback(self._abandon, written)
+                    actions: Actions = [*adds(written), *removes(hit)]
+                    if self._commit(table, schema, PARTITIONS, actions, []):
+                        undo.pop_all()
+                        return sum(hit.values())
             raise _contended()
 
     def purge(self) -> None:
@@ -186,6 +188,8 @@ class DeltaFolder:
                 schema,
                 partition_by=names_of(partitions),
                 configuration=CONFIGURATION,
+                # A retry would create a second time, over the other's table.
+                commit_properties=CommitProperties(max_commit_retries=0),
             )
         except DeltaError:
             # Another process was first; if that is not it, opening says what is wrong.
@@ -219,6 +223,14 @@ class DeltaFolder:
             return False
         self._sync_log()
         return True
+
+    def _abandon(self, written: Iterable[Written]) -> None:
+        """Remove what was written for a commit that failed, unless it only seemed to fail."""
+        table = self._open()
+        kept = set() if table is None else {file.path for file in live_files(table)}
+        for file in written:
+            if file.path not in kept:
+                (self._path / file.path).unlink(missing_ok=True)
 
     def _sync_log(self) -> None:
         log = self._path / _LOG

@@ -15,26 +15,34 @@ from hub.errors import Rejected, Unavailable
 T = TypeVar("T")
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_TOLD: Final = re.compile(r"\(os error (\d+)\)")
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,199}")
 _LONGEST_NAME: Final = 512
 
 
 def storage_unavailable(error: OSError) -> Unavailable:
     """Say an operating-system failure as the operator must read it, without file contents."""
-    if error.errno in _FULL:
+    number = _number(error)
+    if number in _FULL:
         return Unavailable(
             "storage-full",
             fr="Le stockage du hub est plein. Rien n'a été gardé de cette opération.",
             en="The hub's storage is full. Nothing of this operation was kept.",
             who="operator",
         )
-    reason = errno.errorcode.get(error.errno or 0, "unknown")
+    reason = errno.errorcode.get(number, "unknown")
     return Unavailable(
         "storage-unavailable",
         fr=f"Le stockage du hub ne répond pas ({reason}).",
         en=f"The hub's storage does not answer ({reason}).",
         who="operator",
     )
+
+
+def _number(error: OSError) -> int:
+    """The errno; libraries written in Rust tell it in their text only. 0 where none is told."""
+    told = _TOLD.search(str(error))
+    return error.errno or (int(told[1]) if told else 0)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -78,12 +78,6 @@ def write(
             for path in root.rglob(f"{mark}-*"):
                 path.unlink()
     return written
-
-
-def discard(root: Path, written: Sequence[Written]) -> None:
-    """Remove files that no commit names."""
-    for file in written:
-        (root / file.path).unlink(missing_ok=True)
 
 
 def _described(root: Path, file: Any) -> Written:

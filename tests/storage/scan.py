@@ -68,9 +68,11 @@ def forms(needle: bytes) -> dict[str, bytes]:
         text = needle.decode()
     except UnicodeDecodeError:
         return made
-    made["json"] = json.dumps(text)[1:-1].encode()
-    made["address"] = urllib.parse.quote(text).encode()
-    return made
+    escaped = {
+        "json": json.dumps(text)[1:-1].encode(),
+        "address": urllib.parse.quote(text).encode(),
+    }
+    return made | {form: content for form, content in escaped.items() if content != needle}
 
 
 def _decoded(path: Path, unseal: Unseal | None) -> Iterator[tuple[str, bytes]]:

@@ -55,13 +55,15 @@ def test_a_full_disk_is_unavailable_and_leaves_nothing(tmp_path: Path) -> None:
     [
         (errno.ENOSPC, "storage-full"),
         (errno.EDQUOT, "storage-full"),
+        ("File too large (os error 27)", "storage-full"),
+        ("Broken (os error 5)", "storage-unavailable"),
         (errno.EIO, "storage-unavailable"),
         (None, "storage-unavailable"),
     ],
 )
-def test_system_errors_have_one_translation(number: int | None, code: str) -> None:
+def test_system_errors_have_one_translation(number: int | str | None, code: str) -> None:
     with pytest.raises(Unavailable) as failure, storage_errors():
-        raise OSError(number, "a text that may name /a/path")
+        raise OSError(*([number] if isinstance(number, str) else [number, "in /a/path"]))
     assert failure.value.code == code
     assert "/a/path" not in str(failure.value.words)
 
