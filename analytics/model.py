@@ -104,10 +104,10 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A published column: its name, Arrow type, meaning in both languages and unit."""
+    """A published column: name, name of its Arrow type, meaning in both languages, unit."""
 
     name: str
-    type: pa.DataType
+    type: str
     fr: str
     en: str
     unit: str = ""
@@ -117,7 +117,11 @@ def schema_of(columns: tuple[Column, ...]) -> pa.Schema:
     """The Arrow schema of published columns, with their documentation as field metadata."""
     return pa.schema(
         [
-            pa.field(one.name, one.type, metadata={"fr": one.fr, "en": one.en, "unit": one.unit})
+            pa.field(
+                one.name,
+                pa.type_for_alias(one.type),
+                metadata={"fr": one.fr, "en": one.en, "unit": one.unit},
+            )
             for one in columns
         ]
     )

@@ -91,6 +91,8 @@ class Plan:
     """Everything that decides what is published and how coarse. Shares are fractions of 1."""
 
     version: str = "1"
+    measures: tuple[str, ...] = ("modal-split", "carbon-balance", "places")
+    """What is published without a request."""
     k: int = 11
     """Fewest distinct people behind any published figure, or any difference of two."""
     lycee_minimum: int = 30
@@ -187,6 +189,8 @@ class Plan:
                 values["categories"] = {
                     str(name): tuple(modes) for name, modes in values["categories"].items()
                 }
+            if "measures" in values:
+                values["measures"] = tuple(str(one) for one in values["measures"])
             if "departments" in values:
                 values["departments"] = {str(c): str(n) for c, n in values["departments"].items()}
             return cls(**values)
@@ -196,6 +200,7 @@ class Plan:
     def describe(self) -> dict[str, Any]:
         """Every parameter as plain JSON values, for manifests."""
         described = asdict(self)
+        described["measures"] = list(self.measures)
         described["classes"] = [asdict(one) for one in self.classes]
         described["categories"] = {name: list(modes) for name, modes in self.categories.items()}
         return described

@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import ibis
-import pyarrow as pa
 from numpy.random import Generator
 
 from analytics import carbon
@@ -31,13 +30,13 @@ COLUMNS: Final = (
     *DIMENSIONS,
     Column(
         "variant",
-        pa.string(),
+        "string",
         "Conduite dédiée (retour à vide compté) ou détour",
         "Dedicated drive (empty way back counted) or detour",
     ),
-    Column("scope", pa.string(), "Usage ou fabrication du véhicule", "Vehicle use or manufacture"),
+    Column("scope", "string", "Usage ou fabrication du véhicule", "Vehicle use or manufacture"),
     *figures("kgCO2e per enrolled pupil per school year", "Émissions", "Emissions"),
-    Column("factors", pa.string(), "Version des facteurs d’émission", "Version of the factors"),
+    Column("factors", "string", "Version des facteurs d’émission", "Version of the factors"),
     NOTE,
 )
 

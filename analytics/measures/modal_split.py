@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import ibis
-import pyarrow as pa
 from numpy.random import Generator
 
 from analytics.measures import contributions
@@ -29,7 +28,7 @@ COLUMNS: Final = (
     *DIMENSIONS,
     Column(
         "mode",
-        pa.string(),
+        "string",
         "Mode principal, ou plusieurs réunis par « + » ; « all » si sans chiffre",
         "Main mode, or several joined by “+”; “all” where there is no figure",
     ),

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import ibis
-import pyarrow as pa
 from numpy.random import Generator
 
 from analytics.model import Cells, Column, Measure, Protected, schema_of
@@ -25,13 +24,13 @@ STOPS: Final = "region/gtfs/stops"
 CARPOOL: Final = "region/carpool-places/carpool_places"
 
 COLUMNS: Final = (
-    Column("layer", pa.string(), "Couche : lycee, stop, carpool", "Layer: lycee, stop, carpool"),
-    Column("id", pa.string(), "Identifiant publié par la source", "Identifier of the source"),
-    Column("name", pa.string(), "Nom", "Name"),
-    Column("commune", pa.string(), "Code INSEE, vide si inconnu", "INSEE code, empty if unknown"),
-    Column("lon", pa.float64(), "Longitude (WGS 84)", "Longitude (WGS 84)", "degree"),
-    Column("lat", pa.float64(), "Latitude (WGS 84)", "Latitude (WGS 84)", "degree"),
-    Column("kind", pa.string(), "Nature du lieu", "Kind of place"),
+    Column("layer", "string", "Couche : lycee, stop, carpool", "Layer: lycee, stop, carpool"),
+    Column("id", "string", "Identifiant publié par la source", "Identifier of the source"),
+    Column("name", "string", "Nom", "Name"),
+    Column("commune", "string", "Code INSEE, vide si inconnu", "INSEE code, empty if unknown"),
+    Column("lon", "double", "Longitude (WGS 84)", "Longitude (WGS 84)", "degree"),
+    Column("lat", "double", "Latitude (WGS 84)", "Latitude (WGS 84)", "degree"),
+    Column("kind", "string", "Nature du lieu", "Kind of place"),
 )
 
 

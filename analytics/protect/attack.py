@@ -127,8 +127,9 @@ class _Attack:
             for rest in {where.tobytes(): where for where in remains}.values():
                 people = int(stratum.people[rest].sum())
                 self.attempt("differences", 0 < people < self.plan.k, one.name)
-                if people >= self.plan.k:
-                    self.attempt("differences-shape", weak(stratum.pool(rest)), one.name)
+                # Attempts are published: their number must not tell which remainders are empty.
+                shape = people >= self.plan.k and weak(stratum.pool(rest))
+                self.attempt("differences-shape", shape, one.name)
 
     def certificate(self, extra: Row) -> Certificate:
         """What was tried and found."""
@@ -244,8 +245,9 @@ def attack(
                     _earlier_distribution(attempt, area, old, size, old_size)
         if weak is not None:
             attempt.nested(stratum, now + before, weak)
-        some = int(stratum.people.sum()) < plan.k and _mentions(table, stratum)
-        attempt.attempt("small-populations-absent", some, "region")
+    small = [one for one in cells.strata if int(one.people.sum()) < plan.k]
+    mentioned = any(_mentions(table, one) for one in small)
+    attempt.attempt("small-populations-absent", mentioned, "region")
     return attempt.certificate({"personal": True, "earlier": len(earlier)})
 
 
