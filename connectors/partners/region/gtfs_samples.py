@@ -122,5 +122,5 @@ EXAMPLES: Final = (
     Example("damaged", lambda: packed(FEED)[:60] + b"\xff" * 40 + packed(FEED)[100:],
             malformed="corrupt_archive"),
     Example("nothing", lambda: b"", malformed="empty_file"),
-    Example("a CSV", lambda: FEED["stops.txt"].encode(), malformed="wrong_format"),
+    Example("a CSV", FEED["stops.txt"].encode, malformed="wrong_format"),
 )  # fmt: skip
