@@ -1,0 +1,110 @@
+# METADATA
+# title: What may be published
+# description: |
+#   A table leaves only if it stands in the publication plan, counts at least eleven people in every
+#   cell it shows, carries nothing about one person, and withstood the hub's own attacker. This
+#   policy sees facts about the table and never a row of it.
+package hub.release_publish
+
+import data.hub.lib
+
+# METADATA
+# title: The answer
+# description: Allowed only if nothing refuses. Reasons are in alphabetical order.
+# entrypoint: true
+default decision := {"allow": false, "reasons": ["undecided"], "obligations": {}}
+
+decision := {"allow": true, "reasons": [], "obligations": obligations} if count(refused) == 0
+
+decision := {"allow": false, "reasons": sort(refused), "obligations": {}} if count(refused) > 0
+
+# METADATA
+# title: The fewest people a published cell may count
+least_people := 11
+
+# METADATA
+# title: Columns that would name or single out a person, whatever the table
+never_published := {
+	"bucket", "card", "digest", "email", "name_of_person", "participant", "pseudonym", "reference",
+	"subject", "token", "token_id", "transaction", "trip",
+}
+
+# METADATA
+# title: Only the hub's worker publishes; nobody hands in a table from outside
+refused contains "not_the_worker" if not by_the_worker
+
+by_the_worker if input.actor.role == "worker"
+
+# METADATA
+# title: The measure, its period and its plan are named
+refused contains "release_unnamed" if not release_named
+
+release_named if {
+	lib.named(input.release.measure)
+	lib.named(input.release.period)
+	lib.named(input.release.plan_version)
+}
+
+# METADATA
+# title: The measure stands in the publication plan
+refused contains "not_in_plan" if not planned
+
+planned if input.release.in_plan == true
+
+# METADATA
+# title: The attacker learned nothing
+refused contains "certificate_failed" if not certified
+
+certified if input.release.certificate_ok == true
+
+# METADATA
+# title: No cell shown counts fewer than eleven people
+refused contains "too_few_people" if not enough_people
+
+enough_people if {
+	is_number(input.release.k_min)
+	input.release.k_min >= least_people
+}
+
+# METADATA
+# title: The table shows something, and no more cells are withheld than it has
+refused contains "nothing_to_publish" if not something_shown
+
+something_shown if {
+	is_number(input.release.rows)
+	is_number(input.release.suppressed_rows)
+	input.release.suppressed_rows >= 0
+	input.release.rows > input.release.suppressed_rows
+}
+
+# METADATA
+# title: No column about one person
+refused contains "personal_columns" if not columns_impersonal
+
+columns_impersonal if {
+	input.release.personal_columns == []
+	count(input.release.columns) > 0
+	count(named_columns) == count(input.release.columns)
+	count(personal_names) == 0
+}
+
+named_columns := [column |
+	some column in input.release.columns
+	lib.named(column)
+]
+
+personal_names := [column |
+	some column in input.release.columns
+	column in never_published
+]
+
+# METADATA
+# title: A withheld cell says nothing of its size
+refused contains "suppressed_carries_class" if not suppressed_say_nothing
+
+suppressed_say_nothing if input.release.suppressed_carry_class == false
+
+# METADATA
+# title: What goes with the release
+# description: The manifest stands beside the data; a published table is never changed in place.
+obligations := {"immutable": true, "least_people": least_people, "manifest": true}

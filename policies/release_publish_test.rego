@@ -1,0 +1,66 @@
+package hub.release_publish_test
+
+import data.hub.release_publish
+
+# Each case is the question asked above with one thing changed, and the reasons it is refused for.
+asked := {
+	"actor": {"id": "worker", "role": "worker", "organisation": "hub", "scopes": []},
+	"release": {
+		"measure": "modal-split",
+		"period": "2025-2026",
+		"plan_version": "1",
+		"in_plan": true,
+		"certificate_ok": true,
+		"k_min": 11,
+		"rows": 2,
+		"suppressed_rows": 1,
+		"columns": ["area", "estimate"],
+		"personal_columns": [],
+		"suppressed_carry_class": false,
+	},
+}
+
+cases := {
+	"a protected table": {"question": asked, "reasons": []},
+	"ten people": {
+		"question": json.patch(asked, [{"op": "add", "path": "/release/k_min", "value": 10}]),
+		"reasons": ["too_few_people"],
+	},
+	"a failed certificate": {
+		"question": json.patch(asked, [{"op": "add", "path": "/release/certificate_ok", "value": false}]),
+		"reasons": ["certificate_failed"],
+	},
+	"a pseudonym among the columns": {
+		"question": json.patch(asked, [{"op": "add", "path": "/release/columns", "value": ["area", "pseudonym"]}]),
+		"reasons": ["personal_columns"],
+	},
+	"a column without a name": {
+		"question": json.patch(asked, [{"op": "add", "path": "/release/columns", "value": ["area", ""]}]),
+		"reasons": ["personal_columns"],
+	},
+	"by somebody": {
+		"question": json.patch(asked, [{"op": "add", "path": "/actor/role", "value": "operator"}]),
+		"reasons": ["not_the_worker"],
+	},
+	"nothing": {
+		"question": {},
+		"reasons": [
+			"certificate_failed",
+			"not_in_plan",
+			"not_the_worker",
+			"nothing_to_publish",
+			"personal_columns",
+			"release_unnamed",
+			"suppressed_carries_class",
+			"too_few_people",
+		],
+	},
+}
+
+test_cases[name] if {
+	some name, wanted in cases
+	made := release_publish.decision with input as wanted.question
+	made.reasons == wanted.reasons
+	allowed := count(wanted.reasons) == 0
+	made.allow == allowed
+}

@@ -1,0 +1,65 @@
+"""Where the policies, their vectors and the `opa` binary are."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from hub.policy.gate import POLICIES
+
+SOURCES = sorted(path for path in POLICIES.glob("*.rego") if not path.name.endswith("_test.rego"))
+TESTS = sorted(path for path in POLICIES.glob("*_test.rego") if path.name != "vectors_test.rego")
+
+VECTORS: dict[str, dict[str, Any]] = {
+    rule: cases
+    for path in sorted((POLICIES / "vectors").glob("*.json"))
+    for rule, cases in json.loads(path.read_text("utf-8")).items()
+}
+
+ALLOWED = [
+    (rule, name)
+    for rule, cases in VECTORS.items()
+    for name, case in cases.items()
+    if case["expected"]["allow"]
+]
+
+
+def opa() -> str | None:
+    """The `opa` program, on the path or where `make services` puts it."""
+    built = POLICIES.parent / "build" / "bin" / "opa"
+    return shutil.which("opa") or (str(built) if built.exists() else None)
+
+
+def policies_with(folder: Path, **changed: str | None) -> Path:
+    """A copy of the policies with some files replaced (or, for None, left out)."""
+    for path in SOURCES:
+        content = changed.get(path.stem, path.read_text("utf-8"))
+        if content is not None:
+            (folder / path.name).write_text(content, "utf-8")
+    return folder
+
+
+def facts(question: dict[str, Any], above: str = "") -> Iterator[str]:
+    """Dotted names of every fact of a question, inner ones included."""
+    for name, value in question.items():
+        yield above + name
+        if isinstance(value, dict):
+            yield from facts(value, f"{above}{name}.")
+
+
+def changed(question: dict[str, Any], fact: str, *value: Any) -> dict[str, Any]:
+    """The question with a fact replaced, or taken away where no value is given."""
+    copy = deepcopy(question)
+    inner = copy
+    *above, last = fact.split(".")
+    for name in above:
+        inner = inner[name]
+    if value:
+        inner[last] = value[0]
+    else:
+        del inner[last]
+    return copy
