@@ -1,0 +1,123 @@
+"""Forms that change something: small, sent by our own page, carrying its token.
+
+The token is derived from a cookie only the browser and we hold (the session, or before it a random
+one), so that a page elsewhere can neither read nor guess it and nothing is kept on our side. The
+fetch metadata is asked first: it refuses what comes from another site before the body is read.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+from fastapi import Request, Response
+
+from hub.errors import Denied, Rejected, TooLarge
+
+LIMIT: Final = 8192
+"""Bytes of a form. The largest field is a password."""
+FIELDS: Final = 16
+
+
+def _refused() -> Denied:
+    return Denied(
+        "form-refused",
+        fr="Ce formulaire a expiré ou ne vient pas de nos pages. Rechargez la page et recommencez.",
+        en="This form has expired or does not come from our pages. Reload the page and try again.",
+        who="person",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """Names of the cookies, and the check of every form. `secure` is true behind https."""
+
+    secure: bool
+    entropy: Callable[[int], bytes]
+
+    @property
+    def session_cookie(self) -> str:
+        """Name of the session's cookie."""
+        return "__Host-hub-session" if self.secure else "hub-session"
+
+    @property
+    def form_cookie(self) -> str:
+        """Name of the cookie forms are tied to before there is a session."""
+        return "__Host-hub-form" if self.secure else "hub-form"
+
+    def session(self, request: Request) -> str:
+        """The session cookie sent, empty if none."""
+        return request.cookies.get(self.session_cookie, "")
+
+    def basis(self, request: Request) -> str:
+        """The cookie that forms of this request are tied to, empty if none."""
+        return self.session(request) or request.cookies.get(self.form_cookie, "")
+
+    def token(self, basis: str) -> str:
+        """The token of a form. Knowing it does not tell the cookie."""
+        return hmac.digest(basis.encode(), b"hub form", "sha256").hex()
+
+    def new_basis(self) -> str:
+        """A fresh value for the form cookie."""
+        return self.entropy(32).hex()
+
+    def keep(self, response: Response, name: str, value: str, max_age: int | None = None) -> None:
+        """Set a cookie no script reads and no other site sends."""
+        response.set_cookie(
+            name,
+            value,
+            max_age=max_age,
+            path="/",
+            secure=self.secure,
+            httponly=True,
+            samesite="strict",
+        )
+
+    async def read(self, request: Request) -> dict[str, str]:
+        """The fields of a form that passed every check. Raises `Denied`, `Rejected`, `TooLarge`."""
+        self._own_site(request)
+        if not request.headers.get("content-type", "").startswith(
+            "application/x-www-form-urlencoded"
+        ):
+            raise _refused()
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > LIMIT:
+                raise TooLarge(
+                    "form-too-large",
+                    fr="Ce formulaire est trop volumineux.",
+                    en="This form is too large.",
+                    who="person",
+                )
+        try:
+            pairs = parse_qsl(
+                body.decode("utf-8"), keep_blank_values=True, max_num_fields=FIELDS, errors="strict"
+            )
+        except ValueError as error:  # UnicodeDecodeError is one
+            raise Rejected(
+                "form-unreadable",
+                fr="Ce formulaire ne peut être lu.",
+                en="This form cannot be read.",
+                who="person",
+            ) from error
+        fields = dict(pairs)
+        basis = self.basis(request)
+        sent = fields.pop("token", "")
+        if not basis or not hmac.compare_digest(sent.encode(), self.token(basis).encode()):
+            raise _refused()
+        return fields
+
+    def _own_site(self, request: Request) -> None:
+        site = request.headers.get("sec-fetch-site")
+        if site is not None:
+            if site != "same-origin":
+                raise _refused()
+            return
+        # An older browser. Our referrer policy makes it send "null", which tells nothing.
+        origin = request.headers.get("origin", "null")
+        if origin != "null" and urlsplit(origin).netloc != request.headers.get("host"):
+            raise _refused()
