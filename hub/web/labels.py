@@ -1,0 +1,95 @@
+"""Codes of releases and records, in words; French here, English in the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from hub.errors import Language
+from hub.web.figures import Area
+from hub.web.words import N_, say
+
+LABELS: Final[Mapping[str, Mapping[str, str]]] = {
+    "mode": {
+        "active": N_("Marche et vélo"),
+        "public_transport": N_("Transports en commun"),
+        "car": N_("Voiture"),
+        "other": N_("Autre"),
+    },
+    "geography": {
+        "region": N_("Région"),
+        "department": N_("Département"),
+        "lycees": N_("Autres lycées du département"),
+        "lycee": N_("Lycée"),
+    },
+    "population": {
+        "pupil": N_("Élèves avant le bac"),
+        "post-bac": N_("Étudiants après le bac"),
+        "staff": N_("Personnels"),
+    },
+    "variant": {
+        "dedicated": N_("Dépose exprès, retour à vide compté"),
+        "detour": N_("Dépose en chemin, détour seul compté"),
+    },
+    "scope": {
+        "use": N_("Usage"),
+        "manufacture": N_("Fabrication"),
+    },
+    "contributors": {
+        "11-20": N_("11 à 20 participants"),
+        "21-50": N_("21 à 50 participants"),
+        "51-100": N_("51 à 100 participants"),
+        "101+": N_("101 participants ou plus"),
+    },
+    "note": {
+        "in-group": N_("compté avec les autres lycées de son département"),
+        "in-department": N_("compté dans son département"),
+        "in-region": N_("compté dans la région"),
+        "withheld": N_("non publié"),
+    },
+    "layer": {
+        "lycee": N_("Lycée"),
+        "stop": N_("Arrêt de transport"),
+        "carpool": N_("Aire de covoiturage"),
+    },
+    "role": {
+        "partner": N_("partenaire"),
+        "collectivity": N_("collectivité"),
+        "school": N_("établissement"),
+        "operator": N_("exploitant"),
+        "steward": N_("intendant des données"),
+        "dpo": N_("déléguée ou délégué à la protection des données"),
+        "auditor": N_("auditeur"),
+    },
+    "who": {
+        "partner": N_("C’est au partenaire qui envoie de corriger."),
+        "person": N_("Vous pouvez corriger et recommencer."),
+        "operator": N_("C’est à l’exploitant du hub d’agir."),
+        "steward": N_("C’est à l’intendant des données de décider."),
+        "developer": N_("C’est un défaut du programme ou de l’adresse demandée."),
+    },
+    "measure": {
+        "modal-split": N_("Répartition modale"),
+        "carbon-balance": N_("Bilan carbone"),
+        "places": N_("Lieux de la carte"),
+    },
+}
+
+
+def label(language: Language, family: str, code: str) -> str:
+    """The words of a code; the code itself where it is not known, so that nothing is hidden."""
+    message = LABELS[family].get(code)
+    return say(language, message) if message else code
+
+
+def area(language: Language, found: Area, departments: Mapping[str, str]) -> str:
+    """The name of an area; a department's other lycées are named here, releases speak French."""
+    department = departments.get(found.department)
+    if found.geography == "lycees" and department:
+        return say(language, N_("Autres lycées : %(name)s")) % {"name": department}
+    return found.name
+
+
+def modes(language: Language, codes: tuple[str, ...]) -> str:
+    """Words of merged modes."""
+    return " + ".join(label(language, "mode", code) for code in codes)

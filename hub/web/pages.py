@@ -1,0 +1,239 @@
+"""The pages: what this is, the indicators, the map, the rules, the door for people with accounts.
+
+Everything a page shows of data comes from published releases (`Shelf`). Pages work without
+scripts; scripts are ours. The application adds `hub.web.security.SecurityHeaders` and hands errors
+of requests that `wants_html` to `Site.problem`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import RedirectResponse
+
+from hub.errors import HubError, NotFound
+from hub.web import figures
+from hub.web.assets import DIST, Assets
+from hub.web.forms import Forms
+from hub.web.layers import LAYERS, Layers
+from hub.web.render import Renderer
+from hub.web.shelf import MemoryShelf, People, RequestFacts, Shelf, Shown
+
+__all__ = ["MemoryShelf", "People", "RequestFacts", "Shelf", "Shown", "Site", "router", "site"]
+
+FOUND: Final = 60
+"""Places a search of the map's list shows at most."""
+NOT_PAGES: Final = ("/v1/", "/oauth/", "/audit/", "/static/", "/map/layers/")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The routes, and the page of an error."""
+
+    router: APIRouter
+    problem: Callable[[Request, HubError], Response]
+    session_cookie: str
+
+
+def wants_html(request: Request) -> bool:
+    """Whether an error is to be said as a page: a browser asks, and not for a machine's address."""
+    accept = request.headers.get("accept", "")
+    return "text/html" in accept and not request.url.path.startswith(NOT_PAGES)
+
+
+def nowhere() -> NotFound:
+    """What is said of an address that is not there."""
+    return NotFound(
+        "no-such-page",
+        fr="Il n’y a rien à cette adresse.",
+        en="There is nothing at this address.",
+        who="person",
+    )
+
+
+def router(
+    shelf: Shelf,
+    people: People,
+    *,
+    dist: Path = DIST,
+    secure: bool = False,
+    entropy: Callable[[int], bytes] = secrets.token_bytes,
+) -> APIRouter:
+    """The routes of `site`."""
+    return site(shelf, people, dist=dist, secure=secure, entropy=entropy).router
+
+
+def site(
+    shelf: Shelf,
+    people: People,
+    *,
+    dist: Path = DIST,
+    secure: bool = False,
+    entropy: Callable[[int], bytes] = secrets.token_bytes,
+) -> Site:
+    """Everything under `/` for people. `secure`: the public address is https (cookies)."""
+    assets = Assets(dist=dist)
+    forms = Forms(secure, entropy)
+    renderer = Renderer(shelf, people, assets, forms)
+    routes = APIRouter(include_in_schema=False)
+    _pages(routes, shelf, renderer, Layers(shelf))
+    _doors(routes, people, renderer, forms)
+
+    @routes.api_route("/static/{name:path}", methods=["GET", "HEAD"])
+    async def static(request: Request, name: str) -> Response:
+        return assets.answer(request, name)
+
+    return Site(routes, renderer.problem, forms.session_cookie)
+
+
+def _pages(routes: APIRouter, shelf: Shelf, renderer: Renderer, layers: Layers) -> None:
+    page = partial(routes.api_route, methods=["GET", "HEAD"])
+
+    @page("/")
+    def home(request: Request) -> Response:
+        split, carbon = _measure(shelf, "modal-split"), _measure(shelf, "carbon-balance")
+        return renderer.page(
+            request, "home.html", account=renderer.account(request), split=split, carbon=carbon
+        )
+
+    @page("/indicators")
+    def indicators(
+        request: Request, department: str = "", q: str = "", population: str = ""
+    ) -> Response:
+        asked = department if department in shelf.territory.departments else ""
+        fits = partial(figures.fits, department=asked, search=q[:100])
+        names = ("modal-split", "carbon-balance")
+        released = [found for name in names if (found := shelf.latest(name))]
+        present = figures.populations(row for found in released for row in found.rows)
+        chosen = population if population in present else next(iter(present), "")
+        return renderer.page(
+            request,
+            "indicators.html",
+            account=renderer.account(request),
+            measures=[_measure(shelf, name, chosen) for name in names],
+            populations=present,
+            population=chosen,
+            department=asked,
+            q=q[:100],
+            fits=fits,
+            kept=lambda areas: list(filter(fits, areas)),
+        )
+
+    @page("/map")
+    def map_page(request: Request, q: str = "") -> Response:
+        places, found = layers.search(q[:100], FOUND) if q.strip() else ([], 0)
+        basemap = f"basemap/{shelf.territory.id}.geojson"
+        return renderer.page(
+            request,
+            "map.html",
+            account=renderer.account(request),
+            layers=layers.all(),
+            bounds=layers.bounds(),
+            basemap=basemap if basemap in renderer.assets else "basemap/empty.geojson",
+            shown=shelf.latest("places"),
+            q=q[:100],
+            places=places,
+            found=found,
+        )
+
+    @page("/map/layers/{name}.geojson")
+    def layer(request: Request, name: str) -> Response:
+        if name not in LAYERS:
+            raise nowhere()
+        ready = layers.all()[name]
+        headers = {"etag": ready.etag, "cache-control": "no-cache"}
+        if request.headers.get("if-none-match") == ready.etag:
+            return Response(status_code=304, headers=headers)
+        return Response(ready.body, headers=headers, media_type="application/geo+json")
+
+    @page("/methodology")
+    def methodology(request: Request) -> Response:
+        return renderer.page(request, "methodology.html", account=renderer.account(request))
+
+    @page("/trust")
+    def trust(request: Request) -> Response:
+        return renderer.page(request, "trust.html", account=renderer.account(request))
+
+
+def _doors(routes: APIRouter, people: People, renderer: Renderer, forms: Forms) -> None:
+    @routes.api_route("/login", methods=["GET", "HEAD"])
+    def login_page(request: Request) -> Response:
+        if renderer.account(request):
+            return RedirectResponse("/", 303)
+        return renderer.page(request, "login.html", form=True, login="", error="")
+
+    read = Depends(forms.read)
+
+    @routes.post("/login")
+    def sign_in(request: Request, form: dict[str, str] = read) -> Response:
+        login, password = form.get("login", "")[:200], form.get("password", "")
+        facts = RequestFacts(request.client.host if request.client else "")
+        try:
+            cookie = people.login(login, password, facts)
+        except HubError as error:
+            return renderer.page(
+                request,
+                "login.html",
+                status=error.status,
+                form=True,
+                login=login,
+                error=error.words[renderer.language(request)],
+            )
+        response = RedirectResponse("/", 303, {"cache-control": "no-store"})
+        forms.keep(response, forms.session_cookie, cookie)
+        response.delete_cookie(
+            forms.form_cookie, secure=forms.secure, httponly=True, samesite="strict"
+        )
+        return response
+
+    @routes.post("/logout", dependencies=[read])
+    def sign_out(request: Request) -> Response:
+        people.logout(forms.session(request))
+        response = RedirectResponse("/", 303, {"cache-control": "no-store"})
+        response.delete_cookie(
+            forms.session_cookie, secure=forms.secure, httponly=True, samesite="strict"
+        )
+        return response
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A measure as a page shows it; `shown` is None before its first release."""
+
+    name: str
+    shown: Shown | None
+    population: str
+    areas: list[figures.Area]
+    factors: list[str]
+    scale: float
+
+    def at(self, *geographies: str) -> list[figures.Area]:
+        """Areas of some geographies."""
+        return [area for area in self.areas if area.geography in geographies]
+
+    @property
+    def region(self) -> figures.Area | None:
+        """The region's own area, if released."""
+        return next(iter(self.at("region")), None)
+
+
+def _measure(shelf: Shelf, name: str, population: str = "") -> Measured:
+    """A measure for one population; without one, for the first it has (pupils)."""
+    shown = shelf.latest(name)
+    rows: list[dict[str, Any]] = shown.rows if shown else []
+    chosen = population or next(iter(figures.populations(rows)), "")
+    draw = figures.modal_split if name == "modal-split" else figures.carbon_balance
+    return Measured(
+        name=name,
+        shown=shown,
+        population=chosen,
+        areas=draw(rows, chosen, shelf.territory.departments),
+        factors=sorted({str(row["factors"]) for row in rows if row.get("factors")}),
+        scale=figures.carbon_scale(rows) if name == "carbon-balance" else 100.0,
+    )
