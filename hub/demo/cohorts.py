@@ -18,6 +18,7 @@ from hub.demo.people import Kind, Person, Surroundings, invent
 PILOT_PEOPLE: Final = 100
 PILOT_TRIPS: Final = 4_800
 PILOT_SCHOOL_TRIPS: Final = 980
+PILOT_OTHER_TRIPS: Final = PILOT_TRIPS - PILOT_SCHOOL_TRIPS
 PILOT_START: Final = date(2025, 9, 29)
 PILOT_CASTING: Final[tuple[tuple[Kind, dict[str, bool], int], ...]] = (
     (Kind.BOARDER, {}, 9),
@@ -36,8 +37,9 @@ TERMS: Final = (
     (date(2026, 1, 5), date(2026, 3, 31)),
     (date(2026, 4, 1), date(2026, 6, 26)),
 )
+MISSED_AT_LEAST: Final = 0.08
 MISSED: Final = 0.12
-"""Share of trips the app loses: battery, tunnel, phone left at home."""
+"""Trips the app loses, in the pilot and in the year: battery, tunnel, phone left at home."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,9 @@ def pilot(
         lycee = pilots[which % len(pilots)]
         reference = f"coachco2-synth-{number + 1:06d}"
         people.append(invent(facts, around, enrolled, lycee, kind, dice, reference, **how))
-    starts = [PILOT_START + timedelta(days=dice.whole(0, 23)) for _ in people]
-    length = 16
-    while True:  # until the app has seen enough to lose some; at most a few rounds
+    starts = [PILOT_START + timedelta(days=dice.whole(4, 24)) for _ in people]
+    length = 12
+    while True:  # until the app has seen enough to lose some; a few rounds
         trips = []
         for number, person in enumerate(people):
             diary = Diary(number, person, facts, Dice(seed, 3, number), outings=1.6)
@@ -72,11 +74,12 @@ def pilot(
             trips += diary.live(window)
         school = [trip for trip in trips if trip.direction]
         other = [trip for trip in trips if not trip.direction]
-        if len(school) >= PILOT_SCHOOL_TRIPS and len(other) >= PILOT_TRIPS - PILOT_SCHOOL_TRIPS:
+        seen = min(len(school) / PILOT_SCHOOL_TRIPS, len(other) / PILOT_OTHER_TRIPS)
+        if seen >= 1 / (1 - MISSED_AT_LEAST):
             break
         length += 1
     kept = _sample(school, PILOT_SCHOOL_TRIPS, dice.rng)
-    kept += _sample(other, PILOT_TRIPS - PILOT_SCHOOL_TRIPS, dice.rng)
+    kept += _sample(other, PILOT_OTHER_TRIPS, dice.rng)
     return Cohort(people, sorted(kept, key=_when))
 
 
