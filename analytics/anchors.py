@@ -64,6 +64,7 @@ def attend(
     lycees: Nearest,
     *,
     radius_m: float,
+    campus_m: float,
     stay_min: float,
     days: int,
     share: float,
@@ -120,7 +121,7 @@ def attend(
         if keys.size:
             out[:] = values[a_trip][order][starts + sizes // 2]
     off = np.hypot(middle_x - lycees.x[place], middle_y - lycees.y[place])
-    fits = (score >= days) & (score >= share * active[person])
+    fits = (score >= days) & (score >= share * active[person]) & (off <= campus_m)
     chosen = np.full(journal.people, -1, np.int64)
     best = np.lexsort((-off, score, person))
     best = best[fits[best]]

@@ -2,11 +2,12 @@
 
 Factors are named by the vehicle they describe and come from versioned files in `factors/`; a
 version is never edited. `per_km` turns a version and the plan's conventions into one coefficient
-per mode, variant, scope and bound, in kgCO2e per kilometre of the pupil's own trip:
+per mode, variant, scope and bound, in kgCO2e per kilometre of a person's own trip:
 
 - a car's vehicle-kilometres are divided by its occupants;
 - *dedicated*: the driver came for the pupil alone, and the empty way back counts;
 - *detour*: the driver was going to work, and only the detour counts;
+- people who drive themselves (staff, post-bac) have neither: their own kilometres count;
 - where the app cannot tell the vehicle (coach or city bus; unknown) there is a range, and the
   estimate lies in its middle.
 """
@@ -98,24 +99,29 @@ def load(version: str) -> FactorTable:
     return FactorTable(version, document["licence"], document["title"], factors, modes)
 
 
-def vehicle_share(mode: str, variant: str, plan: Plan) -> float:
-    """Vehicle-kilometres charged to the pupil for each kilometre of the trip."""
+def vehicle_share(mode: str, variant: str, plan: Plan, *, driven: bool) -> float:
+    """Vehicle-kilometres charged to a person for each kilometre of the trip.
+
+    `driven`: somebody else drives, which is what makes a way back empty or a way a detour.
+    """
     if mode in _SHARED:
         return 1 / plan.carpool_occupants
+    if mode in _ACCOMPANIED and not driven:
+        return 1 / plan.car_occupants
     if mode in _ACCOMPANIED:
         kilometres = 2.0 if variant == "dedicated" else plan.detour_share
         return kilometres / plan.car_occupants
     return 1.0
 
 
-def per_km(plan: Plan) -> dict[str, dict[tuple[str, str, str], float]]:
+def per_km(plan: Plan, *, driven: bool) -> dict[str, dict[tuple[str, str, str], float]]:
     """Coefficients by mode, then by (variant, scope, bound). Raises `UnknownFactors`."""
     table = load(plan.factors)
     coefficients: dict[str, dict[tuple[str, str, str], float]] = {}
     for mode, ends in table.modes.items():
         row: dict[tuple[str, str, str], float] = {}
         for variant in VARIANTS:
-            share = vehicle_share(mode, variant, plan)
+            share = vehicle_share(mode, variant, plan, driven=driven)
             for scope in SCOPES:
                 first, last = (float(getattr(end, scope)) * share for end in ends)
                 low, high = min(first, last), max(first, last)

@@ -111,9 +111,13 @@ class Plan:
     factors: str = "ademe-2026-07"
     days: int = 175
     """School days a year, after absences, internships and exams."""
+    weekly_share: float = 0.8
+    """Who makes this share of trips at the edges of the week travels weekly, as boarders do."""
     car_occupants: float = 1.0
     """People who travel for themselves in a car; a driver who only drops off is not one."""
     carpool_occupants: float = 2.0
+    driven: tuple[str, ...] = ("pupil",)
+    """Populations whose cars somebody else drives: only they have empty ways back and detours."""
     detour_share: float = 0.5
     """Kilometres added to a driver's own way, as a share of the trip, in the detour variant."""
     region: str = "24"
@@ -126,7 +130,7 @@ class Plan:
             raise InvalidPlan("k", "at least 11 people")
         if self.lycee_minimum < self.k:
             raise InvalidPlan("lycee_minimum", "not under k")
-        for name in ("homogeneity", "dominance", "confidence"):
+        for name in ("homogeneity", "dominance", "confidence", "weekly_share"):
             if not 0.5 < getattr(self, name) < 1:
                 raise InvalidPlan(name, "a share between 0.5 and 1")
         if self.homogeneity > 0.90 or self.dominance > 0.85:
@@ -189,8 +193,9 @@ class Plan:
                 values["categories"] = {
                     str(name): tuple(modes) for name, modes in values["categories"].items()
                 }
-            if "measures" in values:
-                values["measures"] = tuple(str(one) for one in values["measures"])
+            for name in ("measures", "driven"):
+                if name in values:
+                    values[name] = tuple(str(one) for one in values[name])
             if "departments" in values:
                 values["departments"] = {str(c): str(n) for c, n in values["departments"].items()}
             return cls(**values)
@@ -200,7 +205,7 @@ class Plan:
     def describe(self) -> dict[str, Any]:
         """Every parameter as plain JSON values, for manifests."""
         described = asdict(self)
-        described["measures"] = list(self.measures)
+        described["measures"], described["driven"] = list(self.measures), list(self.driven)
         described["classes"] = [asdict(one) for one in self.classes]
         described["categories"] = {name: list(modes) for name, modes in self.categories.items()}
         return described

@@ -90,6 +90,11 @@ class Rules:
     calendar: Calendar
     school_year: str = ""
     lycee_radius_m: float = 300.0
+    """How far from the directory's point an arrival may end and still speak for a lycée."""
+    campus_m: float = 200.0
+    """How far a person's usual place of arrival may lie from the directory's point."""
+    gate_m: float = 150.0
+    """How far from their usual place of arrival a person is still at the lycée."""
     home_radius_m: float = 250.0
     cold_start_m: float = 450.0
     apart_m: float = 120.0
@@ -169,18 +174,25 @@ def _classify(
     # Overnight, an end that is no home (and no boarder's lycée) hides a missing trip.
     slept_there = (before_home_m <= rules.home_radius_m) | attends.boarder[person]
     joined = (journal.gap <= rules.cold_start_m) & (same_day | slept_there)
+    # Recorded right at the gate, some way from the end before: the walk back was missed.
+    joined &= ~(
+        (to_lycee(journal.xs, journal.ys) <= rules.gate_m / 2) & (journal.gap > rules.gate_m / 2)
+    )
     start_x = np.where(joined, before_x, journal.xs)
     start_y = np.where(joined, before_y, journal.ys)
     start_home, start_home_m = anchors.nearest_of(homes, person, start_x, start_y)
     start_lycee_m = to_lycee(start_x, start_y)
-    slack = np.where(joined, rules.home_radius_m, rules.cold_start_m)
+    home_slack = np.where(joined, rules.home_radius_m, rules.cold_start_m)
+    # Boarders arrive at the house as well as at the gate.
+    gate = np.where(attends.boarder[person], rules.lycee_radius_m, rules.gate_m)
+    gate_slack = np.where(joined, gate, rules.cold_start_m)
     early = journal.start_minute < 11 * 60
     nearer_home = (start_home_m <= start_lycee_m) | (~joined & early)
 
-    from_home = (start_home_m <= slack) & nearer_home
-    from_lycee = (start_lycee_m <= slack) & ~from_home
+    from_home = (start_home_m <= home_slack) & nearer_home
+    from_lycee = (start_lycee_m <= gate_slack) & ~from_home
     to_home = (end_home_m <= rules.home_radius_m) & (end_home_m < end_lycee_m)
-    to_school = (end_lycee_m <= rules.home_radius_m) & (end_lycee_m <= end_home_m)
+    to_school = (end_lycee_m <= gate) & (end_lycee_m <= end_home_m)
     # 4. School days and hours; for boarders the edges of the week as well.
     school = rules.calendar.is_school_day(journal.day)
     boards = attends.boarder[person]
@@ -215,6 +227,7 @@ def recognise(trips: pa.Table, places: Places, rules: Rules) -> pa.Table:
         rules.calendar,
         places.near_lycees,
         radius_m=rules.lycee_radius_m,
+        campus_m=rules.campus_m,
         stay_min=rules.stay_min,
         days=rules.attendance_days,
         share=rules.attendance_share,

@@ -7,8 +7,11 @@ Dimensions: school year × population × area (as in `modal-split`) × variant (
 pupil, empty way back included; a detour on the driver's way to work) × scope (use, manufacture).
 Computation: each section's kilometres times its mode's factor (`analytics.carbon`: fleet-average
 car, vehicle-kilometres divided by occupants); a trip without sections counts under its main mode;
-a person's mean per bounded trip, both ways, times the plan's school days. Where the app cannot
-tell the vehicle, the low and high factors widen the interval, which otherwise resamples people.
+a person's mean per bounded trip, both ways, times the plan's school days, or weeks for someone who
+comes at the beginning of the week and leaves at its end, as boarders do. Only populations driven
+by others (pupils) have the two variants of the car; for the rest both count their own way. Where
+the app cannot tell the vehicle, the low and high factors widen the interval, which otherwise
+resamples people.
 """
 
 from __future__ import annotations
@@ -54,16 +57,33 @@ def _per_metre(mode: Any, coefficients: Mapping[str, Mapping[str, float]], label
     return ibis.cases(*cases, else_=coefficients["UNKNOWN"][label] / 1000)
 
 
+def _ways(trips: Any, person: list[str], plan: Plan) -> Any:
+    """Ways a year of each person: two a school day, or two a week for those who board.
+
+    Boarders show in their days: outward on Sunday or Monday, back on Friday or Saturday. Three
+    trips are the least that can show it.
+    """
+    outward = trips["direction"] == "outward"
+    weekday = trips["date"].day_of_week.index()  # Monday is 0
+    edge = ibis.ifelse(outward, weekday.isin([6, 0]), weekday.isin([4, 5]))
+    habits = trips.group_by(person).aggregate(edge=edge.ifelse(1.0, 0.0).mean(), n=trips.count())
+    weekly = (habits["edge"] >= plan.weekly_share) & (habits["n"] >= 3)
+    return habits.select(*person, ways=ibis.ifelse(weekly, 2.0 * plan.days / 5, 2.0 * plan.days))
+
+
 def compute(tables: Mapping[str, Any], plan: Plan, rng: Generator) -> Cells:
     """Mean kilograms per person and year for every variant, scope and bound, summed by lycée."""
     bound = contributions.bounded(tables[contributions.TRIPS_TABLE], plan)
     person = ["period", "population", "pseudonym", "uai"]
     trip = [*person, "date", "of_day"]  # `of_day` numbers a person's trips of a day
     trips = bound.trips
-    coefficients = {
-        mode: {"/".join(key): value for key, value in row.items()}
-        for mode, row in carbon.per_km(plan).items()
-    }
+    driven, driving = (
+        {
+            mode: {"/".join(key): value for key, value in row.items()}
+            for mode, row in carbon.per_km(plan, driven=by_others).items()
+        }
+        for by_others in (True, False)
+    )
     told = ibis.coalesce(trips["sections"].length(), 0) > 0
     piece = trips.filter(told)
     piece = piece.select(*trip, "shrink", section=piece["sections"].unnest())
@@ -77,15 +97,25 @@ def compute(tables: Mapping[str, Any], plan: Plan, rng: Generator) -> Cells:
         bare.select(*trip, mode=bare["main_mode"], metres=bare["distance_m"] * bare["shrink"])
     )
     metres = ibis.coalesce(pieces["metres"], 0.0)
+    passenger = pieces["population"].isin(list(plan.driven))
     summed = pieces.group_by(trip).aggregate(
         **{
-            label: (metres * _per_metre(pieces["mode"], coefficients, label)).sum()
+            label: (
+                metres
+                * ibis.ifelse(
+                    passenger,
+                    _per_metre(pieces["mode"], driven, label),
+                    _per_metre(pieces["mode"], driving, label),
+                )
+            ).sum()
             for label in LABELS
         }
     )
-    ways = 2.0 * plan.days
-    people = summed.group_by(person).aggregate(
-        **{label: summed[label].mean() * ways for label in LABELS}
+    means = summed.group_by(person).aggregate(**{label: summed[label].mean() for label in LABELS})
+    ways = _ways(trips, person, plan)
+    people = means.join(ways, person).select(
+        *(means[name] for name in person),
+        **{label: means[label] * ways["ways"] for label in LABELS},
     )
     return contributions.cells("carbon-balance", LABELS, people, bound.truncated, tables, plan, rng)
 

@@ -105,6 +105,24 @@ def test_a_dedicated_car_counts_the_empty_way_back_a_detour_only_itself() -> Non
     assert kilograms("CARPOOL")["dedicated/use/middle"] == pytest.approx(year * car.use / 2)
 
 
+def test_people_who_drive_themselves_have_no_empty_way_back() -> None:
+    rows = [trip("a", metres=10_000.0, population="staff")]
+    found = totals(compute("carbon-balance", rows), UAIS[2], "staff")
+    own = 2 * 175 * 10 * carbon.load(PLAN.factors).factors["basecarbone:27970"].use
+    assert found["dedicated/use/middle"] == pytest.approx(own)
+    assert found["detour/use/middle"] == pytest.approx(own)
+
+
+def test_a_boarder_travels_weekly() -> None:
+    boarder = [trip("a", mode="TRAIN", day=7 * week) for week in range(3)]  # Mondays
+    boarder += [trip("a", mode="TRAIN", day=7 * week + 4, quarter=68) for week in range(3)]
+    weekly = totals(compute("carbon-balance", boarder), UAIS[2])["detour/use/middle"]
+    assert weekly == pytest.approx(2 * 35 * 10 * 0.0229)
+    daily = [trip("a", mode="TRAIN", day=day) for day in range(5)]
+    each = totals(compute("carbon-balance", daily), UAIS[2])["detour/use/middle"]
+    assert each == pytest.approx(2 * 175 * 10 * 0.0229)
+
+
 def test_coach_or_city_bus_is_a_range() -> None:
     found = kilograms("BUS")
     year = 2 * 175 * 10
