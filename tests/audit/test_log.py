@@ -1,4 +1,5 @@
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hub.audit.store import FolderStore, MemoryStore
 from hub.audit.tiles import Tree
 from hub.audit.verify import verify
 from hub.errors import Conflict, Unavailable
+from hub.records import LoggedEvent
 from tests.audit.helpers import NOW, FailingStore, grown, out_of_order, record, signer
 
 
@@ -108,14 +110,44 @@ def test_two_processes_may_take_turns() -> None:
 
 
 def test_threads_of_one_process_do_not_write_at_once() -> None:
-    store = MemoryStore()
-    log, outbox = grown(store, 1)
-    record(outbox, 500)
-    threads = [threading.Thread(target=log.sequence, args=(NOW,)) for _ in range(8)]
+    class Slow(MemoryStore):
+        """Lets another thread run between any two accesses."""
+
+        def read(self, name: str) -> bytes | None:
+            time.sleep(0.001)
+            return super().read(name)
+
+    store = Slow()
+    outbox = MemoryOutbox()
+    log = Log(store, signer(), outbox, batch=10)
+    record(outbox, 100)
+    threads = [threading.Thread(target=log.sequence, args=(NOW,)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    check_whole(store, outbox)
+
+
+def test_litter_of_a_crash_in_another_order_is_swept() -> None:
+    """Tiles of an unpublished batch [1, 3] must not stay beside the published [1, 2, 3]."""
+
+    class Late(MemoryOutbox):
+        hidden = 2
+
+        def pending_events(self, limit: int) -> list[LoggedEvent]:
+            shown = [e for e in super().pending_events(10**6) if e.sequence != self.hidden]
+            return shown[:limit]
+
+    store, outbox = MemoryStore(), Late()
+    Log(store, signer(), outbox).sequence(NOW)
+    record(outbox, 600)
+    fails_at_checkpoint = FailingStore(store, 8, after=False)
+    with pytest.raises(Unavailable):
+        Log(fails_at_checkpoint, signer(), outbox).sequence(NOW)
+    assert {"tile/0/002.p/87", "tile/entries/002.p/87", "tile/1/000.p/2"} <= set(store.files)
+    outbox.hidden = 0
+    Log(store, signer(), outbox, batch=550).sequence(NOW)
     check_whole(store, outbox)
 
 
@@ -199,7 +231,7 @@ def test_events_committed_out_of_order_are_matched_after_a_crash() -> None:
         hidden = 2
         broken = True
 
-        def pending_events(self, limit: int) -> list:  # type: ignore[type-arg]
+        def pending_events(self, limit: int) -> list[LoggedEvent]:
             shown = [e for e in super().pending_events(10**6) if e.sequence != self.hidden]
             return shown[:limit]
 
