@@ -264,17 +264,24 @@ def at_once(*actions: Callable[[], object]) -> None:
     assert failures == []
 
 
-def appending(root: Path, push: str, people: range, rows: int) -> Callable[[], None]:
+ROUNDS = range(6)
+
+
+def appending(root: Path, push: str, people: range, told: list[int]) -> Callable[[], None]:
     def action() -> None:
         stored = DeltaTables(root).append(NAME, [making.trips(people)], push, personal=True)
-        assert stored.rows == rows
+        assert stored.rows == 4 * len(people)
+        told.append(stored.version)
 
     return action
 
 
-def test_the_same_push_at_once_is_committed_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("attempt", ROUNDS)
+def test_the_same_push_at_once_is_committed_once(tmp_path: Path, attempt: int) -> None:
     """The lease should prevent it; a lost lease must still not double a push."""
-    at_once(*[appending(tmp_path, "push-1", range(20), 80)] * 4)
+    told: list[int] = []
+    at_once(*[appending(tmp_path, "push-1", range(20), told)] * 4)
+    assert told == [1] * 4
     tables = DeltaTables(tmp_path)
     assert making.people_in(tables.snapshot([NAME])) == making.expected(range(20))
     assert tables.versions(NAME) == [0, 1]
@@ -282,15 +289,31 @@ def test_the_same_push_at_once_is_committed_once(tmp_path: Path) -> None:
     assert on_disk == set(tables.snapshot([NAME]).files[NAME]), "the losers left no file"
 
 
-def test_pushes_and_a_rewrite_at_once_all_take_effect(tmp_path: Path) -> None:
-    tables = DeltaTables(tmp_path)
+@pytest.mark.parametrize("attempt", ROUNDS)
+def test_pushes_and_a_rewrite_at_once_all_take_effect(tmp_path: Path, attempt: int) -> None:
+    tables, told = DeltaTables(tmp_path), list[int]()
     tables.append(NAME, [making.trips(range(30))], "push-0", personal=True)
+    later = [(f"push-{n}", range(30 * n, 30 * n + 30)) for n in (1, 2, 3)]
     at_once(
-        *(appending(tmp_path, f"push-{n}", range(30 * n, 30 * n + 30), 120) for n in (1, 2, 3)),
+        *(appending(tmp_path, push, people, told) for push, people in later),
         lambda: DeltaTables(tmp_path).rewrite(NAME, making.gone(range(10))),
     )
     assert making.people_in(tables.snapshot([NAME])) == making.expected(range(10, 120))
     assert tables.versions(NAME) == list(range(6))
+    table = DeltaTable(str(tmp_path / NAME))
+    for push, _ in later:
+        entry = tmp_path / NAME / f"_delta_log/{table.transaction_version(push):020}.json"
+        assert f'"{push}"' in entry.read_text(), "the version told is the one that holds the rows"
+
+
+def test_a_rewrite_reads_only_the_buckets_of_those_who_leave(tmp_path: Path) -> None:
+    tables = DeltaTables(tmp_path)
+    tables.append(NAME, [making.trips(range(200))], "push-1", personal=True)
+    bucket = f"bucket={making.pseudonym(7, '2025-2026')[0] >> 4}"
+    for file in map(Path, tables.snapshot([NAME]).files[NAME]):
+        if file.parent.name != bucket or file.parent.parent.name != "period=2025-2026":
+            file.write_bytes(b"unreadable")
+    assert tables.rewrite(NAME, making.gone([7], ["2025-2026"])) == 2
 
 
 def test_many_pushes_stay_readable_through_checkpoints(tmp_path: Path) -> None:

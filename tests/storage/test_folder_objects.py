@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -140,6 +141,25 @@ def test_a_crash_leaves_no_object_and_its_rest_is_removed(tmp_path: Path) -> Non
     assert len(list((tmp_path / "deep").iterdir())) == 1
     assert list(FolderObjects(tmp_path).list()) == []
     assert list((tmp_path / "deep").iterdir()) == []
+
+
+def test_a_writer_whose_file_was_cleaned_before_it_was_locked_starts_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects, flock, cleaned = FolderObjects(tmp_path), fcntl.flock, list[str]()
+
+    def cleaned_first(descriptor: int, operation: int) -> None:
+        if not cleaned:
+            cleaned.extend(path.name for path in tmp_path.iterdir())
+            FolderObjects(tmp_path)
+        flock(descriptor, operation)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", cleaned_first)
+        objects.put("x", [b"content"])
+    assert len(cleaned) == 1
+    assert objects.get("x") == b"content"
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
 def test_cleaners_and_writers_at_once_lose_nothing(tmp_path: Path) -> None:
