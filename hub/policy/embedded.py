@@ -4,11 +4,12 @@ Why each precaution is here (each has its test):
 
 - One interpreter per thread: shared by threads, an interpreter hands one request's answer to
   another.
-- Built-ins are allow-listed from the compiled plan: `opa.runtime()` would hand out the process
-  environment, others reach the network or the clock, and none can be switched off.
+- Policies are compiled first in a process of their own (`compiling`), because some kill it, and
+  the built-ins they call are allow-listed from the compiled plan: `opa.runtime()` would hand out
+  the process environment, others reach the network or the clock, and none can be switched off.
 - `Input()`, never an input *term*: the term parser crashes the process on deep JSON. Questions are
-  bounded and cleaned before they get here (`decisions.canonical`), and what is asked is the very bytes
-  whose digest the decision carries.
+  bounded and cleaned before they get here (`decisions.canonical`), and what is asked is the very
+  bytes whose digest the decision carries.
 - The output is read while it is alive, and anything that is not exactly one well-formed decision
   is a no.
 - At load every rule is asked the empty question and must refuse it: a policy that answers yes to
@@ -19,7 +20,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +29,7 @@ from regopy import Input, Interpreter
 from regopy.rego_shared import RegoError
 
 from hub.errors import Unavailable
+from hub.policy.compiling import DoesNotCompile, called_builtins
 from hub.policy.decisions import (
     ENGINE_FAILED,
     OUT_OF_BOUNDS,
@@ -87,10 +88,10 @@ class EmbeddedGate:
         except OSError as error:
             raise _unusable("policies-unreadable", "") from error
         self.bundle_digest = digest_of(self._sources)
+        self._check_builtins()
         self._threads = threading.local()
         # The compiler keeps global state: two threads compile one after the other.
         self._compiling = threading.Lock()
-        self._check_builtins()
         for rule in RULES:
             first = self.decide(rule, {})
             if first.allow or ENGINE_FAILED in first.reasons:
@@ -133,12 +134,9 @@ class EmbeddedGate:
     def _check_builtins(self) -> None:
         """Raises `Unavailable` for policies that do not compile or call what they must not."""
         try:
-            with tempfile.TemporaryDirectory() as folder:
-                interpreter, bundle = self._compiled()
-                interpreter.save_bundle(folder, bundle)
-                plan = json.loads((Path(folder) / "plan.json").read_text("utf-8"))
-                called = {found["name"] for found in plan["static"].get("builtin_funcs", ())}
-        except _ENGINE_ERRORS as error:
+            texts = {name: content.decode("utf-8") for name, content in self._sources.items()}
+            called = called_builtins(texts, [_entry_point(rule) for rule in RULES])
+        except (DoesNotCompile, UnicodeDecodeError) as error:
             raise _unusable("policies-do-not-compile", "") from error
         refused = sorted(called - ALLOWED_BUILTINS)
         if refused:

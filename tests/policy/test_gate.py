@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from hub.policy.decisions import MAX_DEPTH, MAX_TEXT, MAX_VALUES
 from hub.policy.gate import (
     ENGINE_FAILED,
     OUT_OF_BOUNDS,
+    POLICIES,
     RULES,
     Decision,
     DenyAll,
@@ -241,6 +245,16 @@ def test_an_engine_that_raises_denies_and_is_replaced(error: Exception) -> None:
 
 NOT_STARTING: dict[str, tuple[str, str | None]] = {
     "a syntax error": ("policies-do-not-compile", HEAD + "decision if {\n"),
+    # This kills the compiler of the embedded engine, and with it the process it runs in.
+    "a policy the compiler does not survive": (
+        "policies-do-not-compile",
+        HEAD
+        + NO
+        + 'decision := {"a": 1} if met\n'
+        + 'met if inner == {"found": found} with input as {"a": 1}\n'
+        + 'inner := {"found": found}\n'
+        + 'found contains "x" if input.a\n',
+    ),
     "the process environment": (
         "policy-builtin-refused",
         HEAD + NO + YES_IF + 'decision := {"env": opa.runtime()} if input.leak\n',
@@ -268,6 +282,27 @@ def test_policies_that_cannot_be_trusted_do_not_start(name: str, tmp_path: Path)
         EmbeddedGate(policies_with(tmp_path, admin=content))
     assert refused.value.code == code
     assert refused.value.who == "operator"
+
+
+def test_the_engine_works_beside_the_libraries_the_hub_loads_first() -> None:
+    """In a new process: the engine's memory was seen corrupted where numpy was loaded before it."""
+    program = (
+        "import json, sys, numpy, pandas, pyarrow, duckdb, shapely, deltalake, cryptography\n"
+        "from hub.policy.gate import EmbeddedGate\n"
+        "gate = EmbeddedGate()\n"
+        "for rule, cases in json.load(sys.stdin).items():\n"
+        "    for case in cases.values():\n"
+        "        made = gate.decide(rule, case['question'])\n"
+        "        assert made.allow == case['expected']['allow'], (rule, made)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input=json.dumps(VECTORS),
+        capture_output=True,
+        text=True,
+        cwd=POLICIES.parent,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_missing_rule_or_folder_does_not_start(tmp_path: Path) -> None:
