@@ -129,9 +129,9 @@ def read_header(line: bytes, layout: Layout) -> Header:
         raise Malformed("nul_byte", "line 1")
     try:
         text = line.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
+    except UnicodeDecodeError:
         if not layout.latin1:
-            raise Malformed("wrong_encoding", "line 1") from error
+            raise Malformed("wrong_encoding", "line 1") from None
         text = line.decode("latin-1")
     text = text.strip("\r\n")
     if not text.strip():

@@ -80,7 +80,8 @@ def _as_utf8(block: Block, layout: Layout) -> tuple[Block, str]:
         if layout.latin1:
             return Block(block.data.decode("latin-1").encode(), block.line), "latin-1"
         line = block.line + block.data.count(b"\n", 0, error.start)
-        raise Malformed("wrong_encoding", f"line {line}") from error
+        # Not chained: the decoder's error carries the bytes it stopped at.
+        raise Malformed("wrong_encoding", f"line {line}") from None
     return block, "utf-8"
 
 

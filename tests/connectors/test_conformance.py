@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 
+import pyarrow as pa
 import pytest
 
 from connectors.contract import REASONS, Dataset, Example, Malformed, Reading
@@ -14,6 +15,7 @@ from tests.connectors.reading import READING, read
 EXAMPLES = [(d, e) for d in DATASETS.values() for e in d.examples]
 ALL = list(DATASETS.values())
 PERSONAL = [d for d in ALL if d.subject]
+REFUSED = [(d, e) for d, e in EXAMPLES if e.malformed]
 FUTURE = [(d, e) for d, e in EXAMPLES if "date_in_future" in e.rejected]
 
 
@@ -108,6 +110,16 @@ def test_a_refusal_never_repeats_what_the_file_says(dataset: Dataset) -> None:
         with pytest.raises(Malformed) as refused:
             read(dataset, content.encode())
         assert CANARY not in f"{refused.value} {refused.value.__cause__!r}"
+
+
+@pytest.mark.parametrize(("dataset", "example"), REFUSED, ids=named)
+def test_a_refusal_is_chained_to_nothing_that_does(dataset: Dataset, example: Example) -> None:
+    """A log prints causes too."""
+    with pytest.raises(Malformed) as refused:
+        read(dataset, example.content())
+    cause = refused.value.__cause__
+    assert not isinstance(cause, (UnicodeDecodeError, pa.ArrowInvalid))
+    assert cause is None or "CARD" not in repr(cause)
 
 
 @pytest.mark.parametrize("dataset", ALL, ids=named)

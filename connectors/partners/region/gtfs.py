@@ -231,11 +231,12 @@ def _frame(path: Path, table: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pandas guesses types of columns nobody reads
             return getattr(gtfs_kit.read_feed(alone, dist_units="km"), table)
-    except UnicodeDecodeError as error:
-        raise Malformed("wrong_encoding", path.name) from error
-    except (ValueError, TypeError, OverflowError, KeyError, AttributeError) as error:
-        # What pandas raises for a cell that is not of the type GTFS gives its column.
-        raise Malformed("unreadable_table", path.name) from error
+    except UnicodeDecodeError:
+        raise Malformed("wrong_encoding", path.name) from None
+    except (ValueError, TypeError, OverflowError, KeyError, AttributeError):
+        # What pandas raises for a cell that is not of the type GTFS gives its column. Not
+        # chained: its message repeats the cell.
+        raise Malformed("unreadable_table", path.name) from None
 
 
 def _clock(times: _Reviewed, column: str) -> None:
