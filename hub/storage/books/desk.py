@@ -1,0 +1,54 @@
+"""What every part of the books stands on: one transaction per change, with its event inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, insert
+
+from hub.events import AuditEvent
+from hub.storage.books.engine import IMMEDIATE
+from hub.storage.books.faults import translated
+from hub.storage.books.schema import events
+
+SALT_BYTES = 32
+
+
+class Desk:
+    """Transactions. Parts of `Books` derive from it."""
+
+    def __init__(self, engine: Engine, randomness: Callable[[int], bytes]) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(**{IMMEDIATE: True})
+        self._randomness = randomness
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        """One consistent view."""
+        with translated(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _change(self) -> Iterator[Connection]:
+        """A transaction without an event: for leases, jobs and what nobody is accountable for."""
+        with translated(), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _write(self, event: AuditEvent) -> Iterator[tuple[Connection, int]]:
+        """A transaction with its event, and the event's sequence for the rows it finishes."""
+        with self._change() as connection:
+            yield connection, self._log(connection, event)
+
+    def _log(self, connection: Connection, event: AuditEvent) -> int:
+        """Record an event. The salt keeps its log entry from being guessed from a likely body."""
+        added = insert(events).values(
+            kind=str(event.kind),
+            about=event.about,
+            at=event.at,
+            body=event.canonical(),
+            salt=self._randomness(SALT_BYTES),
+        )
+        sequence: int = connection.execute(added.returning(events.c.sequence)).scalar_one()
+        return sequence

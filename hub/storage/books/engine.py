@@ -1,0 +1,182 @@
+"""Connections to the books and the way to their current schema."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import timedelta
+from pathlib import Path
+from sqlite3 import Connection as SqliteConnection
+from typing import Final
+
+import msgspec
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from hub.errors import Rejected, Unavailable
+from hub.storage.books.faults import translated
+from hub.storage.books.schema import HEAD
+
+IMMEDIATE: Final = "books_immediate"
+"""Execution option of connections that will write."""
+
+_PRAGMAS: Final = (
+    "journal_mode = WAL",
+    # FULL, not the usual NORMAL: what was acknowledged must outlive a power cut.
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    # Deleted digests are overwritten, not left in free space. `Books.compact` does the rest.
+    "secure_delete = ON",
+    "trusted_schema = OFF",
+    "cache_size = -32768",  # KiB: an import of grants touches its indexes at random
+)
+
+
+def connect(url: str, patience: timedelta) -> Engine:
+    """An engine for the address. `patience`: how long a write waits for another.
+
+    Raises `Rejected` where the address cannot be used; opens nothing yet.
+    """
+    try:
+        address = make_url(url)
+        if address.get_backend_name() == "sqlite":
+            return _sqlite(address, patience)
+        return create_engine(address, hide_parameters=True, pool_pre_ping=True)
+    except (ArgumentError, ImportError) as error:
+        raise _bad_address() from error
+
+
+def _sqlite(address: URL, patience: timedelta) -> Engine:
+    if address.database in {None, "", ":memory:"}:
+        raise _bad_address()  # every connection would see books of its own
+    engine = create_engine(
+        address,
+        hide_parameters=True,
+        json_serializer=_json,
+        json_deserializer=msgspec.json.decode,
+        connect_args={"timeout": patience.total_seconds()},
+        pool_size=8,
+        max_overflow=32,
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: SqliteConnection, _: object) -> None:
+        # The driver opens transactions late and never IMMEDIATE: begin them ourselves.
+        connection.isolation_level = None
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A transaction that reads first and writes later cannot wait for its turn: it fails with
+        # "locked" whatever the timeout. Those that will write say so at once.
+        immediate = connection.get_execution_options().get(IMMEDIATE, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    return engine
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def prepare(engine: Engine, patience: timedelta) -> None:
+    """Create the books or bring their schema up to date; several processes may do so at once.
+
+    Raises `Unavailable` `books-ahead` where a newer hub has written them.
+    """
+    if engine.dialect.name == "sqlite":
+        _create_file(engine.url)
+    deadline = time.monotonic() + patience.total_seconds()
+    while True:
+        try:
+            _upgrade(engine)
+        except Unavailable as error:
+            # SQLite does not wait its turn while another process switches a new file to WAL.
+            if error.code != "books-busy" or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _create_file(address: URL) -> None:
+    path = Path(address.database or "")
+    if address.query or path.exists():
+        return
+    try:
+        # Owner only: the books hold digests and password hashes. WAL files inherit the mode.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise Unavailable(
+            "books-unreachable",
+            fr="Le fichier des registres ne peut être créé ; l’opérateur doit vérifier HUB_HOME.",
+            en="The file of the books cannot be created; the operator must check HUB_HOME.",
+            who="operator",
+        ) from error
+
+
+def _upgrade(engine: Engine) -> None:
+    with translated(), engine.connect() as connection:
+        if revision(connection) == HEAD:
+            return
+    with translated(), engine.execution_options(**{IMMEDIATE: True}).begin() as connection:
+        current = revision(connection)
+        if current == HEAD:
+            return
+        config = alembic_config(connection)
+        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+        if current is not None and current not in known:
+            raise ahead()
+        command.upgrade(config, "head")
+
+
+def alembic_config(connection: Connection) -> Config:
+    """Alembic's configuration without a file; migrations run inside the caller's transaction."""
+    config = Config(attributes={"connection": connection})
+    here = str(Path(__file__).parent / "migrations")
+    config.set_main_option("script_location", here.replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def revision(connection: Connection) -> str | None:
+    """The schema's revision in this database; None where there is none yet."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else str(found)
+
+
+def ahead() -> Unavailable:
+    """The error of books this hub does not understand."""
+    return Unavailable(
+        "books-ahead",
+        fr="Une version plus récente du hub a écrit ces registres ; installez-la.",
+        en="A newer version of the hub has written these books; install it.",
+        who="operator",
+    )
+
+
+def emptied() -> Unavailable:
+    """The error of books whose tables went away under a running hub."""
+    return Unavailable(
+        "books-damaged",
+        fr="Les registres ont été vidés ou remplacés ; l’opérateur doit les restaurer.",
+        en="The books were emptied or replaced; the operator must restore them.",
+        who="operator",
+    )
+
+
+def _bad_address() -> Rejected:
+    return Rejected(
+        "books-address",
+        fr="HUB_DATABASE_URL n’est pas une adresse utilisable (fichier SQLite ou PostgreSQL).",
+        en="HUB_DATABASE_URL is not a usable address (a SQLite file, or PostgreSQL).",
+        who="operator",
+        where="HUB_DATABASE_URL",
+    )

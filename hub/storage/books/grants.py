@@ -1,0 +1,297 @@
+"""Grants and their end.
+
+One rule decides who stands where: of a person's acts for one purpose at one partner (a grant, a
+refusal, an objection), the latest counts, and of two at the same instant the refusal. A withdrawal
+therefore does the same whatever it finds: it ends every grant there is and records a refusal. An
+old consent that is sent once more is older than that refusal and changes nothing; a new one is
+younger and counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, Select, and_, case, func, insert, or_, select, update
+
+from hub.errors import Conflict, NotFound
+from hub.events import AuditEvent
+from hub.records import Basis, Grant, Withdrawal
+from hub.storage.books.desk import Desk
+from hub.storage.books.jobs import WITHDRAWAL, fulfil, promise
+from hub.storage.books.organisations import IN_FORCE as AGREEMENTS
+from hub.storage.books.schema import events, grants, withdrawals
+
+GIVEN: Final = "given"
+WITHDRAWN: Final = "withdrawn"
+REFUSED: Final = "refused"
+OBJECTED: Final = "objected"
+SAYS_NO: Final = (REFUSED, OBJECTED)
+"""States that stand against: a refusal where the basis is consent, else an objection."""
+
+
+class Grants(Desk):
+    """Who allowed what, by keyed digest."""
+
+    def give(self, given: Sequence[Grant], *, event: AuditEvent) -> list[Grant]:
+        """Record grants (or objections), all or none, under one event.
+
+        A `Conflict` where an id is taken. An empty sequence is no act and leaves no event.
+        """
+        if not given:
+            return []
+        with self._write(event) as (connection, sequence):
+            connection.execute(insert(grants), [_values(grant, sequence) for grant in given])
+        return list(given)
+
+    def grant(self, grant_id: str) -> Grant | None:
+        """One grant; `log_index` is the place of the event that gave it."""
+        with self._read() as connection:
+            row = connection.execute(_query().where(grants.c.id == grant_id)).first()
+        return None if row is None else _grant(row)
+
+    def grants_of(self, subject: bytes, purpose: str | None = None) -> list[Grant]:
+        """A person's grants, refusals and objections, oldest first."""
+        query = _query().where(grants.c.subject == subject)
+        if purpose is not None:
+            query = query.where(grants.c.purpose == purpose)
+        with self._read() as connection:
+            rows = connection.execute(query.order_by(grants.c.given_at, grants.c.number))
+            return [_grant(row) for row in rows]
+
+    def standing(
+        self, partner: str, purpose: str, now: datetime
+    ) -> tuple[list[bytes], list[str], list[bytes]]:
+        """Everyone's standing: digests that granted, their populations (aligned), those against.
+
+        Each digest appears once, on one side. A grant that is not given yet, has ended or has
+        expired at `now` does not count; a refusal counts whatever the clock says.
+        """
+        against = grants.c.state.in_(SAYS_NO)
+        acts = (
+            select(
+                grants.c.subject,
+                grants.c.population,
+                grants.c.expires_at,
+                against.label("against"),
+                func.row_number()
+                .over(
+                    partition_by=grants.c.subject,
+                    order_by=(
+                        grants.c.given_at.desc(),
+                        case((against, 0), else_=1),
+                        grants.c.number.desc(),
+                    ),
+                )
+                .label("age"),
+            )
+            .where(grants.c.partner == partner, grants.c.purpose == purpose)
+            .where(grants.c.ended_at.is_(None))
+            .where(or_(against, and_(grants.c.state == GIVEN, grants.c.given_at <= now)))
+            .subquery()
+        )
+        latest = select(acts.c.subject, acts.c.population, acts.c.against).where(
+            acts.c.age == 1,
+            or_(acts.c.against, acts.c.expires_at.is_(None), acts.c.expires_at > now),
+        )
+        with self._read() as connection:
+            rows = connection.execute(latest).all()
+        granted = [(subject, population) for subject, population, no in rows if not no]
+        return (
+            [subject for subject, _ in granted],
+            [population for _, population in granted],
+            [subject for subject, _, no in rows if no],
+        )
+
+    def refusals(self, partner: str, purpose: str) -> list[tuple[bytes, datetime]]:
+        """Refusals and objections with their times: what an import must be younger than."""
+        query = (
+            select(grants.c.subject, grants.c.given_at)
+            .where(grants.c.partner == partner, grants.c.purpose == purpose)
+            .where(grants.c.state.in_(SAYS_NO), grants.c.ended_at.is_(None))
+        )
+        with self._read() as connection:
+            return [(row.subject, row.given_at) for row in connection.execute(query)]
+
+    def withdraw(self, withdrawal: Withdrawal, *, event: AuditEvent) -> Withdrawal:
+        """End a person's grants for some purposes, record the refusal, promise the rewrite.
+
+        The refusal takes effect with this transaction, before any row is rewritten, and is
+        recorded where there was no grant too. It is an objection where an agreement of the
+        partner on that purpose rests on a public task.
+        """
+        with self._write(event) as (connection, sequence):
+            connection.execute(
+                insert(withdrawals).values(
+                    id=withdrawal.id,
+                    partner=withdrawal.partner,
+                    subject=withdrawal.subject,
+                    purposes=list(withdrawal.purposes),
+                    requested_at=withdrawal.requested_at,
+                    tables={},
+                    event=sequence,
+                )
+            )
+            for purpose in withdrawal.purposes:
+                _refuse(connection, withdrawal, purpose, sequence)
+            promise(connection, WITHDRAWAL, withdrawal.id)
+        return replace(withdrawal, completed_at=None, tables={}, log_index=None)
+
+    def withdrawal(self, withdrawal_id: str) -> Withdrawal | None:
+        """One withdrawal; `log_index` is the place of its latest event, request or completion."""
+        with self._read() as connection:
+            row = _find(connection, withdrawal_id)
+        return None if row is None else _withdrawal(row)
+
+    def complete_withdrawal(self, withdrawal: Withdrawal, *, event: AuditEvent) -> Withdrawal:
+        """Record that the rows are gone, and strike the job off.
+
+        Where `withdrawal.subject` is another than was recorded (a mark that is not the digest),
+        it takes the digest's place in the withdrawal, the ended grants and the refusals. An
+        objection keeps its digest, without which it could not refuse; so does a grant given
+        since. Call `compact` afterwards.
+        `NotFound` where there is no such withdrawal, `Conflict` where it is complete already.
+        """
+        with self._write(event) as (connection, sequence):
+            row = _find(connection, withdrawal.id)
+            if row is None:
+                raise _unknown()
+            if row.completed_at is not None:
+                raise _completed()
+            if withdrawal.subject != row.subject:
+                _replace_subject(connection, row, withdrawal.subject)
+            connection.execute(
+                update(withdrawals)
+                .where(withdrawals.c.id == withdrawal.id)
+                .values(
+                    subject=withdrawal.subject,
+                    completed_at=withdrawal.completed_at or event.at,
+                    tables=dict(withdrawal.tables),
+                    event=sequence,
+                )
+            )
+            fulfil(connection, WITHDRAWAL, withdrawal.id)
+            after = _find(connection, withdrawal.id)
+        assert after is not None
+        return _withdrawal(after)
+
+
+def _refuse(connection: Connection, withdrawal: Withdrawal, purpose: str, sequence: int) -> None:
+    theirs = (
+        (grants.c.partner == withdrawal.partner)
+        & (grants.c.purpose == purpose)
+        & (grants.c.subject == withdrawal.subject)
+    )
+    newest = connection.execute(select(func.max(grants.c.given_at)).where(theirs)).scalar()
+    connection.execute(
+        update(grants)
+        .where(theirs, grants.c.state == GIVEN, grants.c.ended_at.is_(None))
+        .values(state=WITHDRAWN, ended_at=withdrawal.requested_at)
+    )
+    refusal = Grant(
+        id=f"{withdrawal.id}.{purpose}",
+        partner=withdrawal.partner,
+        purpose=purpose,
+        subject=withdrawal.subject,
+        state=_no(connection, withdrawal.partner, purpose),
+        population="",
+        # Never older than what it ends: a clock that runs backwards must not undo it.
+        given_at=max(withdrawal.requested_at, newest or withdrawal.requested_at),
+        expires_at=None,
+        notice_version="",
+    )
+    connection.execute(insert(grants).values(_values(refusal, sequence)))
+
+
+def _no(connection: Connection, partner: str, purpose: str) -> str:
+    public_task = select(AGREEMENTS.c.number).where(
+        AGREEMENTS.c.partner == partner,
+        AGREEMENTS.c.purpose == purpose,
+        AGREEMENTS.c.basis == str(Basis.PUBLIC_TASK),
+    )
+    return REFUSED if connection.execute(public_task).first() is None else OBJECTED
+
+
+def _replace_subject(connection: Connection, row: Row[Any], mark: bytes) -> None:
+    connection.execute(
+        update(grants)
+        .where(grants.c.partner == row.partner, grants.c.subject == row.subject)
+        .where(grants.c.purpose.in_(row.purposes), grants.c.state.in_((WITHDRAWN, REFUSED)))
+        .values(subject=mark)
+    )
+
+
+def _query() -> Select[Any]:
+    return select(grants, events.c.log_index).join(events)
+
+
+def _values(grant: Grant, sequence: int) -> dict[str, Any]:
+    return {
+        "id": grant.id,
+        "partner": grant.partner,
+        "purpose": grant.purpose,
+        "subject": grant.subject,
+        "state": grant.state,
+        "population": grant.population,
+        "given_at": grant.given_at,
+        "expires_at": grant.expires_at,
+        "notice_version": grant.notice_version,
+        "evidence": dict(grant.evidence),
+        "ended_at": grant.ended_at,
+        "event": sequence,
+    }
+
+
+def _grant(row: Row[Any]) -> Grant:
+    return Grant(
+        id=row.id,
+        partner=row.partner,
+        purpose=row.purpose,
+        subject=row.subject,
+        state=row.state,
+        population=row.population,
+        given_at=row.given_at,
+        expires_at=row.expires_at,
+        notice_version=row.notice_version,
+        evidence=row.evidence,
+        ended_at=row.ended_at,
+        log_index=row.log_index,
+    )
+
+
+def _find(connection: Connection, withdrawal_id: str) -> Row[Any] | None:
+    query = select(withdrawals, events.c.log_index).join(events)
+    return connection.execute(query.where(withdrawals.c.id == withdrawal_id)).first()
+
+
+def _withdrawal(row: Row[Any]) -> Withdrawal:
+    return Withdrawal(
+        id=row.id,
+        partner=row.partner,
+        subject=row.subject,
+        purposes=tuple(row.purposes),
+        requested_at=row.requested_at,
+        completed_at=row.completed_at,
+        tables=row.tables,
+        log_index=row.log_index,
+    )
+
+
+def _unknown() -> NotFound:
+    return NotFound(
+        "unknown-withdrawal",
+        fr="Aucun retrait ne porte ce numéro.",
+        en="No withdrawal has this number.",
+        who="person",
+    )
+
+
+def _completed() -> Conflict:
+    return Conflict(
+        "withdrawal-completed",
+        fr="Ce retrait est déjà achevé ; rien n’a été changé.",
+        en="This withdrawal is complete already; nothing was changed.",
+        who="operator",
+    )

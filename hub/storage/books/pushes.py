@@ -1,0 +1,223 @@
+"""Pushes, and the rows they set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, delete, insert, select, update
+
+from hub.errors import Conflict, NotFound
+from hub.events import AuditEvent
+from hub.records import TRANSITIONS, Push, PushState, SetAside
+from hub.storage.books.desk import Desk
+from hub.storage.books.jobs import PUSH, fulfil, promise
+from hub.storage.books.schema import events, pushes, quarantine
+
+
+class Pushes(Desk):
+    """Files partners sent, from acknowledgement to receipt."""
+
+    def accept_push(self, push: Push, *, event: AuditEvent) -> tuple[Push, bool]:
+        """Record a push and the job to process it: the promise that nothing of it is lost.
+
+        Returns the push and True; or, where its idempotency key brought the same bytes before,
+        the first push and False, and nothing is written. Other bytes under that key: `Conflict`.
+        """
+        with self._change() as connection:
+            earlier = _earlier(connection, push)
+            if earlier is not None:
+                if earlier.file_sha256 != push.file_sha256:
+                    raise _key_reused()
+                return earlier, False
+            accepted = replace(push, state=PushState.ACCEPTED, finished_at=None, log_index=None)
+            self._log(connection, event)
+            connection.execute(insert(pushes).values(id=push.id, event=None, **_values(accepted)))
+            promise(connection, PUSH, push.id)
+        return accepted, True
+
+    def push(self, push_id: str) -> Push | None:
+        """One push; `log_index` is the place of the event that finished it."""
+        with self._read() as connection:
+            return _find(connection, push_id)
+
+    def pushes(self, partner: str | None = None, limit: int = 100) -> list[Push]:
+        """Pushes, newest first."""
+        query = _query().order_by(pushes.c.accepted_at.desc(), pushes.c.id.desc()).limit(limit)
+        if partner is not None:
+            query = query.where(pushes.c.partner == partner)
+        with self._read() as connection:
+            return [_push(row) for row in connection.execute(query)]
+
+    def pending_pushes(self) -> list[Push]:
+        """Pushes that are acknowledged and not processed, oldest first."""
+        query = _query().where(pushes.c.state == str(PushState.ACCEPTED))
+        with self._read() as connection:
+            rows = connection.execute(query.order_by(pushes.c.accepted_at, pushes.c.id))
+            return [_push(row) for row in rows]
+
+    def finish_push(self, push: Push, set_aside: Sequence[SetAside], *, event: AuditEvent) -> Push:
+        """Record what became of a push, its rows set aside, and strike its job off.
+
+        `NotFound` where there is no such push, `Conflict` where it is finished already: a second
+        worker that was too slow changes nothing.
+        """
+        with self._write(event) as (connection, sequence):
+            before = _find(connection, push.id)
+            if before is None:
+                raise _unknown_push()
+            if push.state not in TRANSITIONS[before.state]:
+                raise _finished()
+            connection.execute(
+                update(pushes)
+                .where(pushes.c.id == push.id, pushes.c.state == str(before.state))
+                .values(
+                    # What was acknowledged stays as it was, whatever the caller hands in.
+                    **_values(
+                        replace(
+                            push,
+                            partner=before.partner,
+                            dataset=before.dataset,
+                            accepted_at=before.accepted_at,
+                            file_sha256=before.file_sha256,
+                            file_bytes=before.file_bytes,
+                            idempotency_key=before.idempotency_key,
+                            finished_at=push.finished_at or event.at,
+                        )
+                    ),
+                    event=sequence,
+                )
+            )
+            if set_aside:
+                rows = [_set_aside_values(push.id, row) for row in set_aside]
+                connection.execute(insert(quarantine), rows)
+            fulfil(connection, PUSH, push.id)
+            after = _find(connection, push.id)
+        assert after is not None
+        return after
+
+    def set_aside(
+        self, push: str | None = None, partner: str | None = None, limit: int = 100
+    ) -> list[SetAside]:
+        """Rows in quarantine, in the order they were set aside."""
+        query = select(quarantine).order_by(quarantine.c.number).limit(limit)
+        if push is not None:
+            query = query.where(quarantine.c.push == push)
+        if partner is not None:
+            query = query.join(pushes).where(pushes.c.partner == partner)
+        with self._read() as connection:
+            return [_set_aside(row) for row in connection.execute(query)]
+
+    def drop_set_aside(
+        self,
+        push: str | None = None,
+        subject_digest: bytes | None = None,
+        before: date | None = None,
+        *,
+        event: AuditEvent,
+    ) -> int:
+        """Destroy rows in quarantine: of one push, of one person, kept until before a day.
+
+        Several conditions narrow each other; at least one is needed. Returns the number of rows,
+        which the event carries as fact `rows`; where there is none, nothing happened: no event.
+        """
+        wanted = []
+        if push is not None:
+            wanted.append(quarantine.c.push == push)
+        if subject_digest is not None:
+            wanted.append(quarantine.c.digest == subject_digest)
+        if before is not None:
+            day = before.date() if isinstance(before, datetime) else before
+            wanted.append(quarantine.c.until < day)
+        if not wanted:
+            raise TypeError("drop_set_aside needs a push, a person or a day")
+        with self._change() as connection:
+            rows = connection.execute(delete(quarantine).where(*wanted)).rowcount
+            if rows:
+                self._log(connection, replace(event, facts={**event.facts, "rows": rows}))
+        return rows
+
+
+def _query() -> Select[Any]:
+    return select(pushes, events.c.log_index).outerjoin(events)
+
+
+def _find(connection: Connection, push_id: str) -> Push | None:
+    row = connection.execute(_query().where(pushes.c.id == push_id)).first()
+    return None if row is None else _push(row)
+
+
+def _earlier(connection: Connection, push: Push) -> Push | None:
+    if push.idempotency_key is None:
+        return None
+    row = connection.execute(
+        _query().where(
+            pushes.c.partner == push.partner,
+            pushes.c.dataset == push.dataset,
+            pushes.c.idempotency_key == push.idempotency_key,
+        )
+    ).first()
+    return None if row is None else _push(row)
+
+
+_COLUMNS = tuple(c.name for c in pushes.columns if c.name not in {"id", "event"})
+
+
+def _values(push: Push) -> dict[str, Any]:
+    values = {name: getattr(push, name) for name in _COLUMNS}
+    values["state"] = str(push.state)
+    for name in ("reasons", "warnings", "tables"):
+        values[name] = dict(values[name])
+    values["problem"] = None if push.problem is None else dict(push.problem)
+    return values
+
+
+def _push(row: Row[Any]) -> Push:
+    values = {name: getattr(row, name) for name in _COLUMNS}
+    values["state"] = PushState(row.state)
+    return Push(id=row.id, log_index=row.log_index, **values)
+
+
+def _set_aside_values(push_id: str, row: SetAside) -> dict[str, Any]:
+    return {
+        "push": push_id,
+        "position": row.position,
+        "code": row.code,
+        "column": row.column,
+        "digest": row.digest,
+        "sealed": row.sealed,
+        "until": row.until,
+    }
+
+
+def _set_aside(row: Row[Any]) -> SetAside:
+    return SetAside(row.push, row.position, row.code, row.column, row.digest, row.sealed, row.until)
+
+
+def _unknown_push() -> NotFound:
+    return NotFound(
+        "unknown-push",
+        fr="Aucun dépôt ne porte ce numéro.",
+        en="No push has this number.",
+        who="partner",
+    )
+
+
+def _key_reused() -> Conflict:
+    return Conflict(
+        "idempotency-key-reused",
+        fr="Cette clé d’idempotence a déjà servi pour un autre fichier ; prenez-en une nouvelle.",
+        en="This idempotency key was used for another file; take a new one.",
+        who="partner",
+    )
+
+
+def _finished() -> Conflict:
+    return Conflict(
+        "push-finished",
+        fr="Ce dépôt est déjà traité ; rien n’a été changé.",
+        en="This push is processed already; nothing was changed.",
+        who="operator",
+    )

@@ -1,0 +1,296 @@
+"""Tables of the books. Migrations build them; a test holds the two together.
+
+Whatever an event finished (a push, a grant, a release…) keeps that event's `sequence` in its
+column `event`: its place in the log is joined when read, so placing events writes `events` only.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+HEAD: Final = "0001"
+"""Revision this code works with: the newest file in `migrations/versions`."""
+
+
+class Utc(TypeDecorator[datetime]):
+    """An aware time in UTC. SQLite has no such type: there it is ISO 8601 text of fixed width.
+
+    Fixed width and one zone make text compare as time does.
+    """
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Text on SQLite, a timestamp with time zone elsewhere."""
+        return dialect.type_descriptor(String() if dialect.name == "sqlite" else self.impl_instance)
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Refuse a naive time: guessing its zone would move a deadline by hours."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise TypeError("a naive datetime cannot enter the books")
+        utc = value.astimezone(UTC)
+        return utc.isoformat(timespec="microseconds") if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Give the time back aware, in UTC."""
+        if value is None:
+            return None
+        read: datetime = datetime.fromisoformat(value) if dialect.name == "sqlite" else value
+        return read.astimezone(UTC)
+
+
+# SQLite numbers rows by itself only where the type is spelled INTEGER.
+Number: Final = BigInteger().with_variant(Integer(), "sqlite")
+Json: Final = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _event(*, nullable: bool = False) -> Column[Any]:
+    return Column("event", Number, ForeignKey("events.sequence"), nullable=nullable)
+
+
+events = Table(
+    "events",
+    metadata,
+    Column("sequence", Number, primary_key=True, autoincrement=True),
+    Column("kind", String, nullable=False),
+    Column("about", String, nullable=False),
+    Column("at", Utc, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    Column("log_index", BigInteger, unique=True),
+    Index(None, "kind", "sequence"),
+    Index(None, "about", "sequence"),
+    sqlite_autoincrement=True,
+)
+
+organisations = Table(
+    "organisations",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    _event(),
+)
+
+# Append-only: the newest row of a partner, dataset and purpose is in force.
+agreements = Table(
+    "agreements",
+    metadata,
+    Column("number", Number, primary_key=True, autoincrement=True),
+    Column("partner", String, ForeignKey("organisations.id"), nullable=False),
+    Column("dataset", String, nullable=False),
+    Column("purpose", String, nullable=False),
+    Column("basis", String, nullable=False),
+    Column("terms", Json, nullable=False),
+    _event(),
+    Index(None, "partner", "dataset", "purpose"),
+    sqlite_autoincrement=True,
+)
+
+clients = Table(
+    "clients",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("organisation", String, ForeignKey("organisations.id"), nullable=False),
+    Column("role", String, nullable=False),
+    Column("scopes", Json, nullable=False),
+    Column("secret_hash", String),
+    Column("public_jwk", Json),
+    Column("created_at", Utc),
+    _event(),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("login", String, nullable=False, unique=True),
+    # Not a reference: the hub's own people belong to no organisation of these books.
+    Column("organisation", String, nullable=False),
+    Column("role", String, nullable=False),
+    Column("password_hash", String, nullable=False),
+    _event(),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("token_hash", LargeBinary, primary_key=True),
+    Column("client", String, ForeignKey("clients.id"), nullable=False),
+    Column("scopes", Json, nullable=False),
+    Column("expires_at", Utc, nullable=False, index=True),
+    _event(),
+)
+
+assertions = Table(
+    "assertions",
+    metadata,
+    Column("client", String, primary_key=True),
+    Column("jti", String, primary_key=True),
+    Column("expires_at", Utc, nullable=False, index=True),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("session_hash", LargeBinary, primary_key=True),
+    Column("account", String, ForeignKey("accounts.id"), nullable=False),
+    Column("expires_at", Utc, nullable=False, index=True),
+    _event(),
+)
+
+pushes = Table(
+    "pushes",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("partner", String, ForeignKey("organisations.id"), nullable=False),
+    Column("dataset", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("accepted_at", Utc, nullable=False),
+    Column("file_sha256", String, nullable=False),
+    Column("file_bytes", BigInteger, nullable=False),
+    Column("idempotency_key", String),
+    *(Column(count, BigInteger) for count in ("received", "valid", "rejected", "dropped", "kept")),
+    Column("reasons", Json, nullable=False),
+    Column("warnings", Json, nullable=False),
+    Column("tables", Json, nullable=False),
+    Column("problem", Json),
+    Column("finished_at", Utc),
+    _event(nullable=True),
+    UniqueConstraint("partner", "dataset", "idempotency_key"),
+    Index(None, "partner", "accepted_at"),
+    Index(None, "state", "accepted_at"),
+    CheckConstraint("state IN ('accepted', 'stored', 'refused')", name="state"),
+    CheckConstraint("(state = 'accepted') = (event IS NULL)", name="finished"),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("number", Number, primary_key=True, autoincrement=True),
+    Column("push", String, ForeignKey("pushes.id"), nullable=False, index=True),
+    Column("position", BigInteger, nullable=False),
+    Column("code", String, nullable=False),
+    Column("column", String, nullable=False),
+    Column("digest", LargeBinary, index=True),
+    Column("sealed", LargeBinary),
+    Column("until", Date, index=True),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("kind", String, nullable=False),
+    Column("about", String, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", Utc),
+    Column("owner", String),
+    Column("leased_until", Utc),
+    Index(None, "kind", "about"),
+    Index(None, "attempts", "id"),
+    sqlite_autoincrement=True,
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("until", Utc, nullable=False),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("number", Number, primary_key=True, autoincrement=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("partner", String, ForeignKey("organisations.id"), nullable=False),
+    Column("purpose", String, nullable=False),
+    Column("subject", LargeBinary, nullable=False),
+    Column("state", String, nullable=False),
+    Column("population", String, nullable=False),
+    Column("given_at", Utc, nullable=False),
+    Column("expires_at", Utc),
+    Column("notice_version", String, nullable=False),
+    Column("evidence", Json, nullable=False),
+    Column("ended_at", Utc),
+    _event(),
+    Index(None, "partner", "purpose", "subject", "given_at"),
+    Index(None, "subject"),
+)
+
+withdrawals = Table(
+    "withdrawals",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("partner", String, ForeignKey("organisations.id"), nullable=False),
+    Column("subject", LargeBinary, nullable=False),
+    Column("purposes", Json, nullable=False),
+    Column("requested_at", Utc, nullable=False),
+    Column("completed_at", Utc),
+    Column("tables", Json, nullable=False),
+    _event(),
+    Index(None, "subject"),
+)
+
+# What was announced for a digest; `outcome` is filled in once.
+release_intents = Table(
+    "release_intents",
+    metadata,
+    Column("number", Number, primary_key=True, autoincrement=True),
+    Column("digest", String, nullable=False, index=True),
+    Column("facts", Json, nullable=False),
+    Column("at", Utc, nullable=False),
+    Column("outcome", String),
+    _event(),
+    CheckConstraint("outcome IN ('published', 'blocked')", name="outcome"),
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("number", Number, primary_key=True, autoincrement=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("measure", String, nullable=False),
+    Column("period", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("manifest", Json, nullable=False),
+    Column("published_at", Utc, nullable=False),
+    _event(),
+    UniqueConstraint("measure", "period", "version"),
+)

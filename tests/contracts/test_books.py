@@ -1,0 +1,412 @@
+"""The contract of the books, on every database they run on: SQLite now."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar, Final
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlalchemy import select
+
+from hub.errors import Conflict, HubError, Unavailable
+from hub.records import Grant, Organisation, Push, PushState
+from hub.storage.books import GIVEN, OBJECTED, REFUSED, Books
+from hub.storage.books.schema import metadata
+from tests.storage.books.made import (
+    HOUR,
+    NOW,
+    PURPOSE,
+    account,
+    agreement,
+    client,
+    digest,
+    event,
+    grant,
+    push,
+    release,
+    row,
+    stored,
+    with_partner,
+    withdrawal,
+)
+
+Random = Callable[[int], bytes]
+Open = Callable[..., Books]
+DATABASES: Final = ("sqlite",)
+
+
+@pytest.fixture(params=DATABASES)
+def open_books(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+    """Opens the same books each time it is called."""
+    opened: list[Books] = []
+
+    def open_(**options: Any) -> Books:
+        opened.append(Books.open(f"sqlite:///{tmp_path / 'books.sqlite'}", **options))
+        return opened[-1]
+
+    yield open_
+    for books in opened:
+        books.close()
+
+
+def everything(books: Books) -> dict[str, list[Any]]:
+    """Every row of every table."""
+    with books._engine.connect() as connection:
+        return {
+            table.name: [tuple(r) for r in connection.execute(select(table))]
+            for table in metadata.sorted_tables
+        }
+
+
+# No change without its event -----------------------------------------------------------------
+
+READS: Final = frozenset(
+    {
+        "account", "accounts", "agreement", "agreements", "check", "client", "clients",
+        "event_at", "event_count", "events", "grant", "grants_of", "latest_release",
+        "open_intents", "organisations", "pending_events", "pending_pushes", "push", "pushes",
+        "refusals", "release", "releases", "session", "set_aside", "standing", "token",
+        "withdrawal",
+    }
+)  # fmt: skip
+TECHNICAL: Final = frozenset(
+    {
+        # The books as a file.
+        "open", "close", "compact",
+        # Work and locks: they say who does something, the event says that it was done.
+        "add_job", "finish_job", "lease_job", "renew_job", "retry_job",
+        "holding", "lease", "release_lease", "renew",
+        # The log's own bookkeeping: an event for each placed event would never end.
+        "place_events",
+        # Replay protection and expiry: no right is given.
+        "end_session", "forget_expired", "use_assertion",
+    }
+)  # fmt: skip
+
+
+def public_methods() -> dict[str, inspect.Signature]:
+    return {
+        name: inspect.signature(member)
+        for name, member in inspect.getmembers(Books, callable)
+        if not name.startswith("_")
+    }
+
+
+def test_every_method_that_writes_takes_an_event() -> None:
+    for name, signature in public_methods().items():
+        parameter = signature.parameters.get("event")
+        if name in READS | TECHNICAL:
+            assert parameter is None, f"{name} is listed as no write"
+        else:
+            assert parameter is not None, f"{name} writes without an event"
+            assert parameter.kind is inspect.Parameter.KEYWORD_ONLY, name
+            assert parameter.default is inspect.Parameter.empty, name
+            assert parameter.annotation == "AuditEvent", name
+
+
+def test_the_lists_name_nothing_that_is_gone() -> None:
+    assert set(public_methods()) >= READS | TECHNICAL
+    assert not READS & TECHNICAL
+
+
+@dataclass(frozen=True)
+class Write:
+    """A write method: what must be there first, a call that works, one that must fail."""
+
+    works: Callable[[Books], Any]
+    fails: Callable[[Books], Any] | None
+    first: tuple[str, ...] = ()
+
+
+SAID: Final = event(about="said")
+SESSION: Final = (digest("s"), account().id, NOW)
+WRITES: Final[dict[str, Write]] = {
+    "record": Write(lambda b: b.record(event=SAID), None),
+    "add_organisation": Write(
+        lambda b: b.add_organisation(Organisation("orange", "O"), event=SAID),
+        lambda b: b.add_organisation(Organisation("coachco2", "C"), event=SAID),
+    ),
+    "add_agreement": Write(
+        lambda b: b.add_agreement(agreement(), event=SAID),
+        lambda b: b.add_agreement(agreement(partner="nobody"), event=SAID),
+    ),
+    "add_client": Write(
+        lambda b: b.add_client(client(), event=SAID),
+        lambda b: b.add_client(replace(client(), organisation="nobody"), event=SAID),
+    ),
+    "add_account": Write(
+        lambda b: b.add_account(account(), event=SAID),
+        lambda b: b.add_account(replace(account(), login=None), event=SAID),  # type: ignore[arg-type]
+    ),
+    "add_token": Write(
+        lambda b: b.add_token(digest("t"), client().id, (), NOW, event=SAID),
+        lambda b: b.add_token(digest("t"), "nobody", (), NOW, event=SAID),
+        ("add_client",),
+    ),
+    "add_session": Write(
+        lambda b: b.add_session(*SESSION, event=SAID),
+        lambda b: b.add_session(digest("s"), "nobody", NOW, event=SAID),
+        ("add_account",),
+    ),
+    "accept_push": Write(
+        lambda b: b.accept_push(push(), event=SAID),
+        lambda b: b.accept_push(push(partner="nobody"), event=SAID),
+    ),
+    "finish_push": Write(
+        lambda b: b.finish_push(stored(), [row(1, "ada")], event=SAID),
+        lambda b: b.finish_push(stored(), [row(1, code=None)], event=SAID),
+        ("accept_push",),
+    ),
+    "drop_set_aside": Write(
+        lambda b: b.drop_set_aside(push="p1", event=SAID),
+        None,
+        ("accept_push", "finish_push"),
+    ),
+    "give": Write(
+        lambda b: b.give([grant("g1", "ada")], event=SAID),
+        lambda b: b.give([grant("g1", "ada"), grant("g1", "bob")], event=SAID),
+    ),
+    "withdraw": Write(
+        lambda b: b.withdraw(withdrawal("w1", "ada"), event=SAID),
+        lambda b: b.withdraw(withdrawal("w1", "ada", purposes=(PURPOSE, PURPOSE)), event=SAID),
+        ("give",),
+    ),
+    "complete_withdrawal": Write(
+        lambda b: b.complete_withdrawal(
+            replace(withdrawal("w1", "ada"), subject=digest("mark")), event=SAID
+        ),
+        lambda b: b.complete_withdrawal(
+            replace(withdrawal("w1", "ada"), subject=None),  # type: ignore[arg-type]
+            event=SAID,
+        ),
+        ("give", "withdraw"),
+    ),
+    "intend_release": Write(
+        lambda b: b.intend_release("digest-1", {}, event=SAID),
+        lambda b: b.intend_release("digest-1", {"x": object()}, event=SAID),
+    ),
+    "block_release": Write(
+        lambda b: b.block_release("digest-1", {}, event=SAID),
+        lambda b: b.block_release("digest-1", {"x": object()}, event=SAID),
+    ),
+    "publish_release": Write(
+        lambda b: b.publish_release(release(), event=SAID),
+        lambda b: b.publish_release(replace(release(), id=None), event=SAID),  # type: ignore[arg-type]
+        ("intend_release",),
+    ),
+}
+
+
+def prepared(books: Books, name: str) -> Books:
+    with_partner(books)
+    for needed in WRITES[name].first:
+        WRITES[needed].works(books)
+    return books
+
+
+def test_the_table_of_writes_is_complete() -> None:
+    assert set(WRITES) == set(public_methods()) - READS - TECHNICAL
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_a_write_records_exactly_its_event(open_books: Open, name: str) -> None:
+    books = prepared(open_books(), name)
+    before = books.events()
+    WRITES[name].works(books)
+    *earlier, added = books.events()
+    assert earlier == before
+    assert b'"about":"said"' in added.body
+    assert added.index is None
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_without_its_event_nothing_changes(open_books: Open, name: str) -> None:
+    before = everything(prepared(open_books(), name))
+
+    def unavailable(_: int) -> bytes:
+        raise Unavailable("no-randomness", fr="…", en="…", who="operator")
+
+    for randomness in (unavailable, lambda _: None):
+        books = open_books(randomness=randomness)
+        with pytest.raises(HubError):
+            WRITES[name].works(books)
+        assert everything(books) == before
+
+
+@pytest.mark.parametrize("name", [name for name, write in WRITES.items() if write.fails])
+def test_a_change_that_fails_leaves_neither_change_nor_event(open_books: Open, name: str) -> None:
+    books = prepared(open_books(), name)
+    before = everything(books)
+    fails = WRITES[name].fails
+    assert fails is not None
+    with pytest.raises(HubError):
+        fails(books)
+    assert everything(books) == before
+    WRITES[name].works(books)
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_what_was_written_is_there_for_the_next_process(open_books: Open, name: str) -> None:
+    books = prepared(open_books(), name)
+    WRITES[name].works(books)
+    assert everything(open_books()) == everything(books)
+
+
+def test_times_come_back_aware_and_in_utc_whatever_zone_they_were_in(open_books: Open) -> None:
+    books = with_partner(open_books())
+    paris = datetime.fromisoformat("2026-03-02T08:30:00.000001+01:00")
+    books.accept_push(push(accepted_at=paris), event=event())
+    found = books.push("p1")
+    assert found is not None
+    assert found.accepted_at == paris
+    assert found.accepted_at.utcoffset() == timedelta(0)
+    assert found.accepted_at.microsecond == 1
+
+
+# What may happen in any order ----------------------------------------------------------------
+
+PEOPLE: Final = ("ada", "bob", "eve")
+TIMES: Final = st.integers(0, 6).map(lambda hours: NOW + hours * HOUR)
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Pushes, jobs and grants in any order, beside a model of a few lines."""
+
+    database: ClassVar[str] = "sqlite"
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = TemporaryDirectory()
+        self.books = with_partner(Books.open(f"sqlite:///{self.folder.name}/books.sqlite"))
+        self.events = 1
+        self.pushes: dict[str, Push] = {}
+        self.jobs: dict[str, datetime] = {}  # about what, due when
+        self.acts: list[Grant] = []  # those that count, in the order they were recorded
+        self.ended: dict[str, list[datetime]] = {}  # by person, when what they withdrew was given
+        self.next = 0
+        self.now = NOW
+
+    def teardown(self) -> None:
+        if hasattr(self, "books"):
+            self.books.close()
+            self.folder.cleanup()
+
+    def name(self) -> str:
+        self.next += 1
+        return f"n{self.next}"
+
+    @rule(hours=st.integers(1, 3))
+    def time_passes(self, hours: int) -> None:
+        self.now += hours * HOUR
+
+    @rule(key=st.sampled_from([None, "k1", "k2"]), content=st.sampled_from(["one", "two"]))
+    def accept(self, key: str | None, content: str) -> None:
+        made = push(self.name(), content, idempotency_key=key, accepted_at=self.now)
+        same = [p for p in self.pushes.values() if key and p.idempotency_key == key]
+        if same and same[0].file_sha256 != made.file_sha256:
+            with pytest.raises(Conflict):
+                self.books.accept_push(made, event=event())
+        elif same:
+            assert self.books.accept_push(made, event=event()) == (same[0], False)
+        else:
+            assert self.books.accept_push(made, event=event()) == (made, True)
+            self.pushes[made.id] = made
+            self.jobs[made.id] = self.now
+            self.events += 1
+
+    @rule()
+    def take_and_lose_a_job(self) -> None:
+        """A worker takes a job and dies, or gives it back for later."""
+        job = self.books.lease_job("w", self.now, 2 * HOUR)
+        due = {about for about, at in self.jobs.items() if at <= self.now}
+        if job is None:
+            assert not due
+        else:
+            assert job.about in due
+            self.jobs[job.about] = self.now + 2 * HOUR
+
+    @precondition(lambda self: self.pushes)
+    @rule(data=st.data(), refused=st.booleans())
+    def finish(self, data: st.DataObject, refused: bool) -> None:
+        name = data.draw(st.sampled_from(sorted(self.pushes)))
+        before = self.pushes[name]
+        state = PushState.REFUSED if refused else PushState.STORED
+        done = replace(before, state=state, kept=3, finished_at=self.now)
+        if before.state is PushState.ACCEPTED:
+            assert self.books.finish_push(done, [], event=event()) == done
+            self.pushes[name] = done
+            del self.jobs[name]
+            self.events += 1
+        else:
+            with pytest.raises(Conflict):
+                self.books.finish_push(done, [], event=event())
+
+    @rule(who=st.sampled_from(PEOPLE), at=TIMES, lasts=st.integers(1, 6))
+    def give(self, who: str, at: datetime, lasts: int) -> None:
+        made = grant(self.name(), who, at, expires_at=at + lasts * HOUR, population=f"p{at.hour}")
+        self.books.give([made], event=event())
+        self.acts.append(made)
+        self.events += 1
+
+    @rule(who=st.sampled_from(PEOPLE), at=TIMES)
+    def object(self, who: str, at: datetime) -> None:
+        made = grant(self.name(), who, at, state=OBJECTED, expires_at=None)
+        self.books.give([made], event=event())
+        self.acts.append(made)
+        self.events += 1
+
+    @rule(who=st.sampled_from(PEOPLE), at=TIMES)
+    def withdraw(self, who: str, at: datetime) -> None:
+        made = withdrawal(self.name(), who, at)
+        self.books.withdraw(made, event=event())
+        theirs = [a for a in self.acts if a.subject == digest(who)]
+        self.acts = [a for a in self.acts if a not in theirs or a.state != GIVEN]
+        newest = max([at, *(a.given_at for a in theirs), *self.ended.get(who, [])])
+        self.ended.setdefault(who, []).extend(a.given_at for a in theirs if a.state == GIVEN)
+        self.acts.append(grant("", who, newest, state=REFUSED))
+        self.jobs[made.id] = self.now
+        self.events += 1
+
+    @invariant()
+    def the_books_agree_with_the_model(self) -> None:
+        if not hasattr(self, "books"):
+            return
+        assert self.books.event_count() == self.events
+        assert {p.id: p for p in self.books.pushes(limit=1000)} == self.pushes
+        waiting = {n for n, p in self.pushes.items() if p.state is PushState.ACCEPTED}
+        assert {p.id for p in self.books.pending_pushes()} == waiting
+        granted, populations, objected = self.books.standing("coachco2", PURPOSE, self.now)
+        expected, no = {}, set()
+        for who in PEOPLE:
+            acts = [
+                (a.given_at, a.state != GIVEN, number, a)
+                for number, a in enumerate(self.acts)
+                if a.subject == digest(who) and (a.state != GIVEN or a.given_at <= self.now)
+            ]
+            if not acts:
+                continue
+            *_, latest = max(acts)
+            if latest.state != GIVEN:
+                no.add(digest(who))
+            elif latest.expires_at is None or latest.expires_at > self.now:
+                expected[digest(who)] = latest.population
+        assert dict(zip(granted, populations, strict=True)) == expected
+        assert set(objected) == no
+        assert len(granted) + len(objected) == len(expected) + len(no)
+
+
+TestAnyOrder = AnyOrder.TestCase
+TestAnyOrder.settings = settings(
+    max_examples=15,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from hub.errors import Unavailable
+from hub.storage.books import Books
+from tests.storage.books.conftest import Start
+from tests.storage.books.made import HOUR, NOW
+from tests.storage.books.workers import LOST, clock
+
+MINUTE = timedelta(minutes=1)
+SHORT = timedelta(seconds=0.6)
+NO_WAIT = timedelta(0)
+
+
+def test_a_lease_excludes_everyone_until_it_ends(books: Books) -> None:
+    assert books.lease("log", "a", NOW, MINUTE)
+    assert not books.lease("log", "b", NOW, MINUTE)
+    assert not books.lease("log", "a", NOW, MINUTE)  # two threads may share an owner's name
+    assert books.lease("tables", "b", NOW, MINUTE)
+    assert books.renew("log", "a", NOW + MINUTE, MINUTE)
+    assert not books.lease("log", "b", NOW + MINUTE, MINUTE)
+    assert books.lease("log", "b", NOW + 2 * MINUTE, MINUTE)
+    assert not books.renew("log", "a", NOW + 2 * MINUTE, MINUTE)
+
+
+def test_a_released_lease_is_free_and_only_its_holder_releases_it(books: Books) -> None:
+    assert books.lease("log", "a", NOW, MINUTE)
+    books.release_lease("log", "b")
+    assert not books.lease("log", "b", NOW, MINUTE)
+    books.release_lease("log", "a")
+    books.release_lease("log", "a")
+    assert books.lease("log", "b", NOW, MINUTE)
+
+
+def test_holding_gives_the_lease_back_also_after_an_error(books: Books) -> None:
+    for error in (None, KeyError):
+        try:
+            with books.holding("log", "a", lambda: NOW, MINUTE, NO_WAIT) as held:
+                held.check()
+                with (
+                    pytest.raises(Unavailable) as refused,
+                    books.holding("log", "a", lambda: NOW, MINUTE, NO_WAIT),
+                ):
+                    pytest.fail("held twice")
+                assert refused.value.code == "lease-busy"
+                if error is not None:
+                    raise error
+        except KeyError:
+            pass
+    assert books.lease("log", "b", NOW, MINUTE)
+    assert not [t for t in threading.enumerate() if t.name.startswith("lease")]
+
+
+def test_holding_waits_for_its_turn(books: Books) -> None:
+    order: list[str] = []
+    entered = threading.Event()
+
+    def first() -> None:
+        with books.holding("log", "a", clock, MINUTE, NO_WAIT):
+            entered.set()
+            time.sleep(0.2)
+            order.append("first")
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    entered.wait()
+    with books.holding("log", "a", clock, MINUTE, MINUTE):
+        order.append("second")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_holding_renews_behind_the_blocks_back(books: Books) -> None:
+    with books.holding("log", "a", clock, SHORT, NO_WAIT) as held:
+        time.sleep(2.5 * SHORT.total_seconds())
+        assert not books.lease("log", "b", clock(), MINUTE)
+        held.check()
+
+
+def test_a_lost_lease_is_noticed_at_the_check_and_at_the_end(books: Books, url: str) -> None:
+    def ends() -> None:
+        with books.holding("log", "a", lambda: NOW, MINUTE, NO_WAIT) as held:
+            assert books.lease("log", "b", NOW + HOUR, MINUTE)  # another host's clock is ahead
+            for _ in range(2):
+                with pytest.raises(Unavailable) as lost:
+                    held.check()
+                assert lost.value.code == "lease-lost"
+
+    with pytest.raises(Unavailable) as lost:
+        ends()
+    assert lost.value.code == "lease-lost"
+    assert not books.lease("log", "c", NOW + HOUR, MINUTE)  # b's lease was not taken from it
+
+
+def test_the_renewer_notices_a_lost_lease_by_itself(books: Books) -> None:
+    def ends() -> None:
+        with books.holding("log", "a", lambda: NOW, SHORT, NO_WAIT) as held:
+            assert books.lease("log", "b", NOW + HOUR, MINUTE)
+            time.sleep(SHORT.total_seconds())
+            books.release_lease("log", "b")  # free again, yet someone else had it meanwhile
+            with pytest.raises(Unavailable):
+                held.check()
+
+    with pytest.raises(Unavailable):
+        ends()
+
+
+def test_an_error_of_the_block_is_not_hidden_by_the_lost_lease(books: Books) -> None:
+    def fails() -> None:
+        with books.holding("log", "a", lambda: NOW, MINUTE, NO_WAIT):
+            books.lease("log", "b", NOW + HOUR, MINUTE)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fails()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSTOP])
+def test_the_lease_of_a_dead_or_suspended_process_passes_on(
+    books: Books, start: Start, tmp_path: Path, sent: signal.Signals
+) -> None:
+    ready = tmp_path / "ready"
+    process = start("hold", str(ready))
+    while not ready.exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    assert not books.lease("log", "b", clock(), MINUTE)
+    process.send_signal(sent)
+    with books.holding("log", "b", clock, MINUTE, MINUTE) as held:
+        held.check()
+    if sent is signal.SIGSTOP:
+        # It wakes to a lease that is free again, but was someone else's meanwhile.
+        (tmp_path / "ready.go").touch()
+        process.send_signal(signal.SIGCONT)
+    assert process.wait(60) == (LOST if sent is signal.SIGSTOP else -sent)
