@@ -51,6 +51,7 @@ def merge(pool: Pool, plan: Plan) -> Groups | None:
     shares = _shares(pool.totals, groups)
     rounded = nearest(shares, size.points)
     limit = 100 * plan.homogeneity
+    # The bounds below imply the second rule; it is written out because it is one.
     if len(groups) < 2 or max(shares.max(), rounded.max()) >= limit:
         return None
     if weaknesses(*share_bounds(rounded, size.points), size.low, plan.homogeneity):

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from analytics.measures import MEASURES
 from analytics.measures.carbon_balance import LABELS
 from analytics.model import Cells, Protected
+from analytics.places import Bools
 from analytics.plan import Plan
 from analytics.protect import attack
+from analytics.protect.areas import choose
 from tests.analytics import stored
 from tests.analytics.stored import UAIS
 
@@ -303,6 +305,50 @@ def test_he_subtracts_categories_of_an_earlier_release() -> None:
     assert "earlier-releases" in blocked(protected, cells, [earlier.table])
 
 
+def test_he_catches_populations_pooled_or_too_small_to_name() -> None:
+    cells, protected = split(USUAL)
+    renamed = tampered(protected, lambda row: row | {"population": "everybody"})
+    assert "populations-apart" in blocked(renamed, cells)
+    few, _ = split({UAIS[2]: people(4, 3, 3, 0)})
+    assert "small-populations-absent" in blocked(protected, few)
+
+
+def test_a_balance_that_rounds_to_zero_is_not_shown_and_he_catches_it_if_it_is() -> None:
+    measure = MEASURES["carbon-balance"]
+
+    def balance(kilograms: float) -> Cells:
+        each = [[kilograms + i / 50] * len(LABELS) for i in range(41)]
+        return stored.cells({UAIS[2]: each}, PLAN, LABELS, "carbon-balance")
+
+    assert shown(measure.protect(balance(1.0), PLAN)) == set()
+    cells = balance(400.0)
+    protected = measure.protect(cells, PLAN)
+    assert ("lycee", UAIS[2]) in shown(protected)
+    zero = tampered(protected, lambda row: row | ({} if row["suppressed"] else {"estimate": 0.0}))
+    assert "published-zero" in blocked(zero, cells)
+
+
+def test_a_lycee_merged_into_the_region_takes_its_departments_group_along() -> None:
+    # A department that fails although its parts pass: "other lycées" must keep its meaning.
+    cells = stored.cells(
+        {
+            UAIS[0]: people(5, 0, 0, 0),
+            UAIS[2]: people(31, 0, 0, 0),
+            UAIS[3]: people(20, 0, 0, 0),
+            UAIS[4]: people(20, 0, 0, 0),
+        },
+        PLAN,
+    )
+    stratum = cells.strata[0]
+    loiret = np.array([code == "45" for code in cells.departments])
+
+    def passes(where: Bools) -> bool:
+        return bool(stratum.people[where].sum() >= PLAN.k and (where != loiret).any())
+
+    areas = choose(cells, stratum, passes, PLAN)
+    assert [one.geography for one in areas] == ["region"]
+
+
 # --- Hypothesis ---------------------------------------------------------------------------------
 
 LYCEE = st.one_of(
@@ -378,5 +424,5 @@ def test_a_dominated_balance_is_not_shown_and_he_catches_it_if_it_is() -> None:
     even = stored.cells(
         {UAIS[2]: [[50.0 + i] * len(LABELS) for i in range(41)]}, PLAN, LABELS, "carbon-balance"
     )
-    assert "dominance" in blocked(measure.protect(even, PLAN), cells)
+    assert {"dominance", "classmate"} <= blocked(measure.protect(even, PLAN), cells)
     assert not blocked(measure.protect(even, PLAN), even)

@@ -176,6 +176,32 @@ def test_a_chained_journey_is_not_kept() -> None:
     assert kept(diary) == wanted(diary)
 
 
+def test_a_stop_on_the_way_is_not_taken_for_a_late_start() -> None:
+    diary, bakery = Diary(), point(3_740, 2_340)  # 300 m from home, towards the lycée
+    for day in school_days(4):
+        if day.weekday() == 0:
+            diary.move("a", day, 7.2, HOME, bakery)
+            diary.move("a", day, 7.5, bakery, LYCEE)
+            diary.move("a", day, 17.1, LYCEE, HOME, wanted=True)
+        else:
+            diary.school_day("a", day, HOME)
+    assert kept(diary) == wanted(diary)
+
+
+def test_who_sleeps_by_the_lycee_before_days_off_does_not_attend_it() -> None:
+    diary, flat, friend = Diary(), point(60, 40), point(4_000, 900)
+    for week in range(5):
+        for day in school_days(1, FIRST_MONDAY + timedelta(days=7 * week)):
+            diary.move("a", day, 8.2, friend, flat)
+            if day.weekday() < 4:
+                diary.move("a", day, 18.0, flat, friend)
+        saturday = day + timedelta(days=1)
+        diary.move("a", saturday, 9.5, flat, SHOP)
+        diary.move("a", saturday, 18.0, SHOP, flat)
+        diary.move("a", saturday + timedelta(days=1), 19.0, flat, friend)
+    assert kept(diary) == set()
+
+
 def test_week_ends_and_holidays_are_no_school_days() -> None:
     diary = Diary()
     for day in school_days(2):
@@ -193,7 +219,7 @@ def test_someone_without_a_lycee_keeps_nothing() -> None:
         diary.move("worker", day, 8.2, HOME, office)
         diary.move("worker", day, 17.5, office, HOME)
         diary.move("parent", day, 7.7, HOME, LYCEE)  # drops a child, goes on
-        diary.move("parent", day, 7.9, LYCEE, office)
+        diary.move("parent", day, 8.1, LYCEE, office)
         diary.move("parent", day, 17.4, office, HOME)
         diary.move("neighbour", day, 8.1, home_by_lycee, office)
         diary.move("neighbour", day, 12.3, office, home_by_lycee)
