@@ -112,3 +112,14 @@ class Unavailable(HubError):
     status = 503
     exit_code = 6
     title: ClassVar[Mapping[str, str]] = {"fr": "Service indisponible", "en": "Service unavailable"}
+
+
+def fault(error: BaseException) -> str:
+    """Name an unexpected exception by type and place only: its message may hold a row's content."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return type(error).__name__
+    where = trace.tb_frame.f_globals.get("__name__", "?")
+    return f"{type(error).__name__} at {where}:{trace.tb_lineno}"

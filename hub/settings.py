@@ -22,9 +22,10 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path("var"), description="folder for everything embedded")
     database_url: str = Field("", description="books; empty: SQLite in HUB_HOME")
-    storage_url: str = Field("", description="objects and tables; empty: a folder in HUB_HOME")
-    policy_url: str = Field("", description="OPA server; empty: the embedded engine")
     territory: Path = Field(DEFAULT_TERRITORY, description="TOML file of the territory")
+    lease_seconds: int = Field(
+        30, ge=1, description="how long a worker may be silent before another takes over"
+    )
     public_url: str = Field("http://127.0.0.1:8000", description="address people use")
 
     @property

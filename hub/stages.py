@@ -33,7 +33,7 @@ MAKERS: Final[Mapping[str, str]] = {
     "Stored": "hub.storage.tables.append",
     "Opened": "hub.storage.tables.snapshot",
     "Measured": "hub.release.measure",
-    "Protected": "hub.release.protect",
+    "Protected": "hub.release.guard",
     "Approved": "hub.release.approve",
 }
 

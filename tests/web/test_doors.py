@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from fastapi.testclient import TestClient
 
 from hub.web.pages import site
 from hub.web.shelf import MemoryPeople
 from tests.web import published
-from tests.web.client import TestClient
 from tests.web.html import Page
 
 GOOD = {"login": "dpo", "password": "correct horse"}

@@ -6,10 +6,10 @@ import re
 
 import pytest
 from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from hub.web.shelf import MemoryShelf
 from tests.web import published
-from tests.web.client import TestClient
 from tests.web.html import Page
 
 PAGES = ("/", "/indicators", "/map", "/methodology", "/trust", "/login")

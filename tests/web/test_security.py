@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from hub.web.assets import STATIC, Assets
 from hub.web.security import SecurityHeaders
 from tests.web import published
-from tests.web.client import TestClient
 
 
 @pytest.fixture(scope="module")

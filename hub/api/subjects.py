@@ -1,0 +1,120 @@
+"""For the people behind the rows, through the partner that collected their consent."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from hub import consents, withdraw
+from hub.api.access import identified, parts_of
+from hub.errors import Conflict
+from hub.parts import Actor, Parts
+from hub.records import Grant
+
+router = APIRouter(tags=["consents"], prefix="/v1")
+NOTE = "text/plain; charset=utf-8"
+Who = Annotated[Actor, Depends(identified)]
+Hub = Annotated[Parts, Depends(parts_of)]
+
+
+class ParentalHalf(BaseModel):
+    """A parent's half of a joint consent: when, and how they were identified, never who."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    given_at: AwareDatetime
+    identified_by: str = Field(max_length=100)
+
+
+class ConsentIn(BaseModel):
+    """One person's answer to one purpose, as the partner collected it."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    reference: str = Field(min_length=1, max_length=200, description="the partner's own reference")
+    purpose: str = Field(max_length=50)
+    population: str = Field(max_length=20, description="pupil, post-bac or staff")
+    given_at: AwareDatetime
+    agreed: bool = True
+    birth_month: str = Field("", description="YYYY-MM; the day is never asked")
+    expires_at: AwareDatetime | None = None
+    notice_version: str = Field("", max_length=20)
+    language: str = Field("fr", pattern="^(fr|en)$")
+    collection_method: str = Field("", max_length=100)
+    parent: ParentalHalf | None = None
+
+
+@router.post("/consents", status_code=201, summary="Record an answer")
+def give(asked: ConsentIn, actor: Who, parts: Hub) -> dict[str, Any]:
+    """One purpose at a time: each is given, refused and ended on its own."""
+    parent_at: datetime | None = asked.parent.given_at if asked.parent else None
+    grant = consents.give(
+        parts,
+        actor,
+        actor.organisation,
+        consents.Asked(
+            reference=asked.reference,
+            purpose=asked.purpose,
+            population=asked.population,
+            given_at=asked.given_at,
+            birth=asked.birth_month,
+            agreed=asked.agreed,
+            expires_at=asked.expires_at,
+            notice_version=asked.notice_version,
+            language=asked.language,
+            collection_method=asked.collection_method,
+            parent_at=parent_at,
+            parent_identified_by=asked.parent.identified_by if asked.parent else "",
+        ),
+    )
+    return consents.shown(grant)
+
+
+@router.get("/consents/{consent_id}", summary="State of a consent")
+def show(consent_id: str, actor: Who, parts: Hub) -> dict[str, Any]:
+    """To the partner that collected it."""
+    return consents.shown(_own(parts, actor, consent_id))
+
+
+@router.get("/consents/{consent_id}/receipt", summary="Signed receipt", response_class=Response)
+def consent_receipt(consent_id: str, actor: Who, parts: Hub) -> Response:
+    """A signed note, verifiable offline with `hub receipt verify`."""
+    return Response(consents.receipt(parts, _own(parts, actor, consent_id)), media_type=NOTE)
+
+
+@router.post("/consents/{consent_id}/withdrawal", status_code=202, summary="End a consent")
+def end(consent_id: str, actor: Who, parts: Hub) -> dict[str, Any]:
+    """Takes effect at once for everything pushed or released later; the erasure follows."""
+    grant = _own(parts, actor, consent_id)
+    if grant.ended_at is not None:
+        raise Conflict(
+            "consent-ended",
+            fr="Cet accord est déjà terminé.",
+            en="This consent has ended already.",
+            who="person",
+        )
+    made = withdraw.withdraw(
+        parts, actor, grant.partner, grant.subject, grant.purpose, via="partner"
+    )
+    return withdraw.shown(made)
+
+
+@router.get("/withdrawals/{withdrawal_id}", summary="How far a withdrawal has come")
+def withdrawal(withdrawal_id: str, actor: Who, parts: Hub) -> dict[str, Any]:
+    """To the partner that collected the consent."""
+    made = parts.books.withdrawal(withdrawal_id)
+    if made is None or made.partner != actor.organisation:
+        raise withdraw.unknown_withdrawal()
+    return withdraw.shown(made)
+
+
+def _own(parts: Parts, actor: Actor, consent_id: str) -> Grant:
+    """The caller's own grant; the same answer for one that is not there and one of another."""
+    grant = parts.books.grant(consent_id)
+    if grant is None or grant.partner != actor.organisation:
+        raise consents.unknown_grant()
+    return grant

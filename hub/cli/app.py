@@ -1,0 +1,39 @@
+"""The `hub` command."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from hub.cli import audit, consents, demo, edge, operate, pushes, releases
+from hub.errors import HubError, fault
+
+app = typer.Typer(
+    name="hub",
+    help="Le hub de mobilité des lycées. A trusted third party for mobility data around lycées.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for part in (pushes, consents, releases, operate, demo):
+    part.add_to(app)
+app.add_typer(audit.app, name="audit", help="The log: verify, events, proofs.")
+app.add_typer(audit.receipts_app, name="receipt", help="Verify any receipt, offline.")
+
+
+def main() -> None:
+    """Run a command; every error the hub raises on purpose ends as its exit code."""
+    edge.quiet_logs()
+    try:
+        app()
+    except HubError as error:
+        edge.tell(error)
+        sys.exit(error.exit_code)
+    except Exception as error:  # noqa: BLE001 - the edge: a fault's message may hold content
+        edge.err.print(f"✗ fault: {fault(error)}", markup=False)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

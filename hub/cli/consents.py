@@ -1,0 +1,137 @@
+"""`hub consent`, `hub withdraw`. A reference may be `-`: it is then read from standard input."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hub import consents, withdraw, worker
+from hub.cli import edge
+from hub.errors import Rejected
+from hub.parts import OPERATOR, Parts
+from hub.records import Withdrawal
+
+app = typer.Typer(no_args_is_help=True)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Subject = Annotated[str, typer.Argument(help="The partner's reference of the person, or -.")]
+Partner = Annotated[str, typer.Option(help="Whose reference it is.")]
+
+
+def add_to(parent: typer.Typer) -> None:
+    """Add these commands to the application."""
+    parent.add_typer(app, name="consent", help="Record and show what people allowed.")
+    parent.command("withdraw")(withdraw_command)
+
+
+@app.command("give")
+def give(
+    subject: Subject,
+    partner: Partner,
+    purpose: Annotated[str, typer.Option()] = "school-mobility",
+    population: Annotated[str, typer.Option(help="pupil, post-bac, staff")] = "pupil",
+    birth_month: Annotated[str, typer.Option(help="YYYY-MM; the day is never asked.")] = "",
+    given_at: Annotated[str, typer.Option(help="ISO 8601 with zone; now without it.")] = "",
+    parent_given_at: Annotated[str, typer.Option(help="Under 15: the parent's half.")] = "",
+    parent_identified_by: Annotated[str, typer.Option(help="How, never who.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Record one person's consent to one purpose."""
+    with edge.opened() as parts:
+        grant = consents.give(
+            parts,
+            OPERATOR,
+            partner,
+            consents.Asked(
+                reference=_reference(subject),
+                purpose=purpose,
+                population=population,
+                given_at=_time(given_at) or parts.clock(),
+                birth=birth_month,
+                collection_method="command line",
+                parent_at=_time(parent_given_at),
+                parent_identified_by=parent_identified_by,
+            ),
+        )
+        parts.sequence()
+        edge.say(consents.shown(parts.books.grant(grant.id) or grant), as_json=as_json)
+
+
+@app.command("import")
+def import_(file: Path, partner: Partner, as_json: Json = False) -> None:
+    """Record the answers of a CSV file (`;`): reference, purpose, population, birth_month."""
+    with edge.opened() as parts:
+        summary = consents.import_file(parts, OPERATOR, partner, file)
+        parts.sequence()
+        edge.say(summary, as_json=as_json)
+
+
+@app.command("show")
+def show(consent_id: str, as_json: Json = False) -> None:
+    """A consent by its number."""
+    with edge.opened() as parts:
+        grant = parts.books.grant(consent_id)
+        if grant is None:
+            raise consents.unknown_grant()
+        edge.say(consents.shown(grant), as_json=as_json)
+
+
+@app.command("receipt")
+def receipt(consent_id: str) -> None:
+    """The signed receipt of a consent."""
+    with edge.opened() as parts:
+        grant = parts.books.grant(consent_id)
+        if grant is None:
+            raise consents.unknown_grant()
+        sys.stdout.write(consents.receipt(parts, grant).decode())
+
+
+def withdraw_command(
+    subject: Subject,
+    partner: Partner,
+    purpose: Annotated[str | None, typer.Option(help="One purpose; all without it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """End a person's consent (or record an objection), and wait until their rows are gone."""
+    with edge.opened() as parts:
+        digest = consents.digest_of(parts, partner, _reference(subject))
+        made = withdraw.withdraw(parts, OPERATOR, partner, digest, purpose, via="cli")
+        done = _completed(parts, made)
+        shown: dict[str, Any] = withdraw.shown(done)
+        edge.say(shown | {"receipt": withdraw.receipt(parts, done).decode()}, as_json=as_json)
+
+
+def _completed(parts: Parts, made: Withdrawal) -> Withdrawal:
+    """Work, or wait for a worker that does, until the withdrawal is complete and logged."""
+    while True:
+        found = parts.books.withdrawal(made.id)
+        if found is not None and found.completed_at is not None:
+            if found.log_index is not None:
+                return found
+            parts.sequence()
+        elif not worker.step(parts):
+            time.sleep(0.05)
+
+
+def _reference(text: str) -> str:
+    """The reference itself, or standard input's first line, which leaves no shell history."""
+    return sys.stdin.readline().strip() if text == "-" else text
+
+
+def _time(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Rejected(
+            "time-unreadable",
+            fr="Une date s’écrit selon ISO 8601, par exemple 2025-09-01T08:00:00+02:00.",
+            en="A time is written as in ISO 8601, for example 2025-09-01T08:00:00+02:00.",
+            who="operator",
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,84 @@
+"""The edge of the command line: parts, output, and errors as exit codes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from hub.errors import HubError
+from hub.main import compose
+from hub.parts import Parts
+from hub.settings import Settings
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def opened() -> Iterator[Parts]:
+    """The parts of the hub in `HUB_HOME`, for an operator at its console."""
+    parts = compose(Settings(), opens=True)
+    try:
+        yield parts
+    finally:
+        parts.books.close()
+
+
+def say(document: Any, *, as_json: bool, text: str = "") -> None:
+    """Print a document as JSON, or its text for a person."""
+    if as_json:
+        sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+    else:
+        out.print(text or _plain(document), markup=False)
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...], *, as_json: bool) -> None:
+    """Print rows as JSON, or as a table of the named columns."""
+    if as_json:
+        say(rows, as_json=True)
+        return
+    drawn = Table(box=None, header_style="bold")
+    for column in columns:
+        drawn.add_column(column)
+    for row in rows:
+        drawn.add_row(*("" if row.get(c) is None else str(row.get(c)) for c in columns))
+    out.print(drawn)
+
+
+def tell(error: HubError) -> None:
+    """One line on the error stream: what is wrong, and who must act."""
+    who = {
+        "partner": "le partenaire / the partner",
+        "person": "vous / you",
+        "operator": "l’opérateur / the operator",
+        "steward": "l’intendant / the steward",
+        "developer": "l’équipe du hub / the hub's team",
+    }[error.who]
+    err.print(f"✗ {error.words['fr']}", markup=False)
+    err.print(f"  {error.words['en']}", markup=False)
+    err.print(f"  → {who}  [{error.code}]", markup=False)
+
+
+def quiet_logs() -> None:
+    """Warnings of the hub only, without a library's chatter."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    logging.getLogger("hub").setLevel(logging.INFO)
+
+
+def _plain(document: Any) -> str:
+    if isinstance(document, Mapping):
+        return "\n".join(f"{key}: {_value(value)}" for key, value in document.items())
+    return str(document)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=False)
+    return "" if value is None else str(value)

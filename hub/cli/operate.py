@@ -1,0 +1,285 @@
+"""`hub serve`, `hub work`, `hub partner`, `hub user`, `hub keys`, `hub doctor`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+import typer
+import uvicorn
+
+from hub import worker
+from hub.cli import edge
+from hub.errors import HubError, NotFound, Rejected
+from hub.events import AuditEvent, Kind
+from hub.identity import passwords
+from hub.main import application, compose
+from hub.parts import OPERATOR, Parts
+from hub.records import Account, Agreement, Basis, Client, Organisation, Role
+from hub.settings import Settings
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+partner = typer.Typer(no_args_is_help=True)
+user = typer.Typer(no_args_is_help=True)
+keys = typer.Typer(no_args_is_help=True)
+SCOPES: Final = ("push", "consent")
+SUPERVISE: Final = 0.5
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the application."""
+    app.command("serve")(serve)
+    app.command("work", hidden=True)(work)
+    app.command("doctor")(doctor)
+    app.add_typer(partner, name="partner", help="Organisations that push, and their clients.")
+    app.add_typer(user, name="user", help="Local accounts of people who work with the hub.")
+    app.add_typer(keys, name="keys", help="Public halves of the hub's keys.")
+
+
+def serve(
+    host: Annotated[str, typer.Option()] = "127.0.0.1",
+    port: Annotated[int, typer.Option()] = 8000,
+) -> None:
+    """Serve the interface and the pages, with a worker beside them."""
+    with Serving(host, port) as serving:
+        edge.out.print(f"Hub : {serving.url}", markup=False)
+        serving.wait()
+
+
+class Serving:
+    """A web process that can only seal, and a worker process that is restarted if it dies."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._parts = compose(Settings(), opens=False)
+        config = uvicorn.Config(
+            application(self._parts), host=host, port=port, log_level="warning", access_log=False
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, name="web", daemon=True)
+        self._stop = threading.Event()
+        self._supervisor = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
+        self._host = host
+        self.url = f"http://{host}:{port}"
+
+    def __enter__(self) -> Serving:
+        self._thread.start()
+        self._supervisor.start()
+        while not self._server.started:
+            if not self._thread.is_alive():
+                self._stop.set()
+                raise Rejected(
+                    "address-in-use",
+                    fr=f"Le serveur n’a pas pu ouvrir {self.url} : l’adresse est sans doute prise.",
+                    en=f"The server could not open {self.url}: the address is probably taken.",
+                    who="operator",
+                )
+            self._stop.wait(0.05)
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://{self._host}:{port}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._supervisor.join()
+        self._server.should_exit = True
+        self._thread.join()
+
+    def wait(self) -> None:
+        """Until Ctrl-C or a termination signal."""
+        signal.signal(signal.SIGTERM, lambda *_: self._stop.set())
+        try:
+            while not self._stop.wait(SUPERVISE) and self._thread.is_alive():
+                pass
+        except KeyboardInterrupt:
+            edge.err.print("Arrêt. Stopping.")
+
+    def _supervise(self) -> None:
+        child: subprocess.Popen[bytes] | None = None
+        while not self._stop.wait(SUPERVISE if child else 0):
+            if child is None or child.poll() is not None:
+                child = subprocess.Popen([sys.executable, "-m", "hub.cli.app", "work"])
+        if child is not None:
+            child.terminate()
+            child.wait()
+
+
+def work() -> None:
+    """Work on jobs until told to stop, or until the process that started this one is gone."""
+    stop = threading.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: stop.set())
+    parent = os.getppid()
+
+    def watch() -> None:
+        while not stop.wait(1):
+            if os.getppid() != parent:
+                stop.set()
+
+    threading.Thread(target=watch, name="orphan", daemon=True).start()
+    with edge.opened() as parts:
+        worker.run(parts, stop)
+
+
+def add_partner(parts: Parts, partner_id: str) -> tuple[Client, str]:
+    """Add a partner of the territory file with its agreements; returns its client and secret.
+
+    The secret is shown once and kept as a hash.
+    """
+    terms = next((p for p in parts.territory.partners if p.id == partner_id), None)
+    if terms is None:
+        raise NotFound(
+            "unknown-partner",
+            fr="Le fichier de territoire ne nomme pas ce partenaire.",
+            en="The territory file names no such partner.",
+            who="operator",
+            facts={"known": [p.id for p in parts.territory.partners]},
+        )
+    now = parts.clock()
+    secret = parts.token(32)
+    client = Client(
+        id=f"{partner_id}-{parts.token(4)}",
+        organisation=partner_id,
+        role=Role.PARTNER,
+        scopes=SCOPES,
+        secret_hash=passwords.hash(secret),
+        created_at=now,
+    )
+    parts.books.add_organisation(
+        Organisation(partner_id, terms.name),
+        event=AuditEvent(Kind.PARTNER_ADDED, "hub", partner_id, now, {"name": terms.name}),
+    )
+    parts.books.add_client(
+        client,
+        event=AuditEvent(Kind.PARTNER_ADDED, "hub", client.id, now, {"partner": partner_id}),
+    )
+    for entry in parts.territory.agreements:
+        if entry.partner != partner_id:
+            continue
+        parts.books.add_agreement(
+            Agreement(
+                partner=partner_id,
+                dataset=entry.dataset,
+                purpose=entry.purpose,
+                basis=Basis(entry.basis),
+                terms=entry.model_dump(exclude={"partner", "dataset", "purpose", "basis"}),
+            ),
+            event=AuditEvent(
+                Kind.AGREEMENT_RECORDED,
+                "hub",
+                f"{partner_id}/{entry.dataset}",
+                now,
+                {"purpose": entry.purpose, "basis": entry.basis},
+            ),
+        )
+    return client, secret
+
+
+@partner.command("add")
+def partner_add(partner_id: str, as_json: Json = False) -> None:
+    """Add a partner named in the territory file; its secret is shown this once."""
+    with edge.opened() as parts:
+        parts.require("admin", OPERATOR, {"action": "partner_add"})
+        client, secret = add_partner(parts, partner_id)
+        shown = {"partner": partner_id, "client_id": client.id, "client_secret": secret}
+        edge.say(shown, as_json=as_json)
+
+
+@partner.command("list")
+def partner_list(as_json: Json = False) -> None:
+    """Partners and their agreements."""
+    with edge.opened() as parts:
+        rows: list[Any] = [
+            {
+                "partner": a.partner,
+                "dataset": a.dataset,
+                "purpose": a.purpose,
+                "basis": str(a.basis),
+            }
+            for a in parts.books.agreements()
+        ]
+        edge.table(rows, ("partner", "dataset", "purpose", "basis"), as_json=as_json)
+
+
+def add_user(parts: Parts, login: str, role: Role, organisation: str, password: str) -> Account:
+    """Add a local account; the password is kept as an argon2 hash."""
+    now = parts.clock()
+    account = Account(
+        id=f"user-{parts.token(6)}",
+        login=login,
+        organisation=organisation,
+        role=role,
+        password_hash=passwords.hash(password),
+    )
+    parts.books.add_account(
+        account,
+        event=AuditEvent(Kind.USER_ADDED, "hub", account.id, now, {"role": str(role)}),
+    )
+    return account
+
+
+@user.command("add")
+def user_add(
+    login: str,
+    role: Annotated[Role, typer.Option()],
+    organisation: Annotated[str, typer.Option()] = "hub",
+    as_json: Json = False,
+) -> None:
+    """Add an account with a generated password, shown this once."""
+    with edge.opened() as parts:
+        parts.require("admin", OPERATOR, {"action": "user_add"})
+        password = parts.token(12)
+        account = add_user(parts, login, role, organisation, password)
+        shown = {"login": account.login, "role": str(role), "password": password}
+        edge.say(shown, as_json=as_json)
+
+
+@user.command("list")
+def user_list(as_json: Json = False) -> None:
+    """Accounts and their roles."""
+    with edge.opened() as parts:
+        rows: list[Any] = [
+            {"id": a.id, "login": a.login, "role": str(a.role), "organisation": a.organisation}
+            for a in parts.books.accounts()
+        ]
+        edge.table(rows, ("id", "login", "role", "organisation"), as_json=as_json)
+
+
+@keys.command("show")
+def keys_show(as_json: Json = False) -> None:
+    """The public halves: whom to seal for, and how to verify receipts and the log."""
+    with edge.opened() as parts:
+        shown = {"recipient": parts.keyring.recipient, "log": str(parts.log.signer.verifier)}
+        edge.say(shown, as_json=as_json)
+
+
+def doctor(as_json: Json = False) -> None:
+    """Look at every part and say what is well and what is not."""
+    rows: list[Any] = []
+    with edge.opened() as parts:
+        probes: dict[str, Callable[[], object]] = {
+            "books": parts.books.check,
+            "policy": lambda: parts.policy.decide("admin", {"actor": {}, "action": "none"}),
+            "vault": lambda: list(parts.vault.names()),
+            "log": lambda: parts.log.size,
+            "tables": lambda: parts.tables.snapshot(["region/lycees/lycees"]),
+        }
+        for name, probe in probes.items():
+            try:
+                probe()
+            except HubError as error:
+                rows.append({"part": name, "state": error.code, "detail": error.words["en"]})
+            else:
+                rows.append({"part": name, "state": "ok", "detail": ""})
+        free = shutil.disk_usage(parts.settings.home).free // 2**20
+        rows.append(
+            {"part": "disk", "state": "ok" if free > 512 else "low", "detail": f"{free} MiB"}
+        )
+    edge.table(rows, ("part", "state", "detail"), as_json=as_json)
+    if any(row["state"] != "ok" for row in rows):
+        raise typer.Exit(6)

@@ -1,0 +1,235 @@
+"""`hub push`, `hub pushes`, `hub quarantine`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import httpx2
+import typer
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from hub import push, worker
+from hub.cli import edge
+from hub.errors import Denied, HubError, NotFound, Rejected, Unavailable
+from hub.events import AuditEvent, Kind
+from hub.parts import OPERATOR, Parts
+from hub.records import PushState
+
+CHUNK: Final = 1 << 20
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+quarantine = typer.Typer(no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the application."""
+    app.command("push")(push_command)
+    app.command("pushes")(pushes_command)
+    app.add_typer(quarantine, name="quarantine", help="Rows set aside, with their reasons.")
+
+
+def bars() -> Progress:
+    """The progress bars of everything a person waits for."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TimeElapsedColumn(),
+        console=edge.err,
+        transient=True,
+    )
+
+
+def push_command(
+    file: Annotated[Path, typer.Argument(help="The partner's file, in its published layout.")],
+    partner: Annotated[str, typer.Option(help="region, orange, transdev, coachco2…")],
+    dataset: Annotated[str, typer.Option(help="Name of the dataset, as in the catalogue.")],
+    key: Annotated[str | None, typer.Option(help="Idempotency key.")] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(help="A hub's address; credentials in HUB_CLIENT_ID and HUB_CLIENT_SECRET."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Push a file, wait, and print the receipt's facts."""
+    try:
+        size = file.stat().st_size
+        with bars() as progress:
+            task = progress.add_task(f"{partner}/{dataset}", total=size)
+
+            def advance(read: int) -> None:
+                progress.update(task, advance=read)
+
+            body = read_file(file, advance)
+            if server:
+                shown = push_to(server, partner, dataset, body, key)
+            else:
+                shown = _push_here(partner, dataset, body, key)
+    except OSError as error:
+        raise Rejected(
+            "file-unreadable",
+            fr=f"Le fichier ne peut être lu : {error.strerror}.",
+            en=f"The file cannot be read: {error.strerror}.",
+            who="partner",
+        ) from error
+    edge.say(shown, as_json=as_json)
+    if shown["state"] == PushState.REFUSED:
+        problem = shown["problem"]
+        raise Rejected(problem["code"], fr=problem["fr"], en=problem["en"], who="partner",
+                       where=problem["where"])  # fmt: skip
+
+
+def read_file(file: Path, advance: Any) -> Iterator[bytes]:
+    """A file in chunks, telling how far it is read."""
+    with file.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            yield chunk
+            advance(len(chunk))
+
+
+def _push_here(
+    partner: str, dataset: str, body: Iterator[bytes], key: str | None
+) -> dict[str, Any]:
+    """Accept and process with the parts of `HUB_HOME`."""
+    with edge.opened() as parts:
+        made, _ = push.accept(parts, OPERATOR, partner, dataset, body, key)
+        done = finish(parts, made.id)
+        return push.shown(done, operator=True)
+
+
+def finish(parts: Parts, push_id: str) -> Any:
+    """Work, or wait for a worker that does, until a push is finished."""
+    while True:
+        made = parts.books.push(push_id)
+        if made is not None and made.state is not PushState.ACCEPTED:
+            if made.log_index is None:
+                parts.sequence()
+                made = parts.books.push(push_id)
+            return made
+        if not worker.step(parts):
+            time.sleep(0.05)
+
+
+def push_to(
+    server: str, partner: str, dataset: str, body: Iterator[bytes], key: str | None
+) -> dict[str, Any]:
+    """Push over HTTP as a partner's client does, and wait for the end."""
+    try:
+        with httpx2.Client(base_url=server, timeout=60) as client:
+            answer = client.post(
+                "/oauth/token",
+                data={"grant_type": "client_credentials"},
+                auth=(
+                    os.environ.get("HUB_CLIENT_ID", ""),
+                    os.environ.get("HUB_CLIENT_SECRET", ""),
+                ),
+            )
+            if answer.status_code != 200:
+                raise Denied(
+                    "credentials-refused",
+                    fr="Le hub refuse HUB_CLIENT_ID ou HUB_CLIENT_SECRET.",
+                    en="The hub refuses HUB_CLIENT_ID or HUB_CLIENT_SECRET.",
+                    who="partner",
+                )
+            headers = {"authorization": f"Bearer {answer.json()['access_token']}"}
+            sent = client.post(
+                f"/v1/partners/{partner}/datasets/{dataset}/pushes",
+                content=body,
+                headers=headers | ({"idempotency-key": key} if key else {}),
+                timeout=600,
+            )
+            location = _ok(sent).headers["location"]
+            while True:
+                state: dict[str, Any] = _ok(client.get(location, headers=headers)).json()
+                if state["state"] != PushState.ACCEPTED and state["log_index"] is not None:
+                    return state
+                time.sleep(0.1)
+    except httpx2.HTTPError as error:
+        raise Unavailable(
+            "server-unreachable",
+            fr=f"Le hub {server} ne répond pas.",
+            en=f"The hub {server} does not answer.",
+            who="operator",
+        ) from error
+
+
+def _ok(answer: httpx2.Response) -> httpx2.Response:
+    """Raise a server's problem document as the error family it names."""
+    if answer.is_success:
+        return answer
+    families: tuple[type[HubError], ...] = (Unavailable, Denied, NotFound, Rejected)
+    family = next((f for f in families if f.status == answer.status_code), Rejected)
+    try:
+        problem = answer.json()
+    except ValueError:
+        problem = {}
+    detail = str(problem.get("detail", f"HTTP {answer.status_code}"))
+    raise family(str(problem.get("code", "http-error")), fr=detail, en=detail, who="partner")
+
+
+def pushes_command(
+    push_id: Annotated[str | None, typer.Argument(help="One push; all without it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List pushes, or show one."""
+    with edge.opened() as parts:
+        if push_id is None:
+            rows = [push.shown(made, operator=True) for made in parts.books.pushes(limit=1000)]
+            columns = ("id", "partner", "dataset", "state", "received", "valid", "rejected", "kept")
+            edge.table(rows, columns, as_json=as_json)
+            return
+        made = parts.books.push(push_id)
+        if made is None:
+            raise push.unknown_push()
+        edge.say(push.shown(made, operator=True), as_json=as_json)
+
+
+@quarantine.command("list")
+def quarantine_list(
+    push_id: Annotated[str | None, typer.Option("--push")] = None,
+    partner: Annotated[str | None, typer.Option()] = None,
+    as_json: Json = False,
+) -> None:
+    """Rows set aside: position, column and reason; never content."""
+    with edge.opened() as parts:
+        rows = [
+            {
+                "push": row.push,
+                "position": row.position,
+                "code": row.code,
+                "column": row.column,
+                "until": row.until.isoformat() if row.until else None,
+                "sealed": row.sealed is not None,
+            }
+            for row in parts.books.set_aside(push=push_id, partner=partner, limit=10_000)
+        ]
+        columns = ("push", "position", "code", "column", "until", "sealed")
+        edge.table(rows, columns, as_json=as_json)
+
+
+@quarantine.command("drop")
+def quarantine_drop(
+    push_id: Annotated[str, typer.Argument(help="The push whose rows are destroyed.")],
+    as_json: Json = False,
+) -> None:
+    """Destroy the rows set aside of one push."""
+    with edge.opened() as parts:
+        parts.require("admin", OPERATOR, {"action": "quarantine_drop"})
+        dropped = parts.books.drop_set_aside(
+            push=push_id,
+            event=AuditEvent(
+                Kind.QUARANTINE_DROPPED, "hub", push_id, parts.clock(), {"because": "operator"}
+            ),
+        )
+        edge.say({"push": push_id, "dropped": dropped}, as_json=as_json)

@@ -1,0 +1,80 @@
+"""`hub release`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from analytics import measures
+from hub import release
+from hub.cli import edge
+from hub.records import Release
+from hub.shelf import Shelf
+
+app = typer.Typer(no_args_is_help=True)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def add_to(parent: typer.Typer) -> None:
+    """Add these commands to the application."""
+    parent.add_typer(app, name="release", help="Build, list, show and get releases.")
+
+
+@app.command("build")
+def build(
+    measure: Annotated[str | None, typer.Argument(help="One measure; all without it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Build releases: measured, protected, attacked, approved, published."""
+    with edge.opened() as parts:
+        made = [
+            release.build(parts, name)
+            for name in ([measure] if measure else list(measures.MEASURES))
+        ]
+        rows = [{**_row(item), "new": new} for item, new in made]
+        edge.table(rows, ("id", "published_at", "log_index", "new"), as_json=as_json)
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """Published releases."""
+    with edge.opened() as parts:
+        rows = [_row(item) for item in parts.books.releases()]
+        edge.table(rows, ("id", "measure", "period", "published_at", "log_index"), as_json=as_json)
+
+
+@app.command("show")
+def show(release_id: str, as_json: Json = False) -> None:
+    """The manifest of a release."""
+    with edge.opened() as parts:
+        edge.say(dict(Shelf(parts).release(release_id).manifest), as_json=as_json)
+
+
+@app.command("get")
+def get(
+    release_id: str,
+    format: Annotated[str, typer.Option(help="csv, json, parquet, geojson")] = "csv",  # noqa: A002 - its name in the interface
+    output: Annotated[Path | None, typer.Option("--output", "-o")] = None,
+) -> None:
+    """Write the published table to a file or to standard output."""
+    with edge.opened() as parts:
+        shelf = Shelf(parts)
+        data = shelf.data(shelf.release(release_id), format)
+    if output is not None:
+        output.write_bytes(data)
+    else:
+        typer.echo(data, nl=False)
+
+
+def _row(item: Release) -> dict[str, Any]:
+    return {
+        "id": item.id,
+        "measure": item.measure,
+        "period": item.period,
+        "version": item.version,
+        "digest": item.digest,
+        "published_at": item.published_at.isoformat(),
+        "log_index": item.log_index,
+    }

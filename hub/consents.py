@@ -1,0 +1,288 @@
+"""Grants: who allowed what, as the API and the command line record it.
+
+A grant is kept by the keyed digest of the partner's reference, never by the reference. Someone who
+withdrew is remembered by a refusal mark, which is not the digest and joins to no table, so that an
+old consent sent once more cannot revive what its person ended: only a consent given *after* the
+withdrawal counts.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from consent import model, pseudonyms, purposes
+from consent import receipts as consent_receipts
+from hub.audit import receipts
+from hub.errors import NotFound, Rejected
+from hub.events import AuditEvent, Kind
+from hub.parts import Actor, Parts
+from hub.records import Grant
+
+COLUMNS: Final = ("reference", "purpose", "population", "birth_month", "given_at", "state")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a person answered to one purpose, as it was collected.
+
+    `birth` is a month, "YYYY-MM" or empty. Under 15 both halves are needed: `parent_at` and
+    `parent_identified_by` (how, never who).
+    """
+
+    reference: str
+    purpose: str
+    population: str
+    given_at: datetime
+    birth: str = ""
+    agreed: bool = True
+    expires_at: datetime | None = None
+    notice_version: str = ""
+    language: str = "fr"
+    collection_method: str = ""
+    parent_at: datetime | None = None
+    parent_identified_by: str = ""
+
+
+def give(parts: Parts, actor: Actor, partner: str, asked: Asked) -> Grant:
+    """Record one answer. Raises `Rejected` naming why it cannot stand as consent."""
+    _allowed(parts, actor, partner, asked.purpose)
+    try:
+        grant = _grant(parts, partner, asked)
+    except model.ConsentError as error:
+        raise Rejected(error.code, fr=error.fr, en=error.en, who="person") from error
+    if not _standing(parts, partner, [grant]):
+        raise Rejected(
+            "consent-older-than-withdrawal",
+            fr="La personne a retiré son accord après cette date : il faut un nouvel accord.",
+            en="The person withdrew after that date: a new consent is needed.",
+            who="partner",
+        )
+    now = parts.clock()
+    event = AuditEvent(
+        Kind.CONSENT_GIVEN,
+        actor.organisation,
+        grant.id,
+        now,
+        {"partner": partner, "purpose": grant.purpose, "state": grant.state},
+    )
+    return parts.books.give([grant], event=event)[0]
+
+
+def import_file(parts: Parts, actor: Actor, partner: str, path: Path) -> dict[str, Any]:
+    """Record the answers of a CSV (`;`, columns `COLUMNS`, optional parental columns).
+
+    Rows that cannot stand are counted by reason and position, and left out.
+    """
+    good: list[Grant] = []
+    problems: Counter[str] = Counter()
+    lines: dict[str, list[int]] = {}
+    for purpose in purposes.PURPOSES:
+        if parts.agreement_for(partner, purpose) is not None:
+            _allowed(parts, actor, partner, purpose)
+    for line, row in _rows(path):
+        try:
+            good.append(_grant(parts, partner, _asked(row)))
+        except model.ConsentError as error:
+            problems[error.code] += 1
+            lines.setdefault(error.code, []).append(line)
+    standing = _standing(parts, partner, good)
+    now = parts.clock()
+    if standing:
+        parts.books.give(
+            standing,
+            event=AuditEvent(
+                Kind.CONSENT_IMPORTED,
+                actor.organisation,
+                partner,
+                now,
+                {"grants": len(standing), "rejected": dict(problems)},
+            ),
+        )
+    states = Counter(grant.state for grant in standing)
+    return {
+        "given": states["given"],
+        "refused": states["refused"],
+        "older_than_withdrawal": len(good) - len(standing),
+        "rejected": dict(problems),
+        "lines": {code: where[:20] for code, where in lines.items()},
+    }
+
+
+def receipt(parts: Parts, grant: Grant) -> bytes:
+    """The signed receipt of a grant. Raises `NotFound` before the log has taken it in."""
+    if grant.log_index is None:
+        raise NotFound(
+            "receipt-not-ready",
+            fr="L’accord est enregistré ; le reçu suivra dans un instant.",
+            en="The consent is recorded; the receipt follows in a moment.",
+            who="person",
+        )
+    return receipts.issue("consent", shown(grant), parts.log.signer)
+
+
+def shown(grant: Grant) -> dict[str, Any]:
+    """A grant as JSON; names nobody."""
+    return {
+        "id": grant.id,
+        "partner": grant.partner,
+        "purpose": grant.purpose,
+        "state": grant.state,
+        "population": grant.population,
+        "notice_version": grant.notice_version,
+        "given_at": grant.given_at.isoformat(),
+        "expires_at": grant.expires_at.isoformat() if grant.expires_at else None,
+        "ended_at": grant.ended_at.isoformat() if grant.ended_at else None,
+        "record": dict(grant.evidence),
+        "log_index": grant.log_index,
+    }
+
+
+def unknown_grant() -> NotFound:
+    """The answer for a grant that is not there, or not the caller's to know of."""
+    return NotFound(
+        "unknown-consent",
+        fr="Aucun accord ne porte ce numéro.",
+        en="No consent has this number.",
+        who="person",
+    )
+
+
+def _allowed(parts: Parts, actor: Actor, partner: str, purpose: str) -> None:
+    agreement = parts.agreement_for(partner, purpose)
+    parts.require(
+        "consent",
+        actor,
+        {
+            "partner": partner,
+            "purpose": purpose,
+            "purpose_known": purpose in purposes.PURPOSES,
+            "agreement": parts.agreement_facts(partner, agreement.dataset) if agreement else None,
+        },
+    )
+
+
+def _grant(parts: Parts, partner: str, asked: Asked) -> Grant:
+    """Check an answer and give it its digest. Raises `ConsentError`."""
+    now = parts.clock()
+    known = purposes.PURPOSES.get(asked.purpose)
+    version = asked.notice_version or (known.notice_version if known else "")
+    parent = (
+        model.ParentalHalf(asked.parent_at, asked.parent_identified_by) if asked.parent_at else None
+    )
+    state, evidence, given_at, expires_at = "refused", {}, asked.given_at, None
+    if asked.agreed:
+        granted = model.check_grant(
+            purpose=asked.purpose,
+            notice_version=version,
+            population=asked.population,
+            given_at=asked.given_at,
+            expires_at=asked.expires_at,
+            birth=model.Month.parse(asked.birth) if asked.birth else None,
+            parent=parent,
+            now=now,
+        )
+        state, given_at, expires_at = "given", granted.starts_at, granted.expires_at
+        agreement = parts.agreement_for(partner, asked.purpose)
+        terms = dict(agreement.terms) if agreement else {}
+        evidence = granted.evidence() | consent_receipts.consent_facts(
+            record_id="",
+            purpose=asked.purpose,
+            notice_version=version,
+            language=asked.language,
+            granted=granted,
+            collected_by=partner,
+            controllers=terms.get("controllers", ()),
+            processors=terms.get("processors", ()),
+            hosting_country=str(terms.get("hosting_country", "FR")),
+            collection_method=asked.collection_method,
+        )
+    elif known is None:
+        raise model.ConsentError("unknown-purpose")
+    grant_id = parts.new_id(now)
+    if evidence:
+        evidence |= {"record_id": grant_id, "pii_principal_id": grant_id}
+    return Grant(
+        id=grant_id,
+        partner=partner,
+        purpose=asked.purpose,
+        subject=pseudonyms.digest(parts.keyring.digest_key, partner, asked.reference),
+        state=state,
+        population=asked.population,
+        given_at=given_at,
+        expires_at=expires_at,
+        notice_version=version,
+        evidence=evidence,
+    )
+
+
+def _standing(parts: Parts, partner: str, grants: Sequence[Grant]) -> list[Grant]:
+    """Leave out answers older than a withdrawal of the same person and purpose."""
+    marks = parts.refusal_marks([grant.subject for grant in grants])
+    ended: dict[tuple[str, bytes], datetime] = {}
+    for purpose in {grant.purpose for grant in grants}:
+        for mark, at in parts.books.refusals(partner, purpose):
+            key = (purpose, mark)
+            ended[key] = max(at, ended.get(key, at))
+    return [
+        grant
+        for grant, mark in zip(grants, marks, strict=True)
+        if (end := ended.get((grant.purpose, mark))) is None or grant.given_at > end
+    ]
+
+
+def _rows(path: Path) -> Iterable[tuple[int, dict[str, str]]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, delimiter=";")
+            missing = [c for c in COLUMNS if c not in (reader.fieldnames or ())]
+            if missing:
+                raise Rejected(
+                    "missing-column",
+                    fr=f"Il manque la colonne « {missing[0]} » au fichier des accords.",
+                    en=f"The consents file lacks the column “{missing[0]}”.",
+                    who="partner",
+                    where=missing[0],
+                )
+            yield from ((reader.line_num, row) for row in reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise Rejected(
+            "file-unreadable",
+            fr="Le fichier des accords ne peut être lu (CSV, UTF-8, séparateur « ; »).",
+            en="The consents file cannot be read (CSV, UTF-8, separator “;”).",
+            who="partner",
+        ) from error
+
+
+def _asked(row: dict[str, str]) -> Asked:
+    return Asked(
+        reference=_text(row, "reference"),
+        purpose=_text(row, "purpose"),
+        population=_text(row, "population"),
+        given_at=_time(_text(row, "given_at")),
+        birth=_text(row, "birth_month"),
+        agreed=_text(row, "state") == "given",
+        parent_at=_time(text) if (text := _text(row, "parent_given_at")) else None,
+        parent_identified_by=_text(row, "parent_identified_by"),
+    )
+
+
+def _text(row: dict[str, str], column: str) -> str:
+    return (row.get(column) or "").strip()
+
+
+def _time(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise model.ConsentError("time-without-zone") from error
+
+
+def digest_of(parts: Parts, partner: str, reference: str) -> bytes:
+    """The keyed digest a partner's reference stands for."""
+    return pseudonyms.digest(parts.keyring.digest_key, partner, reference)

@@ -1,0 +1,156 @@
+"""Composition: the only module that makes real parts, and the application made of them."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from connectors.registry import DATASETS
+from fastapi import FastAPI
+from starlette.responses import JSONResponse
+
+import hub
+from analytics import recognise
+from analytics.plan import Plan
+from hub.api import collectivities, dpo, evidence, partners, problems, subjects
+from hub.audit.log import Log
+from hub.audit.notes import Signer
+from hub.audit.store import FolderStore
+from hub.errors import Unavailable
+from hub.events import AuditEvent, Kind
+from hub.identity.oauth import TokenServer
+from hub.identity.sessions import Sessions
+from hub.parts import Parts, utc_now
+from hub.policy.gate import EmbeddedGate
+from hub.settings import Settings, Territory, load_territory
+from hub.shelf import Shelf
+from hub.storage.books import Books
+from hub.storage.keyring import Keyring
+from hub.storage.objects import FolderObjects
+from hub.storage.tables import DeltaTables
+from hub.storage.vault import Vault
+from hub.web import pages
+from hub.web.security import SecurityHeaders
+
+VERSION: Final = "0.1.0"
+
+
+def compose(settings: Settings, *, opens: bool) -> Parts:
+    """Make the parts of a hub in its home. `opens` False is the front door: it can only seal."""
+    home = settings.home
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(
+            "home-unavailable",
+            fr=f"Le dossier {home} ne peut être créé ({error.strerror}).",
+            en=f"The folder {home} cannot be made ({error.strerror}).",
+            who="operator",
+            where=str(home),
+        ) from error
+    territory = load_territory(settings.territory)
+    keyring = Keyring(home / "keys")
+    books = Books.open(settings.books_url)
+    parts = Parts(
+        settings=settings,
+        territory=territory,
+        plan=Plan.from_mapping(territory.plan),
+        rules=recognise.Rules.from_mapping(
+            territory.recognition,
+            school_year=territory.school_year,
+            holidays=territory.holidays,
+            public_holidays=territory.public_holidays,
+        ),
+        datasets=DATASETS,
+        books=books,
+        objects=FolderObjects(home / "objects"),
+        vault=Vault(
+            FolderObjects(home / "vault"),
+            keyring.recipient,
+            keyring.identity if opens else None,
+        ),
+        keyring=keyring,
+        tables=DeltaTables(home / "tables"),
+        log=Log(FolderStore(home / "log"), Signer(f"{territory.id}/hub", keyring.log_key), books),
+        policy=EmbeddedGate(policies_folder()),
+        owner=f"{socket.gethostname()}-{os.getpid()}",
+        lease=timedelta(seconds=settings.lease_seconds),
+    )
+    if books.event_count() == 0:
+        books.record(
+            event=AuditEvent(Kind.HUB_CREATED, "hub", territory.id, utc_now(), {"version": VERSION})
+        )
+    return parts
+
+
+def policies_folder() -> Path:
+    """Where the policies are: beside the packages, in a clone and in a wheel alike."""
+    return Path(hub.__file__).parent.parent / "policies"
+
+
+def application(parts: Parts) -> FastAPI:
+    """The HTTP interface and the pages over given parts."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        parts.books.close()
+
+    app = FastAPI(
+        title="Mobile CVL hub",
+        version=VERSION,
+        description="A trusted third party for mobility data around lycées.",
+        license_info={"name": "EUPL-1.2", "identifier": "EUPL-1.2"},
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    shelf = Shelf(parts)
+    secure = parts.settings.public_url.startswith("https:")
+    people = Sessions(parts.books, parts.clock)
+    site = pages.site(_PagesShelf(shelf, parts.territory), people, secure=secure)
+    app.state.parts = parts
+    app.state.shelf = shelf
+    app.state.session_cookie = site.session_cookie
+    app.state.token_server = TokenServer(parts.books, f"{parts.settings.public_url}/oauth/token")
+    app.add_middleware(SecurityHeaders, https=secure)
+    problems.install(app, site.problem, pages.wants_html)
+    for router in (
+        partners.router,
+        subjects.router,
+        collectivities.router,
+        dpo.router,
+        evidence.router,
+    ):
+        app.include_router(router)
+
+    @app.get("/healthz", tags=["operation"], summary="The process answers")
+    def healthz() -> dict[str, str]:
+        """Alive."""
+        return {"status": "ok"}
+
+    @app.get("/readyz", tags=["operation"], summary="Every part answers")
+    def readyz() -> JSONResponse:
+        """Ready, or which part is not."""
+        return JSONResponse(partners.ready(parts))
+
+    app.include_router(site.router)
+    return app
+
+
+@dataclass(frozen=True, slots=True)
+class _PagesShelf:
+    """The shelf as the pages ask for it."""
+
+    shelf: Shelf
+    territory: Territory
+
+    def latest(self, measure: str) -> pages.Shown | None:
+        release = self.shelf.latest(measure)
+        return None if release is None else pages.Shown(release, self.shelf.rows(release))

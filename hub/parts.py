@@ -1,0 +1,169 @@
+"""The parts a verb works with, composed once in `main` and passed in everywhere.
+
+Nothing here builds a real adapter: verbs depend on this record, tests fill it with memory parts.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, cast
+
+import pyarrow as pa
+
+from analytics import recognise
+from analytics.plan import Plan
+from connectors.contract import Dataset
+from consent import gate, pseudonyms
+from hub.audit.log import Log
+from hub.errors import Denied
+from hub.events import AuditEvent, Kind
+from hub.policy.gate import Decision, PolicyGate
+from hub.records import Agreement, Basis
+from hub.settings import Settings, Territory
+from hub.storage.books import Books, Held
+from hub.storage.keyring import Keyring
+from hub.storage.objects import Objects
+from hub.storage.tables import Tables
+from hub.storage.vault import Vault
+
+REFUSALS: Final = "refusals"
+
+
+def utc_now() -> datetime:
+    """The real clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks: a client of a partner, a person with an account, or the hub's own command line."""
+
+    id: str
+    role: str
+    organisation: str
+    scopes: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, Any]:
+        """As a policy question sees an actor."""
+        return {
+            "id": self.id,
+            "role": self.role,
+            "organisation": self.organisation,
+            "scopes": list(self.scopes),
+        }
+
+
+OPERATOR = Actor("cli", "operator", "hub")
+WORKER = Actor("worker", "worker", "hub")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything a verb may touch."""
+
+    settings: Settings
+    territory: Territory
+    plan: Plan
+    rules: recognise.Rules
+    datasets: Mapping[str, Dataset]
+    books: Books
+    objects: Objects
+    vault: Vault
+    keyring: Keyring
+    tables: Tables
+    log: Log
+    policy: PolicyGate
+    owner: str
+    lease: timedelta = timedelta(seconds=30)
+    """How long a worker may be silent before another takes over its job or table."""
+    clock: Callable[[], datetime] = utc_now
+    token: Callable[[int], str] = secrets.token_hex
+
+    def new_id(self, now: datetime) -> str:
+        """A random id that sorts by time and tells it to the second."""
+        return f"{now:%Y%m%dT%H%M%S}-{self.token(8)}"
+
+    def require(self, rule: str, actor: Actor, question: Mapping[str, Any]) -> Decision:
+        """Ask the policy; a no is recorded and raised as `Denied` with the policy's reasons."""
+        decision = self.policy.decide(rule, {"actor": actor.facts(), **question})
+        if decision.allow:
+            return decision
+        self.books.record(
+            event=AuditEvent(
+                Kind.ACCESS_DENIED,
+                actor.organisation,
+                rule,
+                self.clock(),
+                {
+                    "actor": actor.id,
+                    "reasons": list(decision.reasons),
+                    "input": decision.input_digest,
+                    "bundle": decision.bundle_digest,
+                },
+            )
+        )
+        reasons = ", ".join(decision.reasons)
+        raise Denied(
+            "denied-by-policy",
+            fr=f"La politique d’accès refuse ({reasons}). Adressez-vous à l’intendant du hub.",
+            en=f"The access policy refuses ({reasons}). Ask the hub's steward.",
+            who="steward",
+            facts={"reasons": list(decision.reasons), "rule": rule},
+        )
+
+    def agreement_facts(self, partner: str, dataset: str) -> dict[str, Any] | None:
+        """The agreement as a policy question sees it; None where there is none."""
+        agreement = self.books.agreement(partner, dataset)
+        if agreement is None:
+            return None
+        return {
+            "basis": str(agreement.basis),
+            "purpose": agreement.purpose,
+            "demo": bool(agreement.terms.get("demo", False)),
+            "legal_text": str(agreement.terms.get("legal_text", "")),
+            "impact_assessment": str(agreement.terms.get("impact_assessment", "")),
+        }
+
+    def agreement_for(self, partner: str, purpose: str) -> Agreement | None:
+        """The partner's agreement on rows about people for a purpose."""
+        for agreement in self.books.agreements():
+            if (agreement.partner, agreement.purpose) == (partner, purpose) and (
+                agreement.basis is not Basis.NOT_PERSONAL
+            ):
+                return agreement
+        return None
+
+    def standing(self, agreement: Agreement) -> gate.Standing:
+        """Who has granted or objected, at this moment, to this agreement's purpose."""
+        granted, populations, objected = self.books.standing(
+            agreement.partner, agreement.purpose, self.clock()
+        )
+        return gate.Standing(
+            pa.array(granted, pa.binary()),
+            pa.array(populations, pa.string()),
+            pa.array(objected, pa.binary()),
+        )
+
+    def refusal_marks(self, digests: Sequence[bytes]) -> list[bytes]:
+        """What remembers that someone withdrew: keyed anew, so that it joins to no table."""
+        key = self.keyring.period_key(REFUSALS, "always")
+        return cast(
+            "list[bytes]", pseudonyms.pseudonyms(key, pa.array(digests, pa.binary())).to_pylist()
+        )
+
+    def holding_tables(self, dataset: str) -> AbstractContextManager[Held]:
+        """The writer lease of a dataset's tables: append, rewrite and purge exclude each other."""
+        return self._holding(f"tables:{dataset}")
+
+    def sequence(self) -> None:
+        """Let the log take in what the books recorded, under the one writer's lease."""
+        with self._holding("log"):
+            self.log.sequence(self.clock())
+
+    def _holding(self, name: str) -> AbstractContextManager[Held]:
+        # A dead holder's lease runs out while we wait for it.
+        return self.books.holding(name, self.owner, self.clock, self.lease, self.lease * 1.5)

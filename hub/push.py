@@ -1,0 +1,410 @@
+"""Push: a partner's file in.
+
+`accept`, at the front door, which can only seal:
+
+1. The policy says whether this partner may push this dataset now.
+2. The file is sealed while it streams in; nothing of it touches the disk in the clear.
+3. One transaction records the push, its job and its event. Only then is it acknowledged: a crash
+   before this leaves a sealed orphan that was never promised, a crash after it loses nothing.
+
+`process`, in a worker, which alone can open; every step may be killed and is then done again:
+
+4. The sealed file is authenticated to its end, then read in typed batches.
+5. Home–lycée trips are recognised in memory and made coarse; the rest is counted and dropped.
+6. The writer lease of the dataset's tables is taken *before* the gate is asked: a withdrawal marks
+   the grant first and rewrites under the same lease, so no row it should stop can slip in behind.
+7. The consent gate admits by digest; 8. raw identifiers become pseudonyms.
+9. The rows are appended with the push's id as table transaction: a re-run finds it and adds none.
+10. One transaction records counts, set-aside rows (sealed, and only of people who may be stored)
+    and the event; it also ends the job.
+11. The vault forgets the file: last, because until step 10 it is the only copy.
+12. The log takes the event in; from then on the receipt can be issued.
+
+Reading depends on the time of acceptance, not of processing, so a re-run counts the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+
+from analytics import recognise
+from connectors.contract import REASONS, Dataset, Malformed, Reading
+from consent import gate, pseudonyms
+from hub import stages
+from hub.audit import receipts
+from hub.errors import NotFound, Unavailable
+from hub.events import AuditEvent, Kind
+from hub.parts import WORKER, Actor, Parts
+from hub.records import Agreement, Push, PushState, SetAside
+
+QUARANTINE: Final = timedelta(days=30)
+TRANSIT: Final = timedelta(hours=72)
+MAX_BYTES: Final = 8 * 1024**3
+REPLACED: Final = frozenset(
+    {"region/lycees", "region/enrolments", "region/carpool-places", "region/gtfs"}
+)
+"""Reference datasets: a new edition takes the place of the old one."""
+NEEDS_PLACES: Final = frozenset({"coachco2/trips"})
+LYCEES: Final = "region/lycees/lycees"
+ENROLMENTS: Final = "region/enrolments/enrolments"
+
+
+def sealed_name(push_id: str) -> str:
+    """Where the vault keeps a push until it is processed."""
+    return f"pushes/{push_id}.age"
+
+
+def accept(
+    parts: Parts,
+    actor: Actor,
+    partner: str,
+    dataset: str,
+    body: Iterable[bytes],
+    idempotency_key: str | None = None,
+) -> tuple[Push, bool]:
+    """Seal and acknowledge a file. Returns the push and whether it is new.
+
+    The same key with the same bytes answers the first push; with other bytes it is a `Conflict`.
+    """
+    now = parts.clock()
+    known = _dataset(parts, partner, dataset)
+    parts.require(  # 1
+        "push",
+        actor,
+        {
+            "partner": partner,
+            "dataset": dataset,
+            "agreement": parts.agreement_facts(partner, dataset),
+        },
+    )
+    push_id = parts.new_id(now)
+    sealed = parts.vault.keep(sealed_name(push_id), body, MAX_BYTES)  # 2
+    push = Push(
+        id=push_id,
+        partner=partner,
+        dataset=dataset,
+        state=PushState.ACCEPTED,
+        accepted_at=now,
+        file_sha256=sealed.sha256,
+        file_bytes=sealed.size,
+        idempotency_key=idempotency_key,
+    )
+    event = AuditEvent(
+        Kind.PUSH_ACCEPTED,
+        partner,
+        push_id,
+        now,
+        {
+            "dataset": known.key,
+            "client": actor.id,
+            "bytes": sealed.size,
+            "sha256": sealed.sha256,
+        },
+    )
+    kept = False
+    try:
+        push, kept = parts.books.accept_push(push, event=event)  # 3
+    finally:
+        if not kept:
+            parts.vault.forget(sealed_name(push_id))
+    return push, kept
+
+
+def process(parts: Parts, push_id: str) -> Push:
+    """Do what was acknowledged, once, however often it is begun."""
+    push = parts.books.push(push_id)
+    if push is None:
+        raise unknown_push()
+    if push.state is PushState.ACCEPTED:
+        dataset = _dataset(parts, push.partner, push.dataset)
+        agreement = parts.books.agreement(push.partner, push.dataset)
+        if agreement is None:
+            raise _no_agreement()
+        try:
+            done, set_aside = _store(parts, push, dataset, agreement)
+        except Malformed as error:
+            done, set_aside = _refused(push, error), []
+        done = replace(done, finished_at=parts.clock())
+        push = parts.books.finish_push(done, set_aside, event=_finished(done))  # 10
+    parts.vault.forget(sealed_name(push_id))  # 11
+    parts.sequence()  # 12
+    return parts.books.push(push_id) or push
+
+
+def _store(
+    parts: Parts, push: Push, dataset: Dataset, agreement: Agreement
+) -> tuple[Push, list[SetAside]]:
+    """Steps 4 to 9. Raises `Malformed` before anything is written."""
+    tally = stages.Tally()
+    reading = Reading(now=push.accepted_at)
+    places = _places(parts, needed=dataset.key in NEEDS_PLACES)
+    rules = parts.rules
+    stored: dict[str, stages.Stored] = {}
+    with parts.vault.open(sealed_name(push.id)) as file:  # 4
+        parsed = stages.parse(dataset, file, reading, tally)
+        recognised = stages.recognise_rows(parsed, places, rules, tally)  # 5
+        if dataset.subject and stages.TREATMENTS[dataset.key].whole_file:
+            recognised = iter(list(recognised))  # outside the lease: it needs none and takes long
+        with parts.holding_tables(dataset.key) as held:
+            standing = parts.standing(agreement)  # 6
+            pseudonymous = (
+                stages.pseudonymise(  # 8
+                    stages.admit(chunk, agreement, standing, parts.keyring.digest_key),  # 7
+                    lambda period: parts.keyring.period_key(agreement.purpose, period),
+                )
+                for chunk in recognised
+            )
+            for table, chunks in _by_table(dataset, pseudonymous):
+                held.check()
+                stored[table] = parts.tables.append(  # 9
+                    f"{dataset.key}/{table}",
+                    chunks,
+                    push.id,
+                    personal=dataset.subject is not None,
+                    mode="replace" if dataset.key in REPLACED else "append",
+                )
+    counted = replace(
+        push,
+        state=PushState.STORED,
+        received=tally.received,
+        valid=tally.valid,
+        rejected=len(tally.rejected),
+        dropped=tally.dropped,
+        kept=sum(part.rows for part in stored.values()),
+        reasons=dict(Counter(row.code for row in tally.rejected)),
+        warnings=dict(Counter(row.code for row in tally.warned)),
+        tables={part.table: part.version for part in stored.values()},
+    )
+    return counted, list(_set_aside(parts, push, dataset, agreement, standing, tally))
+
+
+def _by_table(
+    dataset: Dataset, chunks: Iterator[stages.Pseudonymous]
+) -> Iterator[tuple[str, Iterable[stages.Pseudonymous]]]:
+    """Split a stream by table. One table streams; several are gathered first.
+
+    Gathering also means that a file of several tables is read to its end before any is written.
+    """
+    if len(dataset.tables) == 1:
+        yield next(iter(dataset.tables)), chunks
+        return
+    gathered: dict[str, list[stages.Pseudonymous]] = {table: [] for table in dataset.tables}
+    for chunk in chunks:
+        gathered[chunk.table].append(chunk)
+    yield from gathered.items()
+
+
+def _set_aside(
+    parts: Parts,
+    push: Push,
+    dataset: Dataset,
+    agreement: Agreement,
+    standing: gate.Standing,
+    tally: stages.Tally,
+) -> Iterator[SetAside]:
+    """Rejected rows for quarantine; content only where its person may be stored, and sealed."""
+    names = sorted({row.subject for row in tally.rejected if row.subject})
+    digests = pseudonyms.digests(
+        parts.keyring.digest_key, push.partner, pa.array(names, pa.string())
+    )
+    verdict = gate.admit(digests, str(agreement.basis), standing)
+    admitted = {
+        name: digest
+        for name, digest, yes in zip(
+            names, digests.to_pylist(), verdict.admitted.to_pylist(), strict=True
+        )
+        if yes
+    }
+    until = (push.accepted_at + QUARANTINE).date()
+    for row in tally.rejected:
+        digest = admitted.get(row.subject) if row.subject else None
+        keep = row.raw is not None and (dataset.subject is None or digest is not None)
+        yield SetAside(
+            push=push.id,
+            position=row.position,
+            code=row.code,
+            column=row.column,
+            digest=digest,
+            sealed=parts.vault.seal(row.raw) if keep and row.raw is not None else None,
+            until=until,
+        )
+
+
+def receipt(parts: Parts, push: Push) -> bytes:
+    """The signed receipt of a finished push: a note anyone can verify offline.
+
+    Counts are those a partner may know: received, valid, rejected by reason. What the consent
+    gate refused is not in it. Raises `NotFound` before the push is finished and logged.
+    """
+    if push.state is PushState.ACCEPTED or push.log_index is None:
+        raise NotFound(
+            "receipt-not-ready",
+            fr="Le dépôt n’est pas encore traité ; le reçu viendra avec lui.",
+            en="The push is not processed yet; the receipt comes with it.",
+            who="partner",
+        )
+    return receipts.issue("push", shown(push), parts.log.signer)
+
+
+def shown(push: Push, *, operator: bool = False) -> dict[str, Any]:
+    """A push as JSON. Operators also see what reached a table and what was dropped."""
+    facts: dict[str, Any] = {
+        "id": push.id,
+        "partner": push.partner,
+        "dataset": push.dataset,
+        "state": str(push.state),
+        "accepted_at": push.accepted_at.isoformat(),
+        "finished_at": push.finished_at.isoformat() if push.finished_at else None,
+        "received": push.received,
+        "valid": push.valid,
+        "rejected": push.rejected,
+        "reasons": dict(push.reasons),
+        "warnings": dict(push.warnings),
+        "file_sha256": push.file_sha256,
+        "file_bytes": push.file_bytes,
+        "log_index": push.log_index,
+        "problem": dict(push.problem) if push.problem else None,
+    }
+    if operator:
+        facts |= {"kept": push.kept, "dropped": push.dropped, "tables": dict(push.tables)}
+    return facts
+
+
+def sweep(parts: Parts, now: datetime) -> int:
+    """Forget sealed files nobody waits for: never acknowledged, or processed before a crash."""
+    waiting = {sealed_name(push.id) for push in parts.books.pending_pushes()}
+    forgotten = 0
+    for name in list(parts.vault.names()):
+        stamp = name.removeprefix("pushes/").split("-")[0]
+        age = now - datetime.strptime(f"{stamp}+0000", "%Y%m%dT%H%M%S%z")
+        if name not in waiting and age > timedelta(hours=1):
+            parts.vault.forget(name)
+            forgotten += 1
+    return forgotten
+
+
+def unknown_push() -> NotFound:
+    """The answer for a push that is not there, or not the caller's to know of."""
+    return NotFound(
+        "unknown-push",
+        fr="Aucun dépôt ne porte ce numéro.",
+        en="No push has this number.",
+        who="partner",
+    )
+
+
+def _dataset(parts: Parts, partner: str, dataset: str) -> Dataset:
+    known = parts.datasets.get(f"{partner}/{dataset}")
+    if known is None:
+        raise NotFound(
+            "unknown-dataset",
+            fr="Ce partenaire n’a pas de jeu de données de ce nom ; voyez le catalogue.",
+            en="This partner has no dataset of that name; see the catalogue.",
+            who="partner",
+        )
+    return known
+
+
+def _no_agreement() -> Unavailable:
+    return Unavailable(
+        "agreement-missing",
+        fr="La convention de ce jeu de données a disparu ; l’opérateur doit la rétablir.",
+        en="The agreement of this dataset is gone; the operator must restore it.",
+        who="operator",
+    )
+
+
+def _refused(push: Push, error: Malformed) -> Push:
+    """A file that cannot be read: nothing was written, and the partner is told where."""
+    words = REASONS[error.code].words
+    return replace(
+        push,
+        state=PushState.REFUSED,
+        received=0,
+        valid=0,
+        rejected=0,
+        dropped=0,
+        kept=0,
+        problem={
+            "code": error.code,
+            "where": error.where,
+            "fr": words["fr"],
+            "en": words["en"],
+            "who": "partner",
+        },
+    )
+
+
+def _finished(push: Push) -> AuditEvent:
+    facts: dict[str, Any] = {
+        "dataset": f"{push.partner}/{push.dataset}",
+        "sha256": push.file_sha256,
+        "received": push.received,
+        "valid": push.valid,
+        "rejected": push.rejected,
+        "kept": push.kept,
+        "reasons": dict(push.reasons),
+        "tables": dict(push.tables),
+    }
+    stored = push.state is PushState.STORED
+    if push.problem:
+        facts["problem"] = push.problem["code"]
+    return AuditEvent(
+        Kind.PUSH_STORED if stored else Kind.PUSH_REFUSED,
+        WORKER.organisation,
+        push.id,
+        push.finished_at or push.accepted_at,
+        facts,
+    )
+
+
+def _places(parts: Parts, *, needed: bool) -> recognise.Places:
+    """The lycée directory and the residence communes, as last pushed by the region.
+
+    Raises `Unavailable` where they are needed and not there yet: the push waits for them.
+    """
+    if not needed:
+        return recognise.Places(LYCEE_PLACES.empty_table(), COMMUNE_PLACES.empty_table())
+    opened = parts.tables.snapshot([LYCEES, ENROLMENTS])
+    for name, files in opened.files.items():
+        if not files:
+            raise Unavailable(
+                "reference-missing",
+                fr=f"« {name} » n’a pas encore été déposé ; le dépôt attend la Région.",
+                en=f"“{name}” has not been pushed yet; this push waits for the region.",
+                who="operator",
+                where=name,
+            )
+    with duckdb.connect() as connection:
+        lycees = connection.sql(
+            "SELECT uai, name, lon, lat, commune, department FROM read_parquet($files)",
+            params={"files": list(opened.files[LYCEES])},
+        ).to_arrow_table()
+        communes = connection.sql(
+            "SELECT commune, any_value(lon) AS lon, any_value(lat) AS lat"
+            " FROM read_parquet($files) GROUP BY commune ORDER BY commune",
+            params={"files": list(opened.files[ENROLMENTS])},
+        ).to_arrow_table()
+    return recognise.Places(lycees, communes)
+
+
+LYCEE_PLACES: Final = pa.schema(
+    [
+        ("uai", pa.string()),
+        ("name", pa.string()),
+        ("lon", pa.float64()),
+        ("lat", pa.float64()),
+        ("commune", pa.string()),
+        ("department", pa.string()),
+    ]
+)
+COMMUNE_PLACES: Final = pa.schema(
+    [("commune", pa.string()), ("lon", pa.float64()), ("lat", pa.float64())]
+)

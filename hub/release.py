@@ -1,0 +1,439 @@
+"""Release: results out.
+
+`build` makes one release of one measure, in a worker:
+
+1. Open: the measure's tables at pinned versions, under their writer leases, so that no purge takes
+   a file away while it is read. Grants are asked *again*: rows of people who have withdrawn,
+   expired or objected since are left out even where their rewrite is still to come.
+2. Measure: cells with their contributors, computed by Ibis on DuckDB. Nothing leaves yet.
+3. Protect: thresholds, merging, rounding by class, as the publication plan says.
+4. Attack: an attacker who knows the rules, enrolments, all earlier releases and one classmate
+   tries the table. What he learns blocks it.
+5. A table equal to the last one is not published twice; one that differs from it by fewer people
+   than the threshold is not published at all, because the two together would show them.
+6. Approve: the policy decides about *facts* of the table; it is never shown a row.
+7. The intention is logged before anything is visible: publishing cannot be undone.
+8. The bytes of every format are prepared and stored under the digest of the table.
+9. One transaction publishes: catalogue, API and pages read from there. The log takes it in.
+
+A blocked release is recorded with the checks that failed; nothing of the table is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, Final, Never, Self, final
+
+import ibis
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from analytics import measures, protect
+from consent import pseudonyms
+from hub.errors import Denied, NotFound, Rejected
+from hub.events import AuditEvent, Kind
+from hub.parts import WORKER, Parts
+from hub.policy.gate import Decision
+from hub.records import Agreement, Basis, Release
+from hub.stages import Opened
+
+MIN_CHANGED: Final = 11
+"""A period is published again only if at least this many contributors changed."""
+
+
+class _Made:
+    """Base of this verb's stages: no public constructor, see `hub.stages`."""
+
+    def __init__(self, *_: Never) -> None:
+        raise TypeError(f"{type(self).__name__} is made only by hub.release")
+
+
+@final
+class Measured(_Made):
+    """Cells with their contributors: unprotected, never stored."""
+
+    cells: measures.Cells
+    opened: Opened
+    contributors: int
+
+    @classmethod
+    def _mint(cls, cells: measures.Cells, opened: Opened, contributors: int) -> Self:
+        stage = object.__new__(cls)
+        stage.cells, stage.opened, stage.contributors = cells, opened, contributors
+        return stage
+
+
+@final
+class Protected(_Made):
+    """A protected table that its own attacker could not open."""
+
+    table: pa.Table
+    applied: Mapping[str, Any]
+    certificate: protect.Certificate
+    measured: Measured
+
+    @classmethod
+    def _mint(
+        cls, made: measures.Protected, certificate: protect.Certificate, measured: Measured
+    ) -> Self:
+        stage = object.__new__(cls)
+        stage.table, stage.applied = made.table, made.applied
+        stage.certificate, stage.measured = certificate, measured
+        return stage
+
+
+@final
+class Approved(_Made):
+    """A protected table the policy lets out, with the decision that says so."""
+
+    protected: Protected
+    decision: Decision
+
+    @classmethod
+    def _mint(cls, protected: Protected, decision: Decision) -> Self:
+        stage = object.__new__(cls)
+        stage.protected, stage.decision = protected, decision
+        return stage
+
+
+def build(parts: Parts, name: str) -> tuple[Release, bool]:
+    """Make a release of a measure. Returns it and whether it is new.
+
+    Raises `Rejected` where there is nothing to measure or too few people changed, `Denied` where
+    the attacker or the policy says no.
+    """
+    measure_ = measures.MEASURES.get(name)
+    if measure_ is None:
+        raise NotFound(
+            "unknown-measure",
+            fr="Aucun indicateur ne porte ce nom.",
+            en="No measure has this name.",
+            who="operator",
+            facts={"known": sorted(measures.MEASURES)},
+        )
+    earlier = [r for r in parts.books.releases(name) if r.period == parts.territory.school_year]
+    tables = [read_table(parts, release) for release in earlier]
+    with ExitStack() as stack:
+        for dataset in sorted({table.rsplit("/", 1)[0] for table in measure_.inputs}):
+            stack.enter_context(parts.holding_tables(dataset))
+        opened = open_tables(parts, measure_)  # 1
+        measured = measure(parts, measure_, opened)  # 2
+    protected = guard(parts, measure_, measured, tables)  # 3, 4
+    formats = prepare(protected.table)
+    digest = hashlib.sha256(formats["csv"]).hexdigest()
+    if earlier and earlier[-1].digest == digest:
+        return earlier[-1], False
+    _enough_changed(parts, earlier, measured)  # 5
+    approved = approve(parts, measure_, protected)  # 6
+    return publish(parts, measure_, approved, formats, digest, len(earlier) + 1), True
+
+
+def open_tables(parts: Parts, measure_: measures.Measure) -> Opened:
+    """Pin the versions of a measure's tables. Raises `Rejected` where one holds nothing yet."""
+    opened = parts.tables.snapshot(measure_.inputs)
+    empty = [name for name, files in opened.files.items() if not files]
+    if empty:
+        raise Rejected(
+            "nothing-to-measure",
+            fr=f"Rien à mesurer : {', '.join(empty)} n’a encore reçu aucun dépôt.",
+            en=f"Nothing to measure: {', '.join(empty)} has received no push yet.",
+            who="operator",
+            facts={"tables": empty},
+        )
+    return opened
+
+
+def measure(parts: Parts, measure_: measures.Measure, opened: Opened) -> Measured:
+    """Compute the cells over the rows of people who may be counted at this moment."""
+    connection = ibis.duckdb.connect()
+    inputs: dict[str, ibis.Table] = {}
+    contributors = 0
+    try:
+        for name, files in opened.files.items():
+            table = connection.read_parquet(
+                list(files),
+                table_name=_identifier(name),
+                hive_partitioning=True,
+                hive_types_autocast=False,
+            )
+            agreement = parts.books.agreement(*name.split("/")[:2])
+            if agreement is not None and agreement.basis is not Basis.NOT_PERSONAL:
+                table = _standing_rows(parts, table, agreement)
+                contributors += int(table.pseudonym.nunique().to_pyarrow().as_py())
+            inputs[name] = table
+        cells = measure_.compute(inputs, parts.plan, _generator(opened))
+    finally:
+        connection.disconnect()
+    return Measured._mint(cells, opened, contributors)
+
+
+def _standing_rows(parts: Parts, table: ibis.Table, agreement: Agreement) -> ibis.Table:
+    """Ask the grants again: only rows of people who stand at this moment."""
+    standing = parts.standing(agreement)
+    asked = standing.granted if agreement.basis is Basis.CONSENT else standing.objected
+    periods = parts.keyring.periods(agreement.purpose)
+    names = pa.concat_tables(
+        [
+            pa.table(
+                {
+                    "period": pa.array([period] * len(asked), pa.string()),
+                    "pseudonym": pseudonyms.pseudonyms(
+                        parts.keyring.period_key(agreement.purpose, period), asked
+                    ),
+                }
+            )
+            for period in periods
+        ]
+        or [pa.table({"period": pa.array([], pa.string()), "pseudonym": pa.array([], pa.binary())})]
+    )
+    listed = ibis.memtable(names)
+    keys = ["period", "pseudonym"]
+    if agreement.basis is Basis.CONSENT:
+        return table.semi_join(listed, keys)
+    return table.anti_join(listed, keys)
+
+
+def guard(
+    parts: Parts, measure_: measures.Measure, measured: Measured, earlier: Sequence[pa.Table]
+) -> Protected:
+    """Protect the cells, then attack the result. Raises `Denied` if anything is learned."""
+    made = measure_.protect(measured.cells, parts.plan)
+    certificate = protect.attack(made, measured.cells, parts.plan, earlier)
+    if not certificate.ok:
+        findings = list(certificate.findings)
+        parts.books.block_release(
+            hashlib.sha256(_csv(made.table)).hexdigest(),
+            {"measure": measure_.name, "findings": findings},
+            event=AuditEvent(
+                Kind.RELEASE_BLOCKED,
+                WORKER.organisation,
+                measure_.name,
+                parts.clock(),
+                {"findings": findings},
+            ),
+        )
+        raise Denied(
+            "certificate-failed",
+            fr="L’attaquant a appris quelque chose de ce tableau : il ne sera pas publié.",
+            en="The attacker learned something from this table: it will not be published.",
+            who="steward",
+            facts={"findings": findings},
+        )
+    return Protected._mint(made, certificate, measured)
+
+
+def _enough_changed(parts: Parts, earlier: Sequence[Release], measured: Measured) -> None:
+    """Refuse a new edition that differs from the last by too few people.
+
+    The difference in the number of contributors is a lower bound of how many changed. The number
+    itself is in the private event of the last release, never in what is published.
+    """
+    if not earlier or measured.contributors == 0:
+        return
+    event = parts.books.events(kind=Kind.RELEASE_PUBLISHED, about=earlier[-1].id)[-1]
+    before = int(msgspec.json.decode(event.body)["facts"]["contributors"])
+    if abs(measured.contributors - before) < MIN_CHANGED:
+        raise Rejected(
+            "too-few-changed",
+            fr="Trop peu de personnes ont changé depuis la dernière publication : "
+            "la différence entre les deux tableaux les montrerait.",
+            en="Too few people changed since the last release: "
+            "the difference between the two tables would show them.",
+            who="steward",
+        )
+
+
+def approve(parts: Parts, measure_: measures.Measure, protected: Protected) -> Approved:
+    """Let the policy decide about facts of the table. Raises `Denied`."""
+    published = {column.name for column in measure_.columns}
+    suppressed = (
+        protected.table.column("suppressed").to_pylist()
+        if "suppressed" in published
+        else [False] * protected.table.num_rows
+    )
+    classes = (
+        protected.table.column("contributors").to_pylist() if "contributors" in published else []
+    )
+    decision = parts.require(
+        "release_publish",
+        WORKER,
+        {
+            "release": {
+                "measure": measure_.name,
+                "period": parts.territory.school_year,
+                "plan_version": parts.plan.version,
+                "in_plan": measure_.name in parts.plan.measures,
+                "certificate_ok": protected.certificate.ok,
+                "k_min": parts.plan.k,
+                "rows": protected.table.num_rows,
+                "suppressed_rows": sum(suppressed),
+                "columns": list(protected.table.column_names),
+                "personal_columns": sorted(set(protected.table.column_names) - published),
+                "suppressed_carry_class": any(
+                    s and c for s, c in zip(suppressed, classes, strict=False)
+                ),
+            }
+        },
+    )
+    return Approved._mint(protected, decision)
+
+
+def publish(
+    parts: Parts,
+    measure_: measures.Measure,
+    approved: Approved,
+    formats: Mapping[str, bytes],
+    digest: str,
+    version: int,
+) -> Release:
+    """Log the intention, store the bytes, publish, log again."""
+    now = parts.clock()
+    period = parts.territory.school_year
+    release_id = f"{measure_.name}-{period}-{version}"
+    protected = approved.protected
+    manifest: dict[str, Any] = {
+        "id": release_id,
+        "measure": measure_.name,
+        "title": dict(measure_.title),
+        "period": period,
+        "version": version,
+        "territory": parts.territory.id,
+        "synthetic": parts.territory.demo,
+        "published_at": now.isoformat(),
+        "digest": {
+            kind: f"sha256:{hashlib.sha256(data).hexdigest()}" for kind, data in formats.items()
+        },
+        "columns": [
+            {
+                "name": column.name,
+                "type": column.type,
+                "unit": column.unit,
+                "fr": column.fr,
+                "en": column.en,
+            }
+            for column in measure_.columns
+        ],
+        "inputs": [
+            {"table": name, "version": version_}
+            for name, version_ in sorted(protected.measured.opened.versions.items())
+        ],
+        "plan": parts.plan.describe(),
+        "protection": dict(protected.applied),
+        "attack": dict(protected.certificate.checks),
+        "policy": {
+            "rule": approved.decision.rule,
+            "input": approved.decision.input_digest,
+            "bundle": approved.decision.bundle_digest,
+            "obligations": dict(approved.decision.obligations),
+        },
+        "licence": "Licence Ouverte 2.0",
+    }
+    parts.books.intend_release(  # 7
+        digest,
+        {"release": release_id},
+        event=AuditEvent(
+            Kind.RELEASE_INTENDED, WORKER.organisation, release_id, now, {"digest": digest}
+        ),
+    )
+    for kind, data in formats.items():  # 8
+        parts.objects.put(object_name(digest, kind), [data])
+    parts.objects.put(object_name(digest, "manifest"), [msgspec.json.encode(manifest)])
+    release = Release(
+        id=release_id,
+        measure=measure_.name,
+        period=period,
+        version=version,
+        digest=digest,
+        manifest=manifest,
+        published_at=now,
+    )
+    release = parts.books.publish_release(  # 9
+        release,
+        event=AuditEvent(
+            Kind.RELEASE_PUBLISHED,
+            WORKER.organisation,
+            release_id,
+            now,
+            {"digest": digest, "contributors": protected.measured.contributors},
+        ),
+    )
+    parts.sequence()
+    return parts.books.release(release.id) or release
+
+
+def object_name(digest: str, kind: str) -> str:
+    """Where a format of a release is kept, under the digest of its table."""
+    return (
+        f"releases/{digest}/manifest.json"
+        if kind == "manifest"
+        else (f"releases/{digest}/data.{kind}")
+    )
+
+
+def read_table(parts: Parts, release: Release) -> pa.Table:
+    """The published table of an earlier release, as the attacker has it."""
+    return pq.read_table(io.BytesIO(parts.objects.get(object_name(release.digest, "parquet"))))
+
+
+def prepare(table: pa.Table) -> dict[str, bytes]:
+    """Every format of a table, as bytes ready to be handed out."""
+    formats = {kind: write(table) for kind, write in WRITERS.items()}
+    if {"lon", "lat"} <= set(table.column_names):
+        formats["geojson"] = _geojson(table)
+    return formats
+
+
+def _csv(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pacsv.write_csv(table, sink)
+    return sink.getvalue()
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _json(table: pa.Table) -> bytes:
+    return msgspec.json.encode(table.to_pylist())
+
+
+def _geojson(table: pa.Table) -> bytes:
+    """RFC 7946 points, longitude first."""
+    return msgspec.json.encode(
+        {
+            "type": "FeatureCollection",
+            "features": [
+                {
+                    "type": "Feature",
+                    "geometry": {"type": "Point", "coordinates": [row.pop("lon"), row.pop("lat")]},
+                    "properties": row,
+                }
+                for row in table.to_pylist()
+            ],
+        }
+    )
+
+
+WRITERS: Final[Mapping[str, Callable[[pa.Table], bytes]]] = {
+    "csv": _csv,
+    "json": _json,
+    "parquet": _parquet,
+}
+
+
+def _identifier(name: str) -> str:
+    return name.replace("/", "_").replace("-", "_")
+
+
+def _generator(opened: Opened) -> np.random.Generator:
+    """Randomness fixed by the pinned inputs, so that a release can be computed again."""
+    pinned = repr(sorted(opened.versions.items())).encode()
+    return np.random.default_rng(list(hashlib.sha256(pinned).digest()))

@@ -1,0 +1,84 @@
+"""The shelf: published releases as prepared bytes, read by the interface and the pages.
+
+A release is immutable under its digest, so what was read once is kept in memory.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+from typing import Any, Final
+
+import msgspec
+
+from hub.errors import NotFound, Rejected
+from hub.parts import Parts
+from hub.records import Release
+from hub.release import object_name
+
+KEPT: Final = 256
+MEDIA_TYPES: Final = {
+    "csv": "text/csv; charset=utf-8; header=present",
+    "json": "application/json",
+    "parquet": "application/vnd.apache.parquet",
+    "geojson": "application/geo+json",
+}
+
+
+class Shelf:
+    """Releases by id and format."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._bytes: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._rows: dict[str, list[dict[str, Any]]] = {}
+        self._lock = Lock()
+
+    def latest(self, measure: str) -> Release | None:
+        """The newest release of a measure."""
+        return self._parts.books.latest_release(measure)
+
+    def release(self, release_id: str) -> Release:
+        """A release by id. Raises `NotFound`."""
+        found = self._parts.books.release(release_id)
+        if found is None:
+            raise NotFound(
+                "unknown-release",
+                fr="Aucune publication ne porte ce nom.",
+                en="No release has this name.",
+                who="person",
+            )
+        return found
+
+    def data(self, release: Release, kind: str) -> bytes:
+        """The bytes of one format. Raises `Rejected` for a format the release does not have."""
+        digests = release.manifest["digest"]
+        if kind not in digests:
+            raise Rejected(
+                "unknown-format",
+                fr=f"Formats de cette publication : {', '.join(sorted(digests))}.",
+                en=f"Formats of this release: {', '.join(sorted(digests))}.",
+                who="person",
+            )
+        key = (release.digest, kind)
+        with self._lock:
+            if key in self._bytes:
+                self._bytes.move_to_end(key)
+                return self._bytes[key]
+        data = self._parts.objects.get(object_name(release.digest, kind))
+        with self._lock:
+            self._bytes[key] = data
+            while len(self._bytes) > KEPT:
+                self._bytes.popitem(last=False)
+        return data
+
+    def rows(self, release: Release) -> list[dict[str, Any]]:
+        """The published table, row by row; read once, not to be changed."""
+        if release.digest not in self._rows:
+            decoded = msgspec.json.decode(self.data(release, "json"), type=list[dict[str, Any]])
+            self._rows = (
+                {**self._rows, release.digest: decoded}
+                if len(self._rows) < KEPT
+                else {release.digest: decoded}
+            )
+        return self._rows[release.digest]

@@ -1,0 +1,99 @@
+"""The worker: takes jobs under a lease, one at a time, until told to stop.
+
+A job that ends is marked by its own verb, in the transaction of its result. A job that fails for
+want of a part waits and is tried again; so is one that meets a fault of ours, because nothing that
+was acknowledged may be lost. A worker that dies is followed by another when its lease runs out.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
+
+from hub import push, withdraw
+from hub.errors import HubError, Unavailable, fault
+from hub.parts import Parts
+from hub.records import Job
+
+log = logging.getLogger("hub.worker")
+
+VERBS: Final[Mapping[str, Callable[[Parts, str], object]]] = {
+    "push": push.process,
+    "withdrawal": withdraw.complete,
+}
+IDLE: Final = 0.2
+SWEEP: Final = timedelta(minutes=10)
+LONGEST_WAIT: Final = timedelta(minutes=5)
+
+
+def run(parts: Parts, stop: threading.Event) -> None:
+    """Work until `stop` is set; the job under way is finished first."""
+    swept = None
+    while not stop.is_set():
+        now = parts.clock()
+        try:
+            if swept is None or now - swept > SWEEP:
+                push.sweep(parts, now)
+                swept = now
+            worked = step(parts)
+        except Unavailable as error:
+            log.warning("a part is unavailable: %s", error.code)
+            worked = False
+        if not worked:
+            stop.wait(IDLE)
+
+
+def step(parts: Parts) -> bool:
+    """Do one job, or let the log catch up. Returns whether a job was done."""
+    job = parts.books.lease_job(parts.owner, parts.clock(), parts.lease)
+    if job is None:
+        if parts.books.pending_events(1):
+            parts.sequence()
+        return False
+    with _heartbeat(parts, job):
+        try:
+            VERBS[job.kind](parts, job.about)
+        except HubError as error:
+            log.warning("job %s %s waits: %s", job.kind, job.about, error.code)
+            _again(parts, job)
+        except Exception as error:  # noqa: BLE001 - an edge: an acknowledged push is never dropped
+            log.error("job %s %s met a fault: %s", job.kind, job.about, fault(error))  # noqa: TRY400
+            _again(parts, job)
+        else:
+            parts.books.finish_job(job.id)
+    return True
+
+
+def drain(parts: Parts) -> int:
+    """Work until no job is ready. Returns how many were done."""
+    done = 0
+    while step(parts):
+        done += 1
+    return done
+
+
+def _again(parts: Parts, job: Job) -> None:
+    wait = min(timedelta(seconds=2.0 ** min(job.attempts, 16)), LONGEST_WAIT)
+    parts.books.retry_job(job.id, parts.clock() + wait)
+
+
+@contextmanager
+def _heartbeat(parts: Parts, job: Job) -> Iterator[None]:
+    """Keep the job's lease alive while it is worked on."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(parts.lease.total_seconds() / 3):
+            parts.books.renew_job(job.id, parts.owner, parts.clock(), parts.lease)
+
+    thread = threading.Thread(target=beat, name=f"lease-{job.id}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

@@ -1,0 +1,134 @@
+"""The command line as an operator types it: output, exit codes, and no content in either."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.flows import world
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    world.hub_in(tmp_path / "var").books.close()
+    return tmp_path / "var"
+
+
+def hub(home: Path, *words: str, stdin: str = "") -> tuple[int, Any, str]:
+    """Run `hub`; gives the exit code, the JSON it printed (or its text) and the error stream."""
+    done = subprocess.run(
+        [sys.executable, "-m", "hub.cli.app", *words],
+        cwd=ROOT,
+        env={**os.environ, "HUB_HOME": str(home), "HUB_LEASE_SECONDS": "2"},
+        capture_output=True,
+        text=True,
+        input=stdin,
+        check=False,
+    )
+    try:
+        return done.returncode, json.loads(done.stdout), done.stderr
+    except json.JSONDecodeError:
+        return done.returncode, done.stdout, done.stderr
+
+
+def test_push_and_pushes(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "taps.csv"
+    file.write_bytes(world.taps(["CARD-SECRET"]))
+    words = ("push", str(file), "--partner", "transdev", "--dataset", "validations", "--json")
+    code, shown, _ = hub(home, *words)
+    assert (code, shown["state"], shown["received"], shown["kept"]) == (0, "stored", 5, 5)
+    assert {"id", "valid", "rejected", "reasons", "warnings", "file_sha256", "log_index"} <= set(
+        shown
+    )
+    code, listed, _ = hub(home, "pushes", "--json")
+    assert (code, [p["id"] for p in listed]) == (0, [shown["id"]])
+    code, one, _ = hub(home, "pushes", shown["id"], "--json")
+    assert (code, one["file_sha256"]) == (0, shown["file_sha256"])
+
+
+def test_a_refused_file_ends_with_three_and_no_content(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "bad.csv"
+    file.write_bytes(b"CARD-SECRET;x\n1;2\n")
+    code, shown, errors = hub(
+        home, "push", str(file), "--partner", "transdev", "--dataset", "validations", "--json"
+    )
+    assert code == 3
+    assert shown["state"] == "refused"
+    assert "CARD-SECRET" not in errors + json.dumps(shown)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["push", "/nowhere.csv", "--partner", "transdev", "--dataset", "validations"], 3),
+        (["push"], 2),
+        (["pushes", "unknown"], 3),
+        (["release", "build", "modal-split"], 3),
+        (["release", "show", "none"], 3),
+        (["consent", "give", "X", "--partner", "orange"], 4),
+        (["partner", "add", "nobody"], 3),
+    ],
+)
+def test_exit_codes(home: Path, words: list[str], code: int) -> None:
+    assert hub(home, *words)[0] == code
+
+
+def test_consent_and_withdrawal_leave_no_reference_behind(home: Path) -> None:
+    words = ("--partner", "coachco2", "--birth-month", "2009-01", "--json")
+    code, given, errors = hub(home, "consent", "give", "-", *words, stdin="acc-secret\n")
+    assert (code, given["state"]) == (0, "given")
+    code, shown, _ = hub(home, "consent", "show", given["id"], "--json")
+    assert (code, shown["log_index"]) == (0, given["log_index"])
+    code, gone, more = hub(
+        home, "withdraw", "-", "--partner", "coachco2", "--json", stdin="acc-secret\n"
+    )
+    assert (code, gone["state"]) == (0, "completed")
+    assert "acc-secret" not in json.dumps([given, shown, gone]) + errors + more
+    receipt = home.parent / "receipt.txt"
+    receipt.write_text(gone["receipt"])
+    code, verified, _ = hub(home, "receipt", "verify", str(receipt), "--json")
+    assert (code, verified["kind"], verified["ok"]) == (0, "withdrawal", True)
+    receipt.write_text(gone["receipt"].replace("completed", "completes"))
+    assert hub(home, "receipt", "verify", str(receipt))[0] == 3
+
+
+def test_a_flipped_byte_in_the_log_or_checkpoint_is_found_and_located(home: Path) -> None:
+    hub(home, "consent", "give", "a", "--partner", "coachco2", "--birth-month", "2009-01")
+    code, report, _ = hub(home, "audit", "verify", "--json")
+    assert (code, report["ok"], report["problems"]) == (0, True, [])
+    assert report["size"] > 10
+    for file in sorted(p for p in (home / "log").rglob("*") if p.is_file()):
+        whole = file.read_bytes()
+        flipped = bytearray(whole)
+        flipped[len(flipped) // 2] ^= 1
+        file.write_bytes(bytes(flipped))
+        code, report, _ = hub(home, "audit", "verify", "--json")
+        assert code != 0, file
+        assert report["ok"] is False
+        name = file.relative_to(home / "log").as_posix()
+        assert any(name in problem for problem in report["problems"]), (name, report)
+        file.write_bytes(whole)
+    assert hub(home, "audit", "verify")[0] == 0
+
+
+def test_keys_doctor_and_lists(home: Path) -> None:
+    code, keys, _ = hub(home, "keys", "show", "--json")
+    assert code == 0
+    assert keys["recipient"].startswith("age1")
+    assert "SECRET" not in json.dumps(keys).upper().replace("SECRET-KEY", "SECRET")
+    assert hub(home, "doctor", "--json")[0] == 0
+    code, user, _ = hub(home, "user", "add", "dpo", "--role", "dpo", "--organisation", "region",
+                        "--json")  # fmt: skip
+    assert (code, user["role"]) == (0, "dpo")
+    code, users, _ = hub(home, "user", "list", "--json")
+    assert [u["login"] for u in users] == ["dpo"]
+    assert "password" not in json.dumps(users)
+    assert hub(home, "partner", "list", "--json")[0] == 0
+    assert hub(home, "audit", "events", "--json")[0] == 0
+    assert hub(home, "audit", "proof", "0", "--json")[0] == 0

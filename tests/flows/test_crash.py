@@ -1,0 +1,111 @@
+"""`kill -9` at any step of a push, then again: it completes once, and the counts agree."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from hub import push, withdraw, worker
+from hub.consents import digest_of
+from hub.parts import OPERATOR, Parts
+from hub.records import PushState
+from tests.flows import world
+
+PEOPLE = [f"acc-{n:03d}" for n in range(4)]
+STEPS = (
+    "vault.open",
+    "books.standing",
+    "keyring.period_key",
+    "tables.append:before",
+    "tables.append:after",
+    "books.finish_push:before",
+    "books.finish_push:after",
+    "vault.forget:before",
+    "vault.forget:after",
+    "log.sequence:before",
+    "log.sequence:after",
+)
+WORKER = """
+import os, signal, sys
+from pathlib import Path
+from tests.flows import world
+from hub import worker
+
+step, home = sys.argv[1], Path(sys.argv[2])
+parts = world.hub_in(home)
+path, _, when = step.partition(":")
+part, method = path.split(".")
+target = getattr(parts, part)
+original = getattr(type(target), method)
+
+def killed(self, *args, **kwargs):
+    if when != "after":
+        os.kill(os.getpid(), signal.SIGKILL)
+    result = original(self, *args, **kwargs)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(type(target), method, killed)
+worker.drain(parts)
+"""
+
+
+def die_at(step: str, home: Path) -> int:
+    """Run a worker that kills itself at a step."""
+    root = Path(__file__).parents[2]
+    return subprocess.run(
+        [sys.executable, "-c", WORKER, step, str(home)],
+        cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, check=False, capture_output=True,
+    ).returncode  # fmt: skip
+
+
+def rows(parts: Parts) -> int:
+    files = parts.tables.snapshot(["coachco2/trips/trips"]).files["coachco2/trips/trips"]
+    return sum(pq.read_metadata(file).num_rows for file in files)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_at_any_step_a_push_completes_once(step: str, tmp_path: Path) -> None:
+    home = tmp_path / "var"
+    parts = world.hub_in(home)
+    world.reference_data(parts)
+    world.agree(parts, *PEOPLE[:3])
+    made, _ = push.accept(parts, OPERATOR, "coachco2", "trips", [world.trips(PEOPLE)])
+    assert die_at(step, home) == -signal.SIGKILL
+    later = replace(parts, clock=lambda: made.accepted_at.replace(year=made.accepted_at.year + 1))
+    worker.drain(later)
+    push.sweep(later, later.clock())  # as a worker does when it starts
+    done = parts.books.push(made.id)
+    assert done is not None
+    assert done.state is PushState.STORED
+    assert (done.received, done.kept, rows(parts)) == (68, 48, 48)
+    assert len(parts.books.events(kind="push.stored", about=made.id)) == 1
+    assert list(parts.vault.names()) == []
+    assert done.log_index is not None
+
+
+@pytest.mark.parametrize(
+    "step",
+    ["tables.rewrite:after", "tables.purge:before", "tables.purge:after",
+     "books.complete_withdrawal:before", "books.complete_withdrawal:after", "books.compact:before"],
+)  # fmt: skip
+def test_killed_at_any_step_a_withdrawal_completes(step: str, tmp_path: Path) -> None:
+    home = tmp_path / "var"
+    parts = world.hub_in(home)
+    world.reference_data(parts)
+    world.agree(parts, *PEOPLE)
+    world.pushed(parts, "coachco2/trips", world.trips(PEOPLE))
+    digest = digest_of(parts, "coachco2", PEOPLE[0])
+    made = withdraw.withdraw(parts, OPERATOR, "coachco2", digest, via="cli")
+    assert die_at(step, home) == -signal.SIGKILL
+    at = made.requested_at
+    worker.drain(replace(parts, clock=lambda: at.replace(year=at.year + 1)))
+    done = parts.books.withdrawal(made.id)
+    assert done is not None
+    assert done.completed_at is not None
+    assert rows(parts) == 48
+    assert len(parts.books.events(kind="withdrawal.completed", about=made.id)) == 1

@@ -1,0 +1,143 @@
+"""Withdrawal: the person is found before, and nowhere after."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from consent import pseudonyms
+from hub import consents, push, withdraw, worker
+from hub.audit import receipts
+from hub.errors import Denied, Rejected
+from hub.parts import OPERATOR, Parts
+from hub.policy.gate import DenyAll
+from hub.records import Withdrawal
+from tests.flows import world
+from tests.storage.scan import find
+
+PERSON = "acc-the-person-who-leaves"
+OTHERS = [f"acc-{n:03d}" for n in range(5)]
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Parts:
+    parts = world.hub_in(tmp_path / "var")
+    world.reference_data(parts)
+    world.agree(parts, PERSON, *OTHERS)
+    world.pushed(parts, "coachco2/trips", world.trips([PERSON, *OTHERS]))
+    return parts
+
+
+def names_of(parts: Parts, person: str) -> list[bytes]:
+    """Everything the person is called: by the partner, by the gate, in each table."""
+    digest = consents.digest_of(parts, "coachco2", person)
+    keys = [
+        parts.keyring.period_key("school-mobility", period)
+        for period in parts.keyring.periods("school-mobility")
+    ]
+    return [person.encode(), digest, *(pseudonyms.pseudonym(key, digest) for key in keys)]
+
+
+def leave(parts: Parts, person: str = PERSON) -> Withdrawal:
+    digest = consents.digest_of(parts, "coachco2", person)
+    made = withdraw.withdraw(parts, OPERATOR, "coachco2", digest, via="cli")
+    worker.drain(parts)
+    done = parts.books.withdrawal(made.id)
+    assert done is not None
+    return done
+
+
+def found(parts: Parts, person: str) -> list[str]:
+    return find(parts.settings.home, names_of(parts, person), parts.vault.unseal)
+
+
+def kept(parts: Parts) -> int:
+    files = parts.tables.snapshot(["coachco2/trips/trips"]).files["coachco2/trips/trips"]
+    return sum(pq.read_metadata(file).num_rows for file in files)
+
+
+def test_the_scan_finds_the_person_before_and_nowhere_after(parts: Parts) -> None:
+    before = found(parts, PERSON)
+    assert any("tables" in place for place in before)
+    assert any("books" in place for place in before)
+    assert kept(parts) == 96
+    leave(parts)
+    assert found(parts, PERSON) == []
+    assert kept(parts) == 80
+    assert found(parts, OTHERS[0]) != []
+
+
+def test_a_later_push_of_the_person_is_refused(parts: Parts) -> None:
+    leave(parts)
+    again = world.pushed(parts, "coachco2/trips", world.trips([PERSON]))
+    assert again.kept == 0
+    assert found(parts, PERSON) == []
+
+
+def test_an_old_consent_sent_again_does_not_revive(parts: Parts) -> None:
+    leave(parts)
+    with pytest.raises(Rejected, match="new consent"):
+        world.agree(parts, PERSON)
+    assert world.pushed(parts, "coachco2/trips", world.trips([PERSON])).kept == 0
+
+
+def test_a_new_consent_counts_again(parts: Parts) -> None:
+    leave(parts)
+    later = replace(parts, clock=lambda: datetime.now(UTC))
+    consents.give(
+        later,
+        OPERATOR,
+        "coachco2",
+        consents.Asked(PERSON, "school-mobility", "pupil", later.clock(), birth="2009-01"),
+    )
+    assert world.pushed(parts, "coachco2/trips", world.trips([PERSON])).kept == 16
+
+
+def test_a_push_under_way_is_refused_after_the_withdrawal(parts: Parts) -> None:
+    made, _ = push.accept(parts, OPERATOR, "coachco2", "trips", [world.trips([PERSON, "acc-000"])])
+    digest = consents.digest_of(parts, "coachco2", PERSON)
+    withdraw.withdraw(parts, OPERATOR, "coachco2", digest, via="cli")
+    push.process(parts, made.id)
+    worker.drain(parts)
+    assert found(parts, PERSON) == []
+
+
+def test_the_receipt_says_what_ended(parts: Parts) -> None:
+    done = leave(parts)
+    facts = receipts.verify(withdraw.receipt(parts, done), [parts.log.signer.verifier])
+    assert (facts["kind"], facts["state"]) == ("withdrawal", "completed")
+    assert list(facts["tables"]) == ["coachco2/trips/trips"]
+    assert PERSON.encode() not in withdraw.receipt(parts, done)
+
+
+def test_an_unknown_person_gets_the_same_answer(parts: Parts) -> None:
+    known, unknown = leave(parts), leave(parts, "nobody-knows-me")
+    assert withdraw.shown(known).keys() == withdraw.shown(unknown).keys()
+    assert withdraw.shown(unknown)["state"] == "completed"
+
+
+def test_completing_again_changes_nothing(parts: Parts) -> None:
+    done = leave(parts)
+    assert withdraw.complete(parts, done.id) == done
+
+
+def test_a_dead_policy_engine_withdraws_nothing(parts: Parts) -> None:
+    digest = consents.digest_of(parts, "coachco2", PERSON)
+    with pytest.raises(Denied):
+        withdraw.withdraw(replace(parts, policy=DenyAll()), OPERATOR, "coachco2", digest, via="cli")
+    assert kept(parts) == 96
+
+
+def test_an_objector_leaves_the_taps(parts: Parts) -> None:
+    world.pushed(parts, "transdev/validations", world.taps(["CARD-A", "CARD-B"]))
+    digest = consents.digest_of(parts, "transdev", "CARD-A")
+    withdraw.withdraw(parts, OPERATOR, "transdev", digest, via="cli")
+    worker.drain(parts)
+    names = [b"CARD-A"] + [
+        pseudonyms.pseudonym(parts.keyring.period_key("school-mobility", period), digest)
+        for period in parts.keyring.periods("school-mobility")
+    ]
+    assert find(parts.settings.home, names, parts.vault.unseal) == []
+    assert world.pushed(parts, "transdev/validations", world.taps(["CARD-A"])).kept == 0
