@@ -33,7 +33,3 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - the edge: a fault's message may hold content
         edge.err.print(f"✗ fault: {fault(error)}", markup=False)
         sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

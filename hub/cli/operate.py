@@ -15,6 +15,7 @@ import typer
 import uvicorn
 
 from hub import worker
+from hub.audit.tiles import CHECKPOINT
 from hub.cli import edge
 from hub.errors import HubError, NotFound, Rejected
 from hub.events import AuditEvent, Kind
@@ -103,7 +104,7 @@ class Serving:
         child: subprocess.Popen[bytes] | None = None
         while not self._stop.wait(SUPERVISE if child else 0):
             if child is None or child.poll() is not None:
-                child = subprocess.Popen([sys.executable, "-m", "hub.cli.app", "work"])
+                child = subprocess.Popen([sys.executable, "-m", "hub.cli", "work"])
         if child is not None:
             child.terminate()
             child.wait()
@@ -266,7 +267,7 @@ def doctor(as_json: Json = False) -> None:
             "books": parts.books.check,
             "policy": lambda: parts.policy.decide("admin", {"actor": {}, "action": "none"}),
             "vault": lambda: list(parts.vault.names()),
-            "log": lambda: parts.log.size,
+            "log": lambda: parts.log.store.read(CHECKPOINT),
             "tables": lambda: parts.tables.snapshot(["region/lycees/lycees"]),
         }
         for name, probe in probes.items():

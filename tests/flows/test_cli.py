@@ -23,7 +23,7 @@ def home(tmp_path: Path) -> Path:
 def hub(home: Path, *words: str, stdin: str = "") -> tuple[int, Any, str]:
     """Run `hub`; gives the exit code, the JSON it printed (or its text) and the error stream."""
     done = subprocess.run(
-        [sys.executable, "-m", "hub.cli.app", *words],
+        [sys.executable, "-m", "hub.cli", *words],
         cwd=ROOT,
         env={**os.environ, "HUB_HOME": str(home), "HUB_LEASE_SECONDS": "2"},
         capture_output=True,
