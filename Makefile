@@ -44,16 +44,17 @@ check: setup ## format, lint, types, import contracts, policies, generated docum
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -n0 tests/policy/test_rego.py
 	$(BIN)/python -m tests.documents --check
 
 bench: setup ## every benchmark beside its peer; prints a table, writes benchmarks.json
 	$(BIN)/python -m tests.benchmarks
 
-services: setup ## installs what the service tests need (Chromium, age) and says what is missing
+services: setup ## installs and finds what the service tests need, and says what is missing
 	deploy/services
 
-lock: ## new lock files from pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+lock: ## new lock files from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate --output-file requirements.lock
 
 format: setup ## format and sort in place
