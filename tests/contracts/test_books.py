@@ -71,10 +71,11 @@ def everything(books: Books) -> dict[str, list[Any]]:
 READS: Final = frozenset(
     {
         "account", "accounts", "agreement", "agreements", "check", "client", "clients",
-        "event_at", "event_count", "events", "grant", "grants_of", "latest_release",
-        "open_intents", "organisations", "pending_events", "pending_pushes", "push", "pushes",
-        "refusals", "release", "releases", "session", "set_aside", "standing", "token",
-        "withdrawal",
+        "event_at", "event_count", "events", "grant", "grant_counts", "grants_of",
+        "latest_release", "marks", "open_intents", "organisations", "pending_events",
+        "pending_pushes", "promised", "push", "pushes", "refusals", "release", "releases",
+        "search", "session", "set_aside", "set_aside_counts", "standing", "token",
+        "withdrawal", "withdrawals",
     }
 )  # fmt: skip
 TECHNICAL: Final = frozenset(

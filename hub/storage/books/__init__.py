@@ -1,8 +1,22 @@
 """The books: the hub's own records in SQL, each change in one transaction with its audit event."""
 
 from hub.storage.books.books import Books
+from hub.storage.books.events import Search
 from hub.storage.books.grants import GIVEN, OBJECTED, REFUSED, WITHDRAWN
 from hub.storage.books.leases import Held
+from hub.storage.books.records import AUDITED, PASSING, Marked
 from hub.storage.books.releases import Intent
 
-__all__ = ["GIVEN", "OBJECTED", "REFUSED", "WITHDRAWN", "Books", "Held", "Intent"]
+__all__ = [
+    "AUDITED",
+    "GIVEN",
+    "OBJECTED",
+    "PASSING",
+    "REFUSED",
+    "WITHDRAWN",
+    "Books",
+    "Held",
+    "Intent",
+    "Marked",
+    "Search",
+]

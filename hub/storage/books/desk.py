@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine, insert
 
 from hub.events import AuditEvent
+from hub.storage.books import records
 from hub.storage.books.engine import IMMEDIATE
 from hub.storage.books.faults import translated
 from hub.storage.books.schema import events
@@ -38,17 +39,23 @@ class Desk:
     @contextmanager
     def _write(self, event: AuditEvent) -> Iterator[tuple[Connection, int]]:
         """A transaction with its event, and the event's sequence for the rows it finishes."""
-        with self._change() as connection:
-            yield connection, self._log(connection, event)
+        with self._change() as connection, self._logging(connection, event) as sequence:
+            yield connection, sequence
 
-    def _log(self, connection: Connection, event: AuditEvent) -> int:
-        """Record an event. The salt keeps its log entry from being guessed from a likely body."""
+    @contextmanager
+    def _logging(self, connection: Connection, event: AuditEvent) -> Iterator[int]:
+        """Record an event around the writes it stands for: its body says what the rows became.
+
+        The salt keeps its log entry from being guessed from a likely body.
+        """
         added = insert(events).values(
             kind=str(event.kind),
             about=event.about,
             at=event.at,
-            body=event.canonical(),
+            body=b"",
             salt=self._randomness(SALT_BYTES),
         )
         sequence: int = connection.execute(added.returning(events.c.sequence)).scalar_one()
-        return sequence
+        records.begin(connection, sequence, self._randomness)
+        yield sequence
+        records.close(connection, sequence, event)

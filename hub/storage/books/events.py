@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, Select, bindparam, func, or_, select, update
 
 from hub.errors import Conflict
 from hub.events import AuditEvent
-from hub.records import LoggedEvent
+from hub.records import LoggedEvent, Withdrawal
+from hub.storage.books import records
 from hub.storage.books.desk import Desk
-from hub.storage.books.schema import events
+from hub.storage.books.records import Marked
+from hub.storage.books.schema import event_topics, events, grants, jobs, quarantine, withdrawals
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What events are looked for: of these kinds, from `since` (included) to `until` (not).
+
+    `topics` name what they are about, see `records.topics`; all must fit.
+    """
+
+    kinds: tuple[str, ...] | None = None
+    topics: tuple[str, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 class Events(Desk):
@@ -37,6 +54,66 @@ class Events(Desk):
             query = query.where(events.c.about == about)
         with self._read() as connection:
             return [_event(row) for row in connection.execute(query)]
+
+    def search(self, search: Search, after: int = 0, limit: int = 100) -> list[LoggedEvent]:
+        """Events that fit every part of a search, oldest first, after a sequence."""
+        query = _query().where(events.c.sequence > after).limit(limit)
+        if search.kinds is not None:
+            query = query.where(events.c.kind.in_(search.kinds))
+        if search.since is not None:
+            query = query.where(events.c.at >= search.since)
+        if search.until is not None:
+            query = query.where(events.c.at < search.until)
+        for topic in search.topics:
+            theirs = select(event_topics.c.event).where(event_topics.c.topic == topic)
+            query = query.where(events.c.sequence.in_(theirs))
+        with self._read() as connection:
+            return [_event(row) for row in connection.execute(query)]
+
+    def marks(self, table: str) -> Iterator[Marked]:
+        """Every row of an audited table (`records.AUDITED`), named, with its mark as it is now."""
+        with self._read() as connection:
+            yield from records.marks(connection, table)
+
+    def set_aside_counts(self) -> dict[tuple[str, str], int]:
+        """How many rows are in quarantine, by push and reason."""
+        by = (quarantine.c.push, quarantine.c.code)
+        with self._read() as connection:
+            rows = connection.execute(select(*by, func.count()).group_by(*by).order_by(*by))
+            return {(push, code): count for push, code, count in rows}
+
+    def promised(self) -> set[tuple[str, str]]:
+        """Jobs not done yet, as kind and what they are about."""
+        with self._read() as connection:
+            return {(row.kind, row.about) for row in connection.execute(select(jobs))}
+
+    def grant_counts(self) -> dict[tuple[str, str, str], int]:
+        """How many grants stand, by partner, purpose and state: numbers only."""
+        by = (grants.c.partner, grants.c.purpose, grants.c.state)
+        with self._read() as connection:
+            rows = connection.execute(select(*by, func.count()).group_by(*by).order_by(*by))
+            return {(partner, purpose, state): n for partner, purpose, state, n in rows}
+
+    def withdrawals(self, limit: int = 100) -> list[Withdrawal]:
+        """Withdrawals, newest first."""
+        query = select(withdrawals, events.c.log_index).join(
+            events, events.c.sequence == withdrawals.c.event
+        )
+        query = query.order_by(withdrawals.c.requested_at.desc(), withdrawals.c.id.desc())
+        with self._read() as connection:
+            return [
+                Withdrawal(
+                    id=row.id,
+                    partner=row.partner,
+                    subject=row.subject,
+                    purposes=tuple(row.purposes),
+                    requested_at=row.requested_at,
+                    completed_at=row.completed_at,
+                    tables=row.tables,
+                    log_index=row.log_index,
+                )
+                for row in connection.execute(query.limit(limit))
+            ]
 
     def event_at(self, index: int) -> LoggedEvent | None:
         """The event at a place of the log."""

@@ -14,7 +14,7 @@ from hub.events import AuditEvent
 from hub.records import TRANSITIONS, Push, PushState, SetAside
 from hub.storage.books.desk import Desk
 from hub.storage.books.jobs import PUSH, fulfil, promise
-from hub.storage.books.schema import events, pushes, quarantine
+from hub.storage.books.schema import NONCE, WRITTEN, events, pushes, quarantine
 
 
 class Pushes(Desk):
@@ -33,9 +33,10 @@ class Pushes(Desk):
                     raise _key_reused()
                 return earlier, False
             accepted = replace(push, state=PushState.ACCEPTED, finished_at=None, log_index=None)
-            self._log(connection, event)
-            connection.execute(insert(pushes).values(id=push.id, event=None, **_values(accepted)))
-            promise(connection, PUSH, push.id)
+            with self._logging(connection, event):
+                values = _values(accepted)
+                connection.execute(insert(pushes).values(id=push.id, event=None, **values))
+                promise(connection, PUSH, push.id)
         return accepted, True
 
     def push(self, push_id: str) -> Push | None:
@@ -136,7 +137,9 @@ class Pushes(Desk):
         with self._change() as connection:
             rows = connection.execute(delete(quarantine).where(*wanted)).rowcount
             if rows:
-                self._log(connection, replace(event, facts={**event.facts, "rows": rows}))
+                counted = replace(event, facts={**event.facts, "rows": rows})
+                with self._logging(connection, counted):
+                    pass
         return rows
 
 
@@ -162,7 +165,8 @@ def _earlier(connection: Connection, push: Push) -> Push | None:
     return None if row is None else _push(row)
 
 
-_COLUMNS = tuple(c.name for c in pushes.columns if c.name not in {"id", "event"})
+_BOOKKEEPING = {"id", "event", WRITTEN, NONCE}
+_COLUMNS = tuple(c.name for c in pushes.columns if c.name not in _BOOKKEEPING)
 
 
 def _values(push: Push) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """Revision this code works with: the newest file in `migrations/versions`."""
 
 
@@ -78,6 +78,30 @@ metadata: Final = MetaData(
 )
 
 
+SEQUENCE: Final = "books_event"
+RANDOM: Final = "books_random"
+"""Execution options of a transaction: the event it belongs to, and where its nonces come from."""
+WRITTEN: Final = "written"
+NONCE: Final = "nonce"
+
+
+def _written(context: Any) -> Any:
+    return context.execution_options.get(SEQUENCE)
+
+
+def _nonce(context: Any) -> Any:
+    random = context.execution_options.get(RANDOM)
+    return None if random is None else random(16)
+
+
+def _audited() -> tuple[Column[Any], Column[Any]]:
+    """Set by every insert and update of an audited row, see `records`."""
+    return (
+        Column(WRITTEN, Number, default=_written, onupdate=_written, index=True),
+        Column(NONCE, LargeBinary, default=_nonce, onupdate=_nonce),
+    )
+
+
 def _event(*, nullable: bool = False) -> Column[Any]:
     return Column("event", Number, ForeignKey("events.sequence"), nullable=nullable)
 
@@ -97,12 +121,21 @@ events = Table(
     sqlite_autoincrement=True,
 )
 
+# What an event can be found by: "dataset:orange/presence", "about:<id of a push, a grant…>".
+event_topics = Table(
+    "event_topics",
+    metadata,
+    Column("topic", String, primary_key=True),
+    Column("event", Number, ForeignKey("events.sequence"), primary_key=True),
+)
+
 organisations = Table(
     "organisations",
     metadata,
     Column("id", String, primary_key=True),
     Column("name", String, nullable=False),
     _event(),
+    *_audited(),
 )
 
 # Append-only: the newest row of a partner, dataset and purpose is in force.
@@ -116,6 +149,7 @@ agreements = Table(
     Column("basis", String, nullable=False),
     Column("terms", Json, nullable=False),
     _event(),
+    *_audited(),
     Index(None, "partner", "dataset", "purpose"),
     sqlite_autoincrement=True,
 )
@@ -131,6 +165,7 @@ clients = Table(
     Column("public_jwk", Json),
     Column("created_at", Utc),
     _event(),
+    *_audited(),
 )
 
 accounts = Table(
@@ -143,6 +178,7 @@ accounts = Table(
     Column("role", String, nullable=False),
     Column("password_hash", String, nullable=False),
     _event(),
+    *_audited(),
 )
 
 tokens = Table(
@@ -153,6 +189,7 @@ tokens = Table(
     Column("scopes", Json, nullable=False),
     Column("expires_at", Utc, nullable=False, index=True),
     _event(),
+    *_audited(),
 )
 
 assertions = Table(
@@ -170,6 +207,7 @@ sessions = Table(
     Column("account", String, ForeignKey("accounts.id"), nullable=False),
     Column("expires_at", Utc, nullable=False, index=True),
     _event(),
+    *_audited(),
 )
 
 pushes = Table(
@@ -190,6 +228,7 @@ pushes = Table(
     Column("problem", Json),
     Column("finished_at", Utc),
     _event(nullable=True),
+    *_audited(),
     UniqueConstraint("partner", "dataset", "idempotency_key"),
     Index(None, "partner", "accepted_at"),
     Index(None, "state", "accepted_at"),
@@ -249,6 +288,7 @@ grants = Table(
     Column("evidence", Json, nullable=False),
     Column("ended_at", Utc),
     _event(),
+    *_audited(),
     Index(None, "partner", "purpose", "subject", "given_at"),
     Index(None, "subject"),
 )
@@ -264,6 +304,7 @@ withdrawals = Table(
     Column("completed_at", Utc),
     Column("tables", Json, nullable=False),
     _event(),
+    *_audited(),
     Index(None, "subject"),
 )
 
@@ -277,6 +318,7 @@ release_intents = Table(
     Column("at", Utc, nullable=False),
     Column("outcome", String),
     _event(),
+    *_audited(),
     CheckConstraint("outcome IN ('published', 'blocked')", name="outcome"),
 )
 
@@ -292,5 +334,6 @@ releases = Table(
     Column("manifest", Json, nullable=False),
     Column("published_at", Utc, nullable=False),
     _event(),
+    *_audited(),
     UniqueConstraint("measure", "period", "version"),
 )

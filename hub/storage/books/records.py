@@ -1,0 +1,132 @@
+"""Which event wrote a row last, and what the row was then: what `hub audit reconcile` compares.
+
+One rule for every audited table, kept in one place:
+
+1. A row carries `written`, the sequence of the event that wrote it last, and `nonce`, 16 random
+   bytes made anew by each write. Column defaults set both: no writer can forget them.
+2. At the end of the transaction the event's body gets a fact `records`: table → id → mark, where
+   the mark is HMAC-SHA256(nonce, the row's other columns as canonical JSON), cut to 16 bytes.
+
+Whoever changes, adds or removes a row behind the hub's back would have to change an event too,
+and that is in the log. The mark covers the person's digest, or a grant could be handed to another
+person unseen; it says nothing without its nonce, and the nonce goes with the digest: taking the
+digest out of a row is a write, which makes a new nonce and overwrites the old one.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, Row, Table, bindparam, insert, select, update
+
+from hub.events import AuditEvent
+from hub.storage.books import schema
+from hub.storage.books.schema import NONCE, RANDOM, SEQUENCE, WRITTEN, event_topics, events
+
+MARK_BYTES: Final = 16
+FACT: Final = "records"
+
+AUDITED: Final[Mapping[str, str]] = {
+    "organisations": "id",
+    "agreements": "number",
+    "clients": "id",
+    "accounts": "id",
+    "tokens": "token_hash",
+    "sessions": "session_hash",
+    "pushes": "id",
+    "grants": "id",
+    "withdrawals": "id",
+    "release_intents": "number",
+    "releases": "id",
+}
+"""Audited tables and the column that names a row. Rows set aside are counted instead: they go."""
+PASSING: Final = frozenset({"tokens", "sessions"})
+"""Tables whose rows end by themselves: one that is gone is no finding, one too many is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A row as it is now: its name, the event that should have written it, its mark."""
+
+    table: str
+    id: str
+    event: int | None
+    mark: str
+
+
+def begin(connection: Connection, sequence: int, random: Any) -> None:
+    """Tell the column defaults of this transaction which event writes."""
+    connection.execution_options(**{SEQUENCE: sequence, RANDOM: random})
+
+
+def close(connection: Connection, sequence: int, event: AuditEvent) -> None:
+    """Fill in the body of the event with the marks of what it wrote, and what it is about."""
+    found: dict[str, dict[str, str]] = {}
+    for name in AUDITED:
+        table = schema.metadata.tables[name]
+        for row in connection.execute(select(table).where(table.c[WRITTEN] == sequence)):
+            marked = mark(table, row)
+            found.setdefault(name, {})[marked.id] = marked.mark
+    facts = dict(event.facts) | ({FACT: found} if found else {})
+    body = AuditEvent(event.kind, event.actor, event.about, event.at, facts).canonical()
+    fill = update(events).where(events.c.sequence == bindparam("this")).values(body=body)
+    connection.execute(fill, {"this": sequence})
+    named = sorted(set(topics(event, found)))
+    if named:
+        connection.execute(
+            insert(event_topics), [{"topic": topic, "event": sequence} for topic in named]
+        )
+
+
+def topics(event: AuditEvent, found: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """What an event can be found by, as `name:value`."""
+    facts = event.facts
+    yield f"about:{event.about}"
+    for name in {event.actor, *_texts(facts.get("partner"))}:
+        yield f"organisation:{name}"
+    for name in _texts(facts.get("dataset")):
+        yield f"dataset:{name}"
+    for table in facts.get("tables") or ():
+        yield f"dataset:{table.rsplit('/', 1)[0]}"
+    for purpose in (*_texts(facts.get("purpose")), *_texts(facts.get("purposes"))):
+        yield f"purpose:{purpose}"
+    for name in ("pushes", "grants", "withdrawals", "releases", "clients", "accounts"):
+        for record in found.get(name, ()):
+            yield f"about:{record}"
+
+
+def marks(connection: Connection, name: str) -> Iterator[Marked]:
+    """Every row of an audited table, with its mark recomputed."""
+    table = schema.metadata.tables[name]
+    for row in connection.execution_options(yield_per=1000).execute(select(table)):
+        yield mark(table, row)
+
+
+def mark(table: Table, row: Row[Any]) -> Marked:
+    """The mark of a row."""
+    values = dict(row._mapping)
+    written, nonce = values.pop(WRITTEN), values.pop(NONCE)
+    body = msgspec.json.encode({k: _plain(v) for k, v in values.items()}, order="deterministic")
+    said = hmac.digest(nonce or b"", body, "sha256")[:MARK_BYTES]
+    name = _plain(values[AUDITED[table.name]])
+    return Marked(
+        table.name, str(name)[:64], written, base64.urlsafe_b64encode(said).rstrip(b"=").decode()
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="microseconds")
+    return value.hex() if isinstance(value, bytes) else value
+
+
+def _texts(value: object) -> Iterable[str]:
+    if isinstance(value, str):
+        return (value,)
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else ()
