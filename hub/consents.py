@@ -69,7 +69,12 @@ def give(parts: Parts, actor: Actor, partner: str, asked: Asked) -> Grant:
         actor.organisation,
         grant.id,
         now,
-        {"partner": partner, "purpose": grant.purpose, "state": grant.state},
+        {
+            "partner": partner,
+            "purpose": grant.purpose,
+            "state": grant.state,
+            "receipt": receipts.digest("consent", shown(grant)),
+        },
     )
     return parts.books.give([grant], event=event)[0]
 
@@ -115,7 +120,10 @@ def import_file(parts: Parts, actor: Actor, partner: str, path: Path) -> dict[st
 
 
 def receipt(parts: Parts, grant: Grant) -> bytes:
-    """The signed receipt of a grant. Raises `NotFound` before the log has taken it in."""
+    """The signed receipt of a grant. Raises `NotFound` before the log has taken it in.
+
+    With its proof while the grant stands; once it has ended, the withdrawal's receipt has one.
+    """
     if grant.log_index is None:
         raise NotFound(
             "receipt-not-ready",
@@ -123,7 +131,9 @@ def receipt(parts: Parts, grant: Grant) -> bytes:
             en="The consent is recorded; the receipt follows in a moment.",
             who="person",
         )
-    return receipts.issue("consent", shown(grant), parts.log.signer)
+    if grant.ended_at is not None:
+        return receipts.issue("consent", shown(grant), parts.log.signer)
+    return parts.receipt("consent", shown(grant), grant.log_index)
 
 
 def shown(grant: Grant) -> dict[str, Any]:

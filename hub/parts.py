@@ -18,8 +18,10 @@ from analytics import recognise
 from analytics.plan import Plan
 from connectors.contract import Dataset
 from consent import gate, pseudonyms
+from hub.audit import proofs, receipts
+from hub.audit.entries import opening_of, receipt_of
 from hub.audit.log import Log
-from hub.errors import Denied
+from hub.errors import Conflict, Denied
 from hub.events import AuditEvent, Kind
 from hub.policy.gate import Decision, PolicyGate
 from hub.records import Agreement, Basis
@@ -163,6 +165,27 @@ class Parts:
         """Let the log take in what the books recorded, under the one writer's lease."""
         with self._holding("log"):
             self.log.sequence(self.clock())
+
+    def receipt(self, kind: str, facts: Mapping[str, Any], index: int) -> bytes:
+        """A signed receipt with the proof that its facts are at `index` of the log.
+
+        Without the proof where the event holds no receipt, or was erased. Raises `Conflict`
+        where the event holds another: the books were changed behind the log's back.
+        """
+        event = self.books.event_at(index)
+        committed = receipt_of(event) if event is not None and event.salt else None
+        if event is None or committed is None:
+            return receipts.issue(kind, facts, self.log.signer)
+        if committed.hex() != receipts.digest(kind, facts):
+            raise Conflict(
+                "receipt-contradicts-log",
+                fr="Les livres ne disent plus ce que le journal a retenu : lancez « hub audit ».",
+                en="The books no longer say what the log took in: run `hub audit`.",
+                who="operator",
+                where=f"index {index}",
+            )
+        proof = proofs.make(self.log, index, opening_of(event))
+        return receipts.issue(kind, facts, self.log.signer, proof)
 
     def _holding(self, name: str) -> AbstractContextManager[Held]:
         # A dead holder's lease runs out while we wait for it.

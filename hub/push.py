@@ -250,7 +250,7 @@ def receipt(parts: Parts, push: Push) -> bytes:
             en="The push is not processed yet; the receipt comes with it.",
             who="partner",
         )
-    return receipts.issue("push", shown(push), parts.log.signer)
+    return parts.receipt("push", shown(push), push.log_index)
 
 
 def shown(push: Push, *, operator: bool = False) -> dict[str, Any]:
@@ -352,6 +352,7 @@ def _finished(push: Push) -> AuditEvent:
         "kept": push.kept,
         "reasons": dict(push.reasons),
         "tables": dict(push.tables),
+        "receipt": receipts.digest("push", shown(push)),
     }
     stored = push.state is PushState.STORED
     if push.problem:

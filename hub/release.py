@@ -36,6 +36,7 @@ import pyarrow.parquet as pq
 
 from analytics import measures, protect
 from consent import pseudonyms
+from hub.audit import receipts
 from hub.errors import Denied, NotFound, Rejected
 from hub.events import AuditEvent, Kind
 from hub.parts import WORKER, Parts
@@ -360,11 +361,40 @@ def publish(
             WORKER.organisation,
             release_id,
             now,
-            {"digest": digest, "contributors": protected.measured.contributors},
+            {
+                "digest": digest,
+                "contributors": protected.measured.contributors,
+                "receipt": receipts.digest("release", shown(release)),
+            },
         ),
     )
     parts.sequence()
     return parts.books.release(release.id) or release
+
+
+def receipt(parts: Parts, release: Release) -> bytes:
+    """The signed receipt of a release. Raises `NotFound` before the log has taken it in."""
+    if release.log_index is None:
+        raise NotFound(
+            "receipt-not-ready",
+            fr="La publication est faite ; le reçu suivra dans un instant.",
+            en="The release is published; the receipt follows in a moment.",
+            who="person",
+        )
+    return parts.receipt("release", shown(release), release.log_index)
+
+
+def shown(release: Release) -> dict[str, Any]:
+    """What anyone may know of a release, with the digest of every format handed out."""
+    return {
+        "id": release.id,
+        "measure": release.measure,
+        "period": release.period,
+        "version": release.version,
+        "published_at": release.published_at.isoformat(),
+        "digest": dict(release.manifest["digest"]),
+        "log_index": release.log_index,
+    }
 
 
 def object_name(digest: str, kind: str) -> str:

@@ -126,14 +126,19 @@ def complete(parts: Parts, withdrawal_id: str) -> Withdrawal:
         )
         subject = withdrawal.subject
         mark = subject if objects else parts.refusal_marks([subject])[0]
+        completed = replace(withdrawal, subject=mark, completed_at=now, tables=tables)
         parts.books.complete_withdrawal(  # 6
-            replace(withdrawal, subject=mark, completed_at=now, tables=tables),
+            completed,
             event=AuditEvent(
                 Kind.WITHDRAWAL_COMPLETED,
                 WORKER.organisation,
                 withdrawal.id,
                 now,
-                {"purposes": list(withdrawal.purposes), "tables": tables},
+                {
+                    "purposes": list(withdrawal.purposes),
+                    "tables": tables,
+                    "receipt": receipts.digest("withdrawal", shown(completed)),
+                },
             ),
         )
     parts.books.compact()  # 7
@@ -150,7 +155,7 @@ def receipt(parts: Parts, withdrawal: Withdrawal) -> bytes:
             en="The withdrawal stands and the erasure is under way; the receipt follows.",
             who="person",
         )
-    return receipts.issue("withdrawal", shown(withdrawal), parts.log.signer)
+    return parts.receipt("withdrawal", shown(withdrawal), withdrawal.log_index)
 
 
 def shown(withdrawal: Withdrawal) -> dict[str, Any]:

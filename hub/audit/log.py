@@ -12,6 +12,9 @@ Sequencing, and why in this order:
 6. tell the books each event's index. A crash before this is what 1 repairs: an entry of the tree
    that no event owns is matched with its pending event by its value, so nothing is taken twice.
 
+A key that replaces another is announced in the file `keys`, signed by both, before its first
+checkpoint.
+
 The books hold every event before the log sees it, so nothing is lost whatever happens here. The
 caller holds the log's lease while sequencing; reading needs none.
 """
@@ -19,17 +22,17 @@ caller holds the log's lease while sequencing; reading needs none.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
-from hub.audit import merkle, notes
+from hub.audit import keys, merkle, notes
 from hub.audit.edge import Edge
 from hub.audit.entries import entry_of
-from hub.audit.notes import Checkpoint, Signer
+from hub.audit.notes import Checkpoint, Signer, VerifierKey
 from hub.audit.store import TileStore
-from hub.audit.tiles import CHECKPOINT, WIDTH, Tile, Tree
+from hub.audit.tiles import CHECKPOINT, KEYS, WIDTH, Tile, Tree
 from hub.errors import Conflict, Rejected, Unavailable
 from hub.records import LoggedEvent
 
@@ -89,15 +92,23 @@ class _Head:
 
 
 class Log:
-    """The hub's log over a store; `signer.name` is its origin. Safe to share between threads."""
+    """The hub's log over a store; `signer.name` is its origin. Safe to share between threads.
+
+    `signers` are the present key and, until their rotation is announced, former ones, the present
+    first. Where they may change, a function gives them, asked anew each time.
+    """
 
     def __init__(
-        self, store: TileStore, signer: Signer, outbox: Outbox, batch: int = MAX_BATCH
+        self,
+        store: TileStore,
+        signers: Signer | Callable[[], Sequence[Signer]],
+        outbox: Outbox,
+        batch: int = MAX_BATCH,
     ) -> None:
         if not 0 < batch <= MAX_BATCH:
             raise ValueError(f"a batch is 1 to {MAX_BATCH} events")
         self.store = store
-        self.signer = signer
+        self._signers = (lambda: [signers]) if isinstance(signers, Signer) else signers
         self.published_at: datetime | None = None
         """When this process last published a checkpoint; the checkpoint itself tells no time."""
         self._outbox = outbox
@@ -105,6 +116,23 @@ class Log:
         self._head: _Head | None = None
         # The lease excludes other processes; two threads of one may share its owner's name.
         self._one_at_a_time = threading.Lock()
+
+    @property
+    def signer(self) -> Signer:
+        """The key that signs now."""
+        return self._signers()[0]
+
+    @property
+    def keys(self) -> list[VerifierKey]:
+        """Every key of this log, the present first; a former one says up to which size it counts.
+
+        Raises `Unavailable` where the published list is damaged.
+        """
+        known = [signer.verifier for signer in self._signers()]
+        try:
+            return keys.follow(self.store.read(KEYS), known)
+        except Rejected as error:
+            raise _damaged(str(error.facts["reason"]), KEYS) from error
 
     @property
     def size(self) -> int:
@@ -126,7 +154,14 @@ class Log:
 
     def head(self) -> Checkpoint:
         """The published checkpoint, its signature verified. Raises `Unavailable`."""
-        return self._opened(self.checkpoint())
+        return self.opened(self.checkpoint())
+
+    def opened(self, note: bytes) -> Checkpoint:
+        """A checkpoint of this log, its signature verified. Raises `Unavailable`."""
+        try:
+            return notes.open_checkpoint(note, self.signer.name, self.keys)
+        except Rejected as error:
+            raise _damaged(str(error.facts["reason"]), CHECKPOINT) from error
 
     def inclusion(self, index: int) -> list[bytes]:
         """Proof that entry `index` is under the published checkpoint, leaf's sibling first."""
@@ -156,7 +191,7 @@ class Log:
                 head = self._load()
                 self._sweep(head.edge)
                 placed += self._reconcile(head.edge)
-            if head.note is None:
+            if head.note is None or self._rotated(head.note):
                 head = self._publish(head, [])
                 self.published_at = now
             while events := self._outbox.pending_events(self._batch):
@@ -170,31 +205,47 @@ class Log:
             self._head = head
             return placed
 
+    def _rotated(self, note: bytes) -> bool:
+        """Whether another key than the present one signed the head."""
+        signer, *former = self._signers()
+        return bool(former) and signer.verifier not in notes.verify(note, self.keys).signed_by
+
     def _load(self) -> _Head:
         note = self.store.read(CHECKPOINT)
         if note is None:
             return _Head(None, Edge())
-        checkpoint = self._opened(note)
+        checkpoint = self.opened(note)
         edge = Edge.load(self.store, checkpoint.size)
         if edge.root() != checkpoint.root:
             raise _damaged("its right edge does not lead to the signed root", "tile/")
         return _Head(note, edge)
 
-    def _opened(self, note: bytes) -> Checkpoint:
-        try:
-            return notes.open_checkpoint(note, self.signer.name, [self.signer.verifier])
-        except Rejected as error:
-            raise _damaged(str(error.facts["reason"]), CHECKPOINT) from error
-
     def _publish(self, head: _Head, entries: Sequence[bytes]) -> _Head:
+        signer = self._heir(head)
         edge, files = head.edge.append(entries)
-        note = notes.sign(Checkpoint(self.signer.name, edge.size, edge.root()).text(), self.signer)
+        note = notes.sign(Checkpoint(signer.name, edge.size, edge.root()).text(), signer)
         self._check_alone(head)
         self.store.write(files)
         self._check_alone(head)
         self.store.write({CHECKPOINT: note})
         self._tidy(head.edge, edge)
         return _Head(note, edge)
+
+    def _heir(self, head: _Head) -> Signer:
+        """The key that signs next; where another signed last, the change is announced first."""
+        signer, *former = self._signers()
+        if head.note is None or not former:
+            return signer
+        last = notes.verify(head.note, self.keys)
+        old = next((one for one in former if one.verifier in last.signed_by), None)
+        if signer.verifier in last.signed_by or old is None:
+            return signer
+        published = self.store.read(KEYS)
+        note = keys.announce(old, signer, head.edge.size)
+        if published is None or not published.endswith(note):
+            self._check_alone(head)
+            self.store.write({KEYS: keys.join(published, note)})
+        return signer
 
     def _check_alone(self, head: _Head) -> None:
         """See that nobody published since: the lease should prevent it, a split log is for ever."""

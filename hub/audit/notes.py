@@ -1,7 +1,8 @@
 """C2SP signed notes (c2sp.org/signed-note) with Ed25519 keys, and the checkpoints they carry.
 
 A note is text signed by one or more keys. The decoder is strict, one encoding per value, so that
-no byte of a signature line of ours can change unseen.
+no byte of a signature line of ours can change unseen. A witness signs the text with the time at
+which it saw it (c2sp.org/tlog-cosignature, `cosignature/v1`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final, Self
 
@@ -20,16 +22,25 @@ from hub.audit.merkle import HASH_BYTES
 from hub.errors import Rejected
 
 ED25519: Final = b"\x01"
+COSIGNATURE: Final = b"\x04"
+TIME_BYTES: Final = 8
 MAX_NOTE_BYTES: Final = 1_000_000
 DASH: Final = "— "
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class VerifierKey:
-    """The public half of a note key; as a string `name+id+base64`, the form others configure."""
+    """The public half of a note key; as a string `name+id+base64`, the form others configure.
+
+    `algorithm` is `ED25519`, or `COSIGNATURE` for a witness. `until` is the size of the log at
+    which the key stopped signing it, None while it signs.
+    """
 
     name: str
     public: bytes
+    algorithm: bytes = ED25519
+    until: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not self.name or "+" in self.name or any(c.isspace() or c < " " for c in self.name):
@@ -44,9 +55,9 @@ class VerifierKey:
         if len(parts) != 3:
             raise _bad_key("it is not name+id+key")
         raw = _decode(parts[2])
-        if raw is None or raw[:1] != ED25519:
+        if raw is None or raw[:1] not in (ED25519, COSIGNATURE):
             raise _bad_key("it is not an Ed25519 key")
-        key = cls(parts[0], raw[1:])
+        key = cls(parts[0], raw[1:], raw[:1])
         if key.id.hex() != parts[1]:
             raise _bad_key("its id does not match")
         return key
@@ -54,15 +65,19 @@ class VerifierKey:
     @property
     def id(self) -> bytes:
         """Four bytes that, with the name, find the key; no strong hash, and none is needed."""
-        return sha256(self.name.encode() + b"\n" + ED25519 + self.public).digest()[:4]
+        return sha256(self.name.encode() + b"\n" + self.algorithm + self.public).digest()[:4]
 
     def __str__(self) -> str:
-        return f"{self.name}+{self.id.hex()}+{_encode(ED25519 + self.public)}"
+        return f"{self.name}+{self.id.hex()}+{_encode(self.algorithm + self.public)}"
 
     def accepts(self, text: str, signature: bytes) -> bool:
         """Whether this key signed this text."""
+        message = text.encode()
+        if self.algorithm == COSIGNATURE:
+            message = _witnessed(message, int.from_bytes(signature[:TIME_BYTES], "big"))
+            signature = signature[TIME_BYTES:]
         try:
-            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, text.encode())
+            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
         except InvalidSignature:
             return False
         return True
@@ -82,11 +97,47 @@ class Signer:
 
 
 @dataclass(frozen=True, slots=True)
+class Witness:
+    """A named private key that cosigns the checkpoints of others."""
+
+    name: str
+    key: Ed25519PrivateKey = field(repr=False)
+
+    @property
+    def verifier(self) -> VerifierKey:
+        """The key others verify with."""
+        return VerifierKey(self.name, self.key.public_key().public_bytes_raw(), COSIGNATURE)
+
+    def cosign(self, text: str, at: datetime) -> str:
+        """The signature line that says: at this time I saw this text, and nothing before it moved.
+
+        The time is cut to the second.
+        """
+        seconds = int(at.timestamp())
+        signed = self.key.sign(_witnessed(text.encode(), seconds))
+        payload = self.verifier.id + seconds.to_bytes(TIME_BYTES, "big") + signed
+        return f"{DASH}{self.name} {_encode(payload)}\n"
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
-    """A verified text and the keys, of those asked for, that signed it."""
+    """A verified text and the keys, of those asked for, that signed it.
+
+    `lines` are the verified signature lines, in the order of `signed_by`.
+    """
 
     text: str
     signed_by: tuple[VerifierKey, ...]
+    lines: tuple[str, ...]
+
+    def seen_at(self, witness: VerifierKey) -> datetime | None:
+        """When a witness cosigned, None where it did not. The latest, if more than once."""
+        times = [
+            int.from_bytes(_payload(line)[4 : 4 + TIME_BYTES], "big")
+            for key, line in zip(self.signed_by, self.lines, strict=True)
+            if key == witness and key.algorithm == COSIGNATURE
+        ]
+        return EPOCH + timedelta(seconds=max(times)) if times else None
 
 
 def sign(text: str, *signers: Signer) -> bytes:
@@ -110,20 +161,22 @@ def verify(note: bytes, keys: Sequence[VerifierKey]) -> Note:
     wrong signature of a known key refuses the whole note. Raises `Rejected`.
     """
     text, lines = _split(note)
-    signed_by = []
+    signed_by: list[VerifierKey] = []
+    signatures: list[str] = []
     for line in lines:
-        name, _, encoded = line.removeprefix(DASH).partition(" ")
-        raw = _decode(encoded)
-        if not line.startswith(DASH) or not name or raw is None or len(raw) < 5:
+        name = line.removeprefix(DASH).partition(" ")[0]
+        raw = _payload(line)
+        if not line.startswith(DASH) or not name or len(raw) < 5:
             raise _bad_note("a signature line is malformed")
         for key in keys:
             if (key.name, key.id) == (name, raw[:4]):
                 if not key.accepts(text, raw[4:]):
                     raise _bad_note("a signature is wrong")
                 signed_by.append(key)
+                signatures.append(line + "\n")
     if not signed_by:
         raise _bad_note("no key we know signed it")
-    return Note(text, tuple(signed_by))
+    return Note(text, tuple(signed_by), tuple(signatures))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +207,22 @@ class Checkpoint:
 def open_checkpoint(note: bytes, origin: str, keys: Sequence[VerifierKey]) -> Checkpoint:
     """The verified checkpoint of the log named `origin`. Raises `Rejected`.
 
-    A key may sign other notes (receipts): only the origin line makes this one a checkpoint.
+    A key may sign other notes (receipts): only the origin line makes this one a checkpoint. A key
+    that was replaced counts up to the size at which it stopped; a witness alone never counts.
     """
-    checkpoint = Checkpoint.parse(verify(note, keys).text)
+    signed = verify(note, [key for key in keys if key.algorithm == ED25519])
+    checkpoint = Checkpoint.parse(signed.text)
     if checkpoint.origin != origin:
         raise _bad_note("it is of another log")
+    stops = [key.until for key in signed.signed_by]
+    if all(stop is not None and stop < checkpoint.size for stop in stops):
+        raise _bad_note("its key had been replaced before the log had that size")
     return checkpoint
+
+
+def text_of(note: bytes) -> str:
+    """The text of a note, not verified. Raises `Rejected` where it is no note."""
+    return _split(note)[0]
 
 
 def _split(note: bytes) -> tuple[str, list[str]]:
@@ -176,6 +239,15 @@ def _split(note: bytes) -> tuple[str, list[str]]:
         raise _bad_note("it has no signature lines, or the last is cut")
     # `split`, not `splitlines`: only U+000A ends a line of a note.
     return text + "\n", signatures.removesuffix("\n").split("\n")
+
+
+def _witnessed(text: bytes, seconds: int) -> bytes:
+    return b"cosignature/v1\ntime %d\n" % seconds + text
+
+
+def _payload(line: str) -> bytes:
+    """The bytes of a signature line: key id and signature; empty where it is malformed."""
+    return _decode(line.rstrip("\n").removeprefix(DASH).partition(" ")[2]) or b""
 
 
 def _encode(raw: bytes) -> str:

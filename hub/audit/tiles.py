@@ -1,6 +1,8 @@
 """C2SP tlog-tiles (c2sp.org/tlog-tiles): the tree as plain files any web server can host.
 
     checkpoint                     the signed head
+    checkpoint.witnessed           the last one that a witness cosigned (ours, not C2SP's)
+    keys                           which key followed which (ours; see `keys`)
     tile/<L>/<N>[.p/<W>]           256 (or W < 256) hashes, at 8·L levels above the leaves
     tile/entries/<N>[.p/<W>]       the entries, each behind its length (big-endian uint16)
 
@@ -21,6 +23,8 @@ from hub.errors import Unavailable
 
 WIDTH: Final = 256
 CHECKPOINT: Final = "checkpoint"
+WITNESSED: Final = "checkpoint.witnessed"
+KEYS: Final = "keys"
 ENTRIES: Final = -1
 """The "level" of entry bundles, in the places where they are handled beside tiles."""
 
@@ -80,7 +84,7 @@ class Tile:
 
 def is_name(name: str) -> bool:
     """Whether a log has files of that name: nothing else is read, written or served."""
-    return name == CHECKPOINT or Tile.parse(name) is not None
+    return name in {CHECKPOINT, WITNESSED, KEYS} or Tile.parse(name) is not None
 
 
 def pack(entries: Sequence[bytes]) -> bytes:

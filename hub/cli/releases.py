@@ -68,6 +68,13 @@ def get(
         typer.echo(data, nl=False)
 
 
+@app.command("receipt")
+def receipt(release_id: str) -> None:
+    """The signed receipt of a release, with its proof."""
+    with edge.opened() as parts:
+        typer.echo(release.receipt(parts, Shelf(parts).release(release_id)), nl=False)
+
+
 def _row(item: Release) -> dict[str, Any]:
     return {
         "id": item.id,

@@ -2,7 +2,7 @@
 
     identity.txt              the age identity: opens the vault, and the keys below
     recipient.txt             its public half: all the front door needs
-    digest.age  log.age  session.age
+    digest.age  log.age  log-2.age…  session.age
     periods/<purpose>/<period>.age
 
 All but the first two are sealed for the identity, so that moving the identity to a secret store
@@ -68,7 +68,30 @@ class Keyring:
     @property
     def log_key(self) -> Ed25519PrivateKey:
         """Signs checkpoints and receipts."""
-        return Ed25519PrivateKey.from_private_bytes(self._key("log"))
+        return self.log_keys()[0]
+
+    def log_keys(self) -> list[Ed25519PrivateKey]:
+        """The key that signs the log and those it replaced that were not retired, newest first."""
+        return [Ed25519PrivateKey.from_private_bytes(self._key(name)) for name in self._log_names()]
+
+    def rotate_log_key(self) -> None:
+        """From now on a new key signs the log. The former one stays until `retire_log_keys`."""
+        number = _log_number(self._log_names()[0]) + 1
+        self._key(f"log-{number}")
+
+    def retire_log_keys(self) -> int:
+        """Remove the log keys that were replaced. Only once their rotation is published."""
+        gone = self._log_names()[1:]
+        with storage_errors():
+            for name in gone:
+                (self._root / f"{name}{_SUFFIX}").unlink(missing_ok=True)
+            sync_folder(self._root)
+        return len(gone)
+
+    def _log_names(self) -> list[str]:
+        with storage_errors():
+            names = [path.name.removesuffix(_SUFFIX) for path in self._root.glob(f"log*{_SUFFIX}")]
+        return sorted(names, key=_log_number, reverse=True) or ["log"]
 
     def period_key(self, purpose: str, period: str) -> bytes:
         """32 bytes: makes the pseudonyms of a purpose and period; created on first use."""
@@ -131,6 +154,10 @@ class Keyring:
         if path != self._root and not path.parent.exists():
             self._folder(path.parent)
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _log_number(name: str) -> int:
+    return int(name.removeprefix("log").removeprefix("-") or "1")
 
 
 def recipient_in(path: Path) -> str:
