@@ -26,7 +26,10 @@ Hub = Annotated[Parts, Depends(parts_of)]
 @router.post("/oauth/token", summary="OAuth 2 client credentials")
 async def token(request: Request) -> Response:
     """RFC 6749 §4.4 with `client_secret_basic` or `private_key_jwt` (RFC 7523)."""
-    form = {key: str(value) for key, value in (await request.form()).items()}
+    sent = (await request.form()).multi_items()
+    form = {key: str(value) for key, value in sent}
+    if len(form) != len(sent):  # RFC 6749 §3.2: a parameter comes once
+        return JSONResponse({"error": "invalid_request"}, 400, {"cache-control": "no-store"})
     server: TokenServer = request.app.state.token_server
     parts = parts_of(request)
     answer = await run_in_threadpool(

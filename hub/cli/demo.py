@@ -98,15 +98,18 @@ def _build(parts: Parts, url: str, seed: int, scale: float) -> dict[str, Any]:
 def _push(url: str, credentials: tuple[str, str], file: demo.DemoFile) -> dict[str, Any]:
     os.environ["HUB_CLIENT_ID"], os.environ["HUB_CLIENT_SECRET"] = credentials
     with _steps() as progress:
+        # One step more than the file has bytes: the bar is full when the push is processed.
         task = progress.add_task(
-            f"{file.partner}/{file.dataset} — {file.label}", total=file.path.stat().st_size
+            f"{file.partner}/{file.dataset} — {file.label}", total=file.path.stat().st_size + 1
         )
 
         def advance(read: int) -> None:
             progress.update(task, advance=read)
 
         body = read_file(file.path, advance)
-        return push_to(url, file.partner, file.dataset, body, f"demo-{file.path.name}")
+        shown = push_to(url, file.partner, file.dataset, body, f"demo-{file.path.name}")
+        progress.advance(task)
+        return shown
 
 
 def _object(parts: Parts, path: Path) -> int:

@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final
 
+import msgspec
 import typer
 import uvicorn
 
@@ -127,11 +129,21 @@ def work() -> None:
         worker.run(parts, stop)
 
 
-def add_partner(parts: Parts, partner_id: str) -> tuple[Client, str]:
+def add_partner(
+    parts: Parts, partner_id: str, jwk: Mapping[str, Any] | None = None
+) -> tuple[Client, str]:
     """Add a partner of the territory file with its agreements; returns its client and secret.
 
-    The secret is shown once and kept as a hash.
+    The secret is shown once and kept as a hash. With a public key (RFC 7517) there is none: the
+    client then signs its token requests (`private_key_jwt`). Raises `Rejected` for a private key.
     """
+    if jwk is not None and ("d" in jwk or jwk.get("kty", "oct") == "oct"):
+        raise Rejected(
+            "jwk-not-public",
+            fr="Il faut la moitié publique de la clé (JWK), et elle seule.",
+            en="The public half of the key (JWK) is needed, and nothing else.",
+            who="partner",
+        )
     terms = next((p for p in parts.territory.partners if p.id == partner_id), None)
     if terms is None:
         raise NotFound(
@@ -148,7 +160,8 @@ def add_partner(parts: Parts, partner_id: str) -> tuple[Client, str]:
         organisation=partner_id,
         role=Role.PARTNER,
         scopes=SCOPES,
-        secret_hash=passwords.hash(secret),
+        secret_hash=None if jwk else passwords.hash(secret),
+        public_jwk=jwk,
         created_at=now,
     )
     parts.books.add_organisation(
@@ -178,15 +191,28 @@ def add_partner(parts: Parts, partner_id: str) -> tuple[Client, str]:
                 {"purpose": entry.purpose, "basis": entry.basis},
             ),
         )
-    return client, secret
+    return client, "" if jwk else secret
 
 
 @partner.command("add")
-def partner_add(partner_id: str, as_json: Json = False) -> None:
+def partner_add(
+    partner_id: str,
+    jwk: Annotated[Path | None, typer.Option(help="Its public key (JWK); no secret then.")] = None,
+    as_json: Json = False,
+) -> None:
     """Add a partner named in the territory file; its secret is shown this once."""
+    try:
+        key = msgspec.json.decode(jwk.read_bytes(), type=dict[str, Any]) if jwk else None
+    except (OSError, msgspec.DecodeError) as error:
+        raise Rejected(
+            "jwk-unreadable",
+            fr="La clé publique (JWK, en JSON) ne peut être lue.",
+            en="The public key (JWK, in JSON) cannot be read.",
+            who="partner",
+        ) from error
     with edge.opened() as parts:
         parts.require("admin", OPERATOR, {"action": "partner_add"})
-        client, secret = add_partner(parts, partner_id)
+        client, secret = add_partner(parts, partner_id, key)
         shown = {"partner": partner_id, "client_id": client.id, "client_secret": secret}
         edge.say(shown, as_json=as_json)
 
