@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import delete, insert, select, update
 
-from hub.errors import Conflict, Unavailable
+from hub.errors import Conflict, HubError, Unavailable
 from hub.storage.books.desk import Desk
 from hub.storage.books.schema import leases
 
@@ -84,24 +84,23 @@ class Leases(Desk):
 
 
 class Held:
-    """A lease in hand. Ask `check` right before an act that nobody else may do meanwhile."""
+    """A lease in hand. Ask `check` right before an act that nobody else may do meanwhile.
+
+    The row in the books is the only truth: its holder's name is used once, so as long as it
+    stands there nobody else had the lease, however long this process was suspended.
+    """
 
     def __init__(self, name: str, renew: Callable[[], bool], ttl: timedelta) -> None:
         self._name = name
         self._renew = renew
-        self._ttl = ttl.total_seconds()
-        self._sure_until = time.monotonic() + self._ttl
+        self._pause = ttl.total_seconds() / 3
         self._stopped = threading.Event()
-        self._lost = threading.Event()
         self._renewer = threading.Thread(target=self._keep, name=f"lease {name}", daemon=True)
         self._renewer.start()
 
     def check(self) -> None:
         """Renew now. Raises `Unavailable` where the lease is lost or the books do not answer."""
-        # A worker that was suspended past its lease must not take it back as if nothing happened,
-        # even where nobody took it meanwhile: someone may have, and given it back.
-        if self._lost.is_set() or time.monotonic() > self._sure_until or not self._extend():
-            self._lost.set()
+        if not self._renew():
             raise _lost(self._name)
 
     def stop(self) -> None:
@@ -109,25 +108,13 @@ class Held:
         self._stopped.set()
         self._renewer.join()
 
-    def _extend(self) -> bool:
-        asked = time.monotonic()
-        if not self._renew():
-            return False
-        self._sure_until = asked + self._ttl
-        return True
-
     def _keep(self) -> None:
-        while not self._stopped.wait(self._ttl / 3):
-            if time.monotonic() > self._sure_until:
-                break
+        while not self._stopped.wait(self._pause):
             try:
-                if not self._extend():
-                    break
-            except Unavailable:
+                if not self._renew():
+                    return  # `check` will say so, at the latest at the end of the block
+            except HubError:
                 continue  # the books may be back before the lease runs out
-        else:
-            return
-        self._lost.set()
 
 
 def _busy(name: str) -> Unavailable:

@@ -113,6 +113,15 @@ def test_a_withdrawal_without_a_grant_leaves_the_same_kind_of_trace(books: Books
     assert books.withdrawal("w2") == withdrawal("w2", "nobody")
 
 
+def test_withdrawing_again_keeps_what_the_first_time_recorded(books: Books) -> None:
+    books.give([grant("g1", "ada"), grant("o1", "ada", state=OBJECTED)], event=GIVE)
+    books.withdraw(withdrawal("w1", "ada", NOW + HOUR), event=END)
+    first = books.grants_of(digest("ada"))
+    books.withdraw(withdrawal("w2", "ada", NOW + 2 * HOUR), event=END)
+    assert books.grants_of(digest("ada"))[:3] == first
+    assert [g.state for g in first] == [WITHDRAWN, OBJECTED, REFUSED]
+
+
 def test_an_old_consent_sent_again_revives_nothing_and_a_new_one_counts(books: Books) -> None:
     books.give([grant("g1", "ada")], event=GIVE)
     books.withdraw(withdrawal("w1", "ada", NOW + HOUR), event=END)

@@ -3,10 +3,11 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from hub.errors import Unavailable
 from hub.storage.books import Books
@@ -77,10 +78,30 @@ def test_holding_waits_for_its_turn(books: Books) -> None:
     assert order == ["first", "second"]
 
 
+class Clock:
+    """A clock set by hand, which knows how often it was asked."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.asked = 0
+
+    def __call__(self) -> datetime:
+        self.asked += 1
+        return self.now
+
+    def wait_for_renewals(self, count: int) -> None:
+        """Return once the time was asked for that often again; all but the last are in effect."""
+        until = self.asked + count + 1
+        while self.asked < until:
+            time.sleep(0.01)
+
+
 def test_holding_renews_behind_the_blocks_back(books: Books) -> None:
-    with books.holding("log", "a", clock, SHORT, NO_WAIT) as held:
-        time.sleep(2.5 * SHORT.total_seconds())
-        assert not books.lease("log", "b", clock(), MINUTE)
+    by_hand = Clock()
+    with books.holding("log", "a", by_hand, SHORT, NO_WAIT) as held:
+        by_hand.now += HOUR
+        by_hand.wait_for_renewals(1)
+        assert not books.lease("log", "b", by_hand.now, MINUTE)
         held.check()
 
 
@@ -110,6 +131,38 @@ def test_the_renewer_notices_a_lost_lease_by_itself(books: Books) -> None:
 
     with pytest.raises(Unavailable):
         ends()
+
+
+def test_an_owner_does_not_take_its_other_threads_lease_for_its_own(books: Books) -> None:
+    def ends() -> None:
+        with books.holding("log", "a", lambda: NOW, MINUTE, NO_WAIT) as first:
+            with books.holding("log", "a", lambda: NOW + HOUR, MINUTE, NO_WAIT) as second:
+                with pytest.raises(Unavailable):
+                    first.check()
+                second.check()
+            with pytest.raises(Unavailable):
+                first.check()
+
+    with pytest.raises(Unavailable):
+        ends()
+
+
+def test_the_renewer_outlives_books_that_do_not_answer_for_a_while(books: Books, url: str) -> None:
+    path = Path(make_url(url).database or "")
+    by_hand = Clock()
+    with books.holding("log", "a", by_hand, SHORT, NO_WAIT) as held:
+        books.close()
+        path.rename(path.with_suffix(".away"))
+        path.mkdir()  # cannot be opened as a file
+        by_hand.wait_for_renewals(1)
+        with pytest.raises(Unavailable):
+            held.check()
+        path.rmdir()
+        path.with_suffix(".away").rename(path)
+        by_hand.now += HOUR
+        by_hand.wait_for_renewals(1)
+        assert not books.lease("log", "b", by_hand.now, MINUTE)
+        held.check()
 
 
 def test_an_error_of_the_block_is_not_hidden_by_the_lost_lease(books: Books) -> None:
