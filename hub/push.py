@@ -26,7 +26,7 @@ Reading depends on the time of acceptance, not of processing, so a re-run counts
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -43,6 +43,7 @@ from hub.errors import NotFound, Unavailable
 from hub.events import AuditEvent, Kind
 from hub.parts import WORKER, Actor, Parts
 from hub.records import Agreement, Push, PushState, SetAside
+from hub.storage.states import commit, state
 
 QUARANTINE: Final = timedelta(days=30)
 TRANSIT: Final = timedelta(hours=72)
@@ -128,11 +129,11 @@ def process(parts: Parts, push_id: str) -> Push:
         if agreement is None:
             raise _no_agreement()
         try:
-            done, set_aside = _store(parts, push, dataset, agreement)
+            done, set_aside, commits = _store(parts, push, dataset, agreement)
         except Malformed as error:
-            done, set_aside = _refused(push, error), []
+            done, set_aside, commits = _refused(push, error), [], {}
         done = replace(done, finished_at=parts.clock())
-        push = parts.books.finish_push(done, set_aside, event=_finished(done))  # 10
+        push = parts.books.finish_push(done, set_aside, event=_finished(done, commits))  # 10
     parts.vault.forget(sealed_name(push_id))  # 11
     parts.sequence()  # 12
     return parts.books.push(push_id) or push
@@ -140,13 +141,14 @@ def process(parts: Parts, push_id: str) -> Push:
 
 def _store(
     parts: Parts, push: Push, dataset: Dataset, agreement: Agreement
-) -> tuple[Push, list[SetAside]]:
+) -> tuple[Push, list[SetAside], dict[str, Any]]:
     """Steps 4 to 9. Raises `Malformed` before anything is written."""
     tally = stages.Tally()
     reading = Reading(now=push.accepted_at)
     places = _places(parts, needed=dataset.key in NEEDS_PLACES)
     rules = parts.rules
     stored: dict[str, stages.Stored] = {}
+    commits: dict[str, Any] = {}
     with parts.vault.open(sealed_name(push.id)) as file:  # 4
         parsed = stages.parse(dataset, file, reading, tally)
         recognised = stages.recognise_rows(parsed, places, rules, tally)  # 5
@@ -157,19 +159,23 @@ def _store(
             pseudonymous = (
                 stages.pseudonymise(  # 8
                     stages.admit(chunk, agreement, standing, parts.keyring.digest_key),  # 7
-                    lambda period: parts.keyring.period_key(agreement.purpose, period),
+                    lambda period: parts.period_key(agreement.purpose, period),
                 )
                 for chunk in recognised
             )
             for table, chunks in _by_table(dataset, pseudonymous):
                 held.check()
-                stored[table] = parts.tables.append(  # 9
-                    f"{dataset.key}/{table}",
+                name = f"{dataset.key}/{table}"
+                before = state(parts.tables, name)
+                stored[table] = made = parts.tables.append(  # 9
+                    name,
                     chunks,
                     push.id,
                     personal=dataset.subject is not None,
                     mode="replace" if dataset.key in REPLACED else "append",
                 )
+                after = state(parts.tables, name)
+                commits[name] = commit(before, after, made.version, made.rows)
     counted = replace(
         push,
         state=PushState.STORED,
@@ -182,7 +188,8 @@ def _store(
         warnings=dict(Counter(row.code for row in tally.warned)),
         tables={part.table: part.version for part in stored.values()},
     )
-    return counted, list(_set_aside(parts, push, dataset, agreement, standing, tally))
+    set_aside = list(_set_aside(parts, push, dataset, agreement, standing, tally))
+    return counted, set_aside, commits
 
 
 def _by_table(
@@ -342,7 +349,7 @@ def _refused(push: Push, error: Malformed) -> Push:
     )
 
 
-def _finished(push: Push) -> AuditEvent:
+def _finished(push: Push, commits: Mapping[str, Any]) -> AuditEvent:
     facts: dict[str, Any] = {
         "dataset": f"{push.partner}/{push.dataset}",
         "sha256": push.file_sha256,
@@ -352,6 +359,7 @@ def _finished(push: Push) -> AuditEvent:
         "kept": push.kept,
         "reasons": dict(push.reasons),
         "tables": dict(push.tables),
+        "commits": dict(commits),
         "receipt": receipts.digest("push", shown(push)),
     }
     stored = push.state is PushState.STORED

@@ -36,6 +36,7 @@ from hub.errors import NotFound, Rejected
 from hub.events import AuditEvent, Kind
 from hub.parts import WORKER, Actor, Parts
 from hub.records import Agreement, Basis, Withdrawal
+from hub.storage.states import commit, state
 
 
 def withdraw(
@@ -95,6 +96,7 @@ def complete(parts: Parts, withdrawal_id: str) -> Withdrawal:
         raise unknown_withdrawal()
     if withdrawal.completed_at is None:
         tables: dict[str, dict[str, int]] = {}
+        commits: dict[str, Any] = {}
         objects = False
         for agreement in _personal(parts, withdrawal.partner, withdrawal.purposes):
             objects |= agreement.basis is Basis.PUBLIC_TASK
@@ -110,9 +112,15 @@ def complete(parts: Parts, withdrawal_id: str) -> Withdrawal:
             with parts.holding_tables(dataset.key):
                 for table in dataset.tables:
                     name = f"{dataset.key}/{table}"
-                    parts.tables.rewrite(name, gone)  # 3
+                    before = state(parts.tables, name)
+                    rewritten = parts.tables.rewrite(name, gone) > 0  # 3
                     parts.tables.purge(name)  # 4
-                    tables[name] = {"version": parts.tables.snapshot([name]).versions[name]}
+                    after = state(parts.tables, name)
+                    tables[name] = {"version": after.version}
+                    # Nothing rewritten: perhaps because a run before this one died after doing it.
+                    commits[name] = commit(before, after, after.version, 0) | {
+                        "before": before.digest if rewritten else None
+                    }
         now = parts.clock()
         parts.books.drop_set_aside(  # 5
             subject_digest=withdrawal.subject,
@@ -137,6 +145,7 @@ def complete(parts: Parts, withdrawal_id: str) -> Withdrawal:
                 {
                     "purposes": list(withdrawal.purposes),
                     "tables": tables,
+                    "commits": commits,
                     "receipt": receipts.digest("withdrawal", shown(completed)),
                 },
             ),

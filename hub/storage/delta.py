@@ -70,6 +70,11 @@ class DeltaFolder:
             table = self._open()
             return [] if table is None else sorted(entry["version"] for entry in table.history())
 
+    def committed(self, push: str) -> tuple[int, int] | None:
+        """Version and number of rows of a push, None where it committed nothing here."""
+        with delta_errors():
+            return committed(self._open(), push)
+
     def append(
         self, parts: Iterator[pa.Table], push: str, *, personal: bool, replace: bool
     ) -> tuple[int, int]:

@@ -86,6 +86,10 @@ class Tables(ABC):
         """Versions still told, ascending; none without a table."""
 
     @abstractmethod
+    def committed(self, name: str, push: str) -> tuple[int, int] | None:
+        """Version and number of rows a push committed to a table, None where it did not."""
+
+    @abstractmethod
     def _append(
         self, name: str, parts: Iterator[pa.Table], push: str, *, personal: bool, replace: bool
     ) -> tuple[int, int]: ...
@@ -119,6 +123,10 @@ class DeltaTables(Tables):
     def versions(self, name: str) -> list[int]:
         """See `Tables.versions`."""
         return self._table(name).versions()
+
+    def committed(self, name: str, push: str) -> tuple[int, int] | None:
+        """See `Tables.committed`."""
+        return self._table(name).committed(push)
 
     def _append(
         self, name: str, parts: Iterator[pa.Table], push: str, *, personal: bool, replace: bool
@@ -186,6 +194,11 @@ class MemoryTables(Tables):
         """See `Tables.versions`."""
         table = self._tables.get(_checked(name))
         return [] if table is None else sorted(table.versions)
+
+    def committed(self, name: str, push: str) -> tuple[int, int] | None:
+        """See `Tables.committed`."""
+        table = self._tables.get(_checked(name))
+        return None if table is None else table.pushes.get(push)
 
     def _append(
         self, name: str, parts: Iterator[pa.Table], push: str, *, personal: bool, replace: bool

@@ -163,4 +163,6 @@ def _query() -> Select[Any]:
 
 
 def _event(row: Row[Any]) -> LoggedEvent:
-    return LoggedEvent(row.sequence, row.body, row.salt, row.log_index)
+    # SQLite gives back text where someone put text: it is then found not to fit, not a fault.
+    body, salt = (v.encode() if isinstance(v, str) else v for v in (row.body, row.salt))
+    return LoggedEvent(row.sequence, body, salt, row.log_index)

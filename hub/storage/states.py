@@ -1,0 +1,79 @@
+"""What a table is at a moment, in one digest: the events of its commits hold it before and after.
+
+The digest is over names and bytes of the live files. It says nothing about anyone: not which
+bucket was rewritten, not how many rows left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from hub.storage.durable import storage_unavailable
+from hub.storage.tables import Tables
+
+_REMEMBERED: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The version of a table (-1: there is none) and the digest of its live files, hex."""
+
+    version: int
+    digest: str
+
+
+def state(tables: Tables, name: str, *, fresh: bool = False) -> State:
+    """The present state. A file is read once by a process, unless `fresh`: names are never reused.
+
+    Raises `Unavailable` where the table or one of its files cannot be read.
+    """
+    opened = tables.snapshot([name])
+    return State(opened.versions[name], fingerprint(opened.files[name], fresh=fresh))
+
+
+def fingerprint(files: Iterable[str], *, fresh: bool = False) -> str:
+    """One digest of files, in hex: partition folders, names and bytes."""
+    read = _digest.__wrapped__ if fresh else _digest
+    whole = hashlib.sha256()
+    try:
+        for name, path in sorted((_inside(Path(file)), file) for file in files):
+            whole.update(f"{name}\n{read(path)}\n".encode())
+    except OSError as error:
+        raise storage_unavailable(error) from error
+    return whole.hexdigest()
+
+
+def commit(before: State, after: State, version: int, rows: int) -> dict[str, Any]:
+    """One commit, as its event tells it.
+
+    A push that a crash cut off is found committed when it is run again: what was before it is
+    then not known any more, nor what came of it where others have committed since.
+    """
+    again = rows > 0 and version <= before.version
+    return {
+        "version": version,
+        "rows": rows,
+        "before": None if again else before.digest,
+        "after": after.digest if version == after.version else None,
+    }
+
+
+def _inside(path: Path) -> str:
+    """The path below the table's folder: its partitions, if any, and the name."""
+    parts = [path.name]
+    for folder in path.parents:
+        if "=" not in folder.name:
+            break
+        parts.append(folder.name)
+    return "/".join(reversed(parts))
+
+
+@lru_cache(_REMEMBERED)
+def _digest(path: str) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
