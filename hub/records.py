@@ -123,6 +123,25 @@ class Push:
 
 
 @dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that comes in pieces (tus): `offset` bytes of `length` are sealed and durable.
+
+    `push` is what it became once whole; `problem` why it could not become one.
+    """
+
+    id: str
+    partner: str
+    dataset: str
+    client: str
+    length: int
+    offset: int
+    created_at: datetime
+    idempotency_key: str | None = None
+    push: str | None = None
+    problem: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SetAside:
     """One rejected row in quarantine. Its content is sealed; here only where and why."""
 
@@ -132,8 +151,10 @@ class SetAside:
     column: str
     digest: bytes | None = field(default=None, repr=False)
     sealed: bytes | None = field(default=None, repr=False)
-    """The row's bytes as an age file, None where the identifier could not be read."""
+    """The row as a file of its own, sealed; None where its person may not be stored."""
     until: date | None = None
+    number: int | None = field(default=None, compare=False)
+    """Its place in the books, None before it is there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,14 +15,18 @@ from hub.storage.books.grants import Grants
 from hub.storage.books.jobs import Jobs
 from hub.storage.books.leases import Leases
 from hub.storage.books.organisations import Organisations
+from hub.storage.books.pulls import Pulls
 from hub.storage.books.pushes import Pushes
 from hub.storage.books.releases import Releases
 from hub.storage.books.schema import HEAD
+from hub.storage.books.uploads import Uploads
 
 PATIENCE: Final = timedelta(seconds=30)
 
 
-class Books(Organisations, Accounts, Pushes, Jobs, Leases, Grants, Releases, Events):
+class Books(
+    Organisations, Accounts, Pushes, Uploads, Pulls, Jobs, Leases, Grants, Releases, Events
+):
     """Records in SQL. Every write takes its `AuditEvent` and shares a transaction with it.
 
     Safe for threads and processes alike. Methods raise `Conflict` where a record contradicts

@@ -12,6 +12,8 @@ from hub.storage.books.schema import jobs
 
 PUSH = "push"
 WITHDRAWAL = "withdrawal"
+UPLOAD = "upload"
+PULL = "pull"
 
 
 class Jobs(Desk):

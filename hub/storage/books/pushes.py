@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, delete, insert, select, update
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, select, update
 
 from hub.errors import Conflict, NotFound
 from hub.events import AuditEvent
 from hub.records import TRANSITIONS, Push, PushState, SetAside
 from hub.storage.books.desk import Desk
 from hub.storage.books.jobs import PUSH, fulfil, promise
-from hub.storage.books.schema import NONCE, WRITTEN, events, pushes, quarantine
+from hub.storage.books.schema import (
+    NONCE,
+    WRITTEN,
+    events,
+    progress,
+    pushes,
+    quarantine,
+    rejections,
+    uploads,
+)
+
+
+class Load(NamedTuple):
+    """How busy the door is: pushes not processed yet, of one partner and of all, and bytes."""
+
+    waiting: int
+    waiting_all: int
+    recent_bytes: int
 
 
 class Pushes(Desk):
@@ -94,10 +113,72 @@ class Pushes(Desk):
             if set_aside:
                 rows = [_set_aside_values(push.id, row) for row in set_aside]
                 connection.execute(insert(quarantine), rows)
+                connection.execute(insert(rejections).values(**_listing(push.id, set_aside)))
+            connection.execute(delete(progress).where(progress.c.push == push.id))
             fulfil(connection, PUSH, push.id)
             after = _find(connection, push.id)
         assert after is not None
         return after
+
+    def load(self, partner: str, since: datetime) -> Load:
+        """How much waits, and how many bytes this partner has sent since a time.
+
+        Files still coming in pieces count with their whole length.
+        """
+        waiting = func.count().filter(pushes.c.state == str(PushState.ACCEPTED))
+        mine = pushes.c.partner == partner
+        with self._read() as connection:
+            ours, everyone = connection.execute(select(waiting.filter(mine), waiting)).one()
+            sent = connection.execute(
+                select(func.coalesce(func.sum(pushes.c.file_bytes), 0)).where(
+                    mine, pushes.c.accepted_at >= since
+                )
+            ).scalar_one()
+            coming, length = connection.execute(
+                select(func.count(), func.coalesce(func.sum(uploads.c.length), 0)).where(
+                    uploads.c.partner == partner,
+                    uploads.c.push.is_(None),
+                    uploads.c.problem.is_(None),
+                )
+            ).one()
+        return Load(ours + coming, everyone, int(sent) + int(length))
+
+    def advance(self, push_id: str, stage: str, percentage: int) -> None:
+        """Say how far a push is; the caller keeps this to once a second or so."""
+        with self._change() as connection:
+            values = {"stage": stage, "percentage": percentage}
+            done = connection.execute(
+                update(progress).where(progress.c.push == push_id).values(**values)
+            )
+            if done.rowcount == 0:
+                connection.execute(insert(progress).values(push=push_id, **values))
+
+    def progress(self, push_id: str) -> tuple[str, int] | None:
+        """Stage and percentage of a push that is being processed, None where none is told."""
+        query = select(progress.c.stage, progress.c.percentage).where(progress.c.push == push_id)
+        with self._read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else (row.stage, row.percentage)
+
+    def rejections(self, push_id: str) -> list[tuple[int, str, str]]:
+        """Position, code and column of every row a push had refused, as its partner may see it.
+
+        Unlike `set_aside` this does not change when a person withdraws or rows are replayed:
+        a row that goes missing would tell the partner who.
+        """
+        query = select(rejections.c.listing).where(rejections.c.push == push_id)
+        with self._read() as connection:
+            packed = connection.execute(query).scalar_one_or_none()
+        if packed is None:
+            return []
+        return msgspec.json.decode(zlib.decompress(packed), type=list[tuple[int, str, str]])
+
+    def forget_rejections(self, before: date) -> int:
+        """Destroy the lists whose time is over."""
+        with self._change() as connection:
+            return connection.execute(
+                delete(rejections).where(rejections.c.until < before)
+            ).rowcount
 
     def set_aside(
         self, push: str | None = None, partner: str | None = None, limit: int = 100
@@ -134,6 +215,37 @@ class Pushes(Desk):
             wanted.append(quarantine.c.until < day)
         if not wanted:
             raise TypeError("drop_set_aside needs a push, a person or a day")
+        return self._drop(wanted, event)
+
+    def take_up(self, numbers: Sequence[int], replay: int) -> None:
+        """Mark rows in quarantine as those a replay appends, before it does."""
+        with self._change() as connection:
+            for start in range(0, len(numbers), 1000):
+                connection.execute(
+                    update(quarantine)
+                    .where(quarantine.c.number.in_(numbers[start : start + 1000]))
+                    .values(replay=replay)
+                )
+
+    def taken_up(self, push_id: str) -> int | None:
+        """The replay of a push that was begun and not finished."""
+        query = select(func.max(quarantine.c.replay)).where(quarantine.c.push == push_id)
+        with self._read() as connection:
+            begun: int | None = connection.execute(query).scalar_one()
+        return begun
+
+    def put_back(self, push_id: str) -> None:
+        """Unmark the rows of a replay that appended nothing."""
+        with self._change() as connection:
+            connection.execute(
+                update(quarantine).where(quarantine.c.push == push_id).values(replay=None)
+            )
+
+    def drop_replayed(self, push_id: str, replay: int, *, event: AuditEvent) -> int:
+        """Destroy the rows a replay has appended; the event gets their number as `rows`."""
+        return self._drop([quarantine.c.push == push_id, quarantine.c.replay == replay], event)
+
+    def _drop(self, wanted: Sequence[ColumnElement[bool]], event: AuditEvent) -> int:
         with self._change() as connection:
             rows = connection.execute(delete(quarantine).where(*wanted)).rowcount
             if rows:
@@ -197,7 +309,14 @@ def _set_aside_values(push_id: str, row: SetAside) -> dict[str, Any]:
 
 
 def _set_aside(row: Row[Any]) -> SetAside:
-    return SetAside(row.push, row.position, row.code, row.column, row.digest, row.sealed, row.until)
+    return SetAside(
+        row.push, row.position, row.code, row.column, row.digest, row.sealed, row.until, row.number
+    )
+
+
+def _listing(push_id: str, rows: Sequence[SetAside]) -> dict[str, Any]:
+    listed = msgspec.json.encode([(row.position, row.code, row.column) for row in rows])
+    return {"push": push_id, "listing": zlib.compress(listed), "until": rows[0].until}
 
 
 def _unknown_push() -> NotFound:

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """Revision this code works with: the newest file in `migrations/versions`."""
 
 
@@ -247,6 +247,62 @@ quarantine = Table(
     Column("digest", LargeBinary, index=True),
     Column("sealed", LargeBinary),
     Column("until", Date, index=True),
+    # The number of the replay that has taken the row up, from before its rows are appended.
+    Column("replay", Integer),
+)
+
+# What a partner may read of its refused rows: where and why, the same whoever withdraws later.
+rejections = Table(
+    "rejections",
+    metadata,
+    Column("push", String, ForeignKey("pushes.id"), primary_key=True),
+    Column("listing", LargeBinary, nullable=False),
+    Column("until", Date, index=True),
+)
+
+# Not a reference: an upload has progress before it is a push.
+progress = Table(
+    "progress",
+    metadata,
+    Column("push", String, primary_key=True),
+    Column("stage", String, nullable=False),
+    Column("percentage", Integer, nullable=False),
+)
+
+# Files that come in pieces; `offset` is how much of one is durable, `push` what it became.
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("partner", String, ForeignKey("organisations.id"), nullable=False),
+    Column("dataset", String, nullable=False),
+    Column("client", String, nullable=False),
+    Column("idempotency_key", String),
+    Column("length", BigInteger, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("push", String, ForeignKey("pushes.id")),
+    Column("problem", Json),
+    Index(None, "partner", "created_at"),
+)
+
+segments = Table(
+    "segments",
+    metadata,
+    Column("upload", String, ForeignKey("uploads.id"), primary_key=True),
+    Column("start", BigInteger, primary_key=True),
+    Column("name", String, nullable=False),
+)
+
+pulls = Table(
+    "pulls",
+    metadata,
+    Column("dataset", String, primary_key=True),
+    Column("due_at", Utc),
+    Column("etag", String, nullable=False),
+    Column("modified", String, nullable=False),
+    Column("fetched_at", Utc),
+    Column("outcome", String, nullable=False),
 )
 
 jobs = Table(
