@@ -28,6 +28,7 @@ class Kind(StrEnum):
     TOKEN_ISSUED = "token.issued"  # noqa: S105 - a kind of event
     TOKEN_REFUSED = "token.refused"  # noqa: S105 - a kind of event
     KEY_CREATED = "key.created"
+    KEY_ROTATED = "key.rotated"
     PUSH_ACCEPTED = "push.accepted"
     PUSH_STORED = "push.stored"
     PUSH_REFUSED = "push.refused"
@@ -69,6 +70,9 @@ VOCABULARY: Final[dict[Kind, Meaning]] = {
     Kind.TOKEN_ISSUED: Meaning("partner", "an access token and its scope", "its scope"),
     Kind.TOKEN_REFUSED: Meaning("anyone", "a token request that failed", "that it happened"),
     Kind.KEY_CREATED: Meaning("worker", "a pseudonym key for a purpose and period", "its name"),
+    Kind.KEY_ROTATED: Meaning(
+        "operator", "another key signs the log from here on", "both public keys, to everyone"
+    ),
     Kind.PUSH_ACCEPTED: Meaning("partner", "a file sealed and acknowledged", "size and digest"),
     Kind.PUSH_STORED: Meaning("worker", "a push processed", "rows received, valid, rejected"),
     Kind.PUSH_REFUSED: Meaning("worker", "a file that cannot be read", "the reason's code"),

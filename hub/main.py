@@ -20,8 +20,10 @@ from analytics import recognise
 from analytics.plan import Plan
 from hub.api import collectivities, dpo, evidence, partners, problems, subjects
 from hub.audit.log import Log
-from hub.audit.notes import Signer
+from hub.audit.notes import Signer, VerifierKey
+from hub.audit.publish import Publisher
 from hub.audit.store import FolderStore
+from hub.desk import PartsDesk
 from hub.errors import Unavailable
 from hub.events import AuditEvent, Kind
 from hub.identity.oauth import TokenServer
@@ -57,6 +59,12 @@ def compose(settings: Settings, *, opens: bool) -> Parts:
     territory = load_territory(settings.territory)
     keyring = Keyring(home / "keys")
     books = Books.open(settings.books_url)
+    origin = f"{territory.id}/hub"
+    log = Log(
+        FolderStore(home / "log"),
+        lambda: [Signer(origin, key) for key in keyring.log_keys()],
+        books,
+    )
     parts = Parts(
         settings=settings,
         territory=territory,
@@ -77,7 +85,12 @@ def compose(settings: Settings, *, opens: bool) -> Parts:
         ),
         keyring=keyring,
         tables=DeltaTables(home / "tables"),
-        log=Log(FolderStore(home / "log"), Signer(f"{territory.id}/hub", keyring.log_key), books),
+        log=log,
+        publisher=Publisher(
+            log,
+            FolderStore(home / "public" / "audit"),
+            [VerifierKey.parse(key) for key in settings.witnesses.split(",") if key.strip()],
+        ),
         policy=EmbeddedGate(policies_folder()),
         owner=f"{socket.gethostname()}-{os.getpid()}",
         lease=timedelta(seconds=settings.lease_seconds),
@@ -114,7 +127,9 @@ def application(parts: Parts) -> FastAPI:
     shelf = Shelf(parts)
     secure = parts.settings.public_url.startswith("https:")
     people = Sessions(parts.books, parts.clock)
-    site = pages.site(_PagesShelf(shelf, parts.territory), people, secure=secure)
+    site = pages.site(
+        _PagesShelf(shelf, parts.territory), people, secure=secure, desk=PartsDesk(parts)
+    )
     app.state.parts = parts
     app.state.shelf = shelf
     app.state.session_cookie = site.session_cookie

@@ -21,6 +21,8 @@ from consent import gate, pseudonyms
 from hub.audit import proofs, receipts
 from hub.audit.entries import opening_of, receipt_of
 from hub.audit.log import Log
+from hub.audit.publish import Publisher
+from hub.audit.tiles import CHECKPOINT
 from hub.errors import Conflict, Denied
 from hub.events import AuditEvent, Kind
 from hub.policy.gate import Decision, PolicyGate
@@ -78,6 +80,7 @@ class Parts:
     keyring: Keyring
     tables: Tables
     log: Log
+    publisher: Publisher
     policy: PolicyGate
     owner: str
     lease: timedelta = timedelta(seconds=30)
@@ -150,9 +153,17 @@ class Parts:
             pa.array(objected, pa.binary()),
         )
 
+    def period_key(self, purpose: str, period: str) -> bytes:
+        """The key of a purpose and period; making one is an event, and the event comes first."""
+        if period not in self.keyring.periods(purpose):
+            self.books.record(
+                event=AuditEvent(Kind.KEY_CREATED, "hub", f"{purpose}/{period}", self.clock())
+            )
+        return self.keyring.period_key(purpose, period)
+
     def refusal_marks(self, digests: Sequence[bytes]) -> list[bytes]:
         """What remembers that someone withdrew: keyed anew, so that it joins to no table."""
-        key = self.keyring.period_key(REFUSALS, "always")
+        key = self.period_key(REFUSALS, "always")
         return cast(
             "list[bytes]", pseudonyms.pseudonyms(key, pa.array(digests, pa.binary())).to_pylist()
         )
@@ -165,6 +176,35 @@ class Parts:
         """Let the log take in what the books recorded, under the one writer's lease."""
         with self._holding("log"):
             self.log.sequence(self.clock())
+
+    def publish(self) -> None:
+        """Bring the public copy of the log to its head, under the publisher's lease."""
+        if self.log.store.read(CHECKPOINT) is None:
+            self.sequence()
+        with self._holding("publication"):
+            self.publisher.publish()
+
+    def cosigned(self, note: bytes) -> None:
+        """Take a witness's cosignature in. Raises `Rejected` or `Conflict`."""
+        with self._holding("publication"):
+            self.publisher.accept(note)
+
+    def rotate_log_key(self) -> None:
+        """Let another key sign the log; the former one's receipts and proofs go on to hold.
+
+        The event comes first. Killed after the key is made, the next sequencing announces it.
+        """
+        with self._holding("log"):
+            self.log.sequence(self.clock())
+            old, size = self.log.signer.verifier, self.log.size
+            self.books.record(
+                event=AuditEvent(
+                    Kind.KEY_ROTATED, "hub", "log", self.clock(), {"old": str(old), "size": size}
+                )
+            )
+            self.keyring.rotate_log_key()
+            self.log.sequence(self.clock())
+            self.keyring.retire_log_keys()
 
     def receipt(self, kind: str, facts: Mapping[str, Any], index: int) -> bytes:
         """A signed receipt with the proof that its facts are at `index` of the log.

@@ -26,6 +26,12 @@ class Settings(BaseSettings):
     lease_seconds: int = Field(
         30, ge=1, description="how long a worker may be silent before another takes over"
     )
+    checkpoint_seconds: int = Field(
+        60, ge=1, description="period of the public checkpoint, in whole seconds of the clock"
+    )
+    witnesses: str = Field(
+        "", description="verifier keys of the witnesses, comma-separated; they cosign checkpoints"
+    )
     public_url: str = Field("http://127.0.0.1:8000", description="address people use")
 
     @property

@@ -15,6 +15,8 @@ from datetime import timedelta
 from typing import Final
 
 from hub import push, withdraw
+from hub.audit.publish import next_moment
+from hub.audit.tiles import CHECKPOINT
 from hub.errors import HubError, Unavailable, fault
 from hub.parts import Parts
 from hub.records import Job
@@ -25,6 +27,7 @@ VERBS: Final[Mapping[str, Callable[[Parts, str], object]]] = {
     "push": push.process,
     "withdrawal": withdraw.complete,
 }
+LONGEST_SLEEP: Final = 1.0
 IDLE: Final = 0.2
 SWEEP: Final = timedelta(minutes=10)
 LONGEST_WAIT: Final = timedelta(minutes=5)
@@ -32,6 +35,10 @@ LONGEST_WAIT: Final = timedelta(minutes=5)
 
 def run(parts: Parts, stop: threading.Event) -> None:
     """Work until `stop` is set; the job under way is finished first."""
+    publishing = threading.Thread(
+        target=publish, args=(parts, stop), name="publication", daemon=True
+    )
+    publishing.start()
     swept = None
     while not stop.is_set():
         now = parts.clock()
@@ -45,6 +52,27 @@ def run(parts: Parts, stop: threading.Event) -> None:
             worked = False
         if not worked:
             stop.wait(IDLE)
+
+
+def publish(parts: Parts, stop: threading.Event) -> None:
+    """Bring the public log up to date at the moments of its schedule, until told to stop.
+
+    On a thread of its own: a moment that waited for a long job would tell that there was one.
+    """
+    period = timedelta(seconds=parts.settings.checkpoint_seconds)
+    first = parts.publisher.public.read(CHECKPOINT) is None
+    due = parts.clock() if first else next_moment(parts.clock(), period)
+    while not stop.is_set():
+        now = parts.clock()
+        if now < due:
+            due = min(due, next_moment(now, period))  # the clock may have been set back
+            stop.wait(min((due - now).total_seconds(), LONGEST_SLEEP))
+            continue
+        try:
+            parts.publish()
+        except HubError as error:
+            log.warning("the public log waits: %s", error.code)
+        due = next_moment(parts.clock(), period)
 
 
 def step(parts: Parts) -> bool:

@@ -1,4 +1,4 @@
-"""What of an event enters the log: 32 bytes that say nothing without the salt.
+r"""What of an event enters the log: 32 bytes that say nothing without the salt.
 
 The body is canonical JSON and stays in the books for those entitled. Erasing the salt makes the
 entry meaningless for ever, while the tree stays whole.

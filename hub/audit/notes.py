@@ -130,14 +130,13 @@ class Note:
     signed_by: tuple[VerifierKey, ...]
     lines: tuple[str, ...]
 
-    def seen_at(self, witness: VerifierKey) -> datetime | None:
-        """When a witness cosigned, None where it did not. The latest, if more than once."""
-        times = [
-            int.from_bytes(_payload(line)[4 : 4 + TIME_BYTES], "big")
+    def cosigned(self, witness: VerifierKey) -> list[tuple[datetime, str]]:
+        """When a witness cosigned, with its lines; empty where it did not."""
+        return [
+            (EPOCH + timedelta(seconds=int.from_bytes(_payload(line)[4:12], "big")), line)
             for key, line in zip(self.signed_by, self.lines, strict=True)
             if key == witness and key.algorithm == COSIGNATURE
         ]
-        return EPOCH + timedelta(seconds=max(times)) if times else None
 
 
 def sign(text: str, *signers: Signer) -> bytes:
@@ -170,6 +169,8 @@ def verify(note: bytes, keys: Sequence[VerifierKey]) -> Note:
             raise _bad_note("a signature line is malformed")
         for key in keys:
             if (key.name, key.id) == (name, raw[:4]):
+                if key.algorithm == COSIGNATURE and raw[4:6] != b"\0\0":
+                    raise _bad_note("a cosignature is of no time we know")  # beyond year 9999
                 if not key.accepts(text, raw[4:]):
                     raise _bad_note("a signature is wrong")
                 signed_by.append(key)

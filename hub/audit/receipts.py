@@ -1,4 +1,4 @@
-"""One receipt format for everything the hub attests: pushes, consents, withdrawals, decisions…
+"""One receipt format for everything the hub attests: pushes, consents, withdrawals, releases.
 
 A receipt is a signed note whose text is two lines: `<origin>/receipt/v1` and canonical JSON
 (RFC 8785). The first line differs from a checkpoint's, so that neither can pass for the other

@@ -45,6 +45,7 @@ class Walk:
     faulty: set[str] = field(default_factory=set)
     levels: list[_Level] = field(default_factory=list)
     parents: dict[int, tuple[int, Hashes]] = field(default_factory=dict)
+    done: bool = False
 
     def say(self, file: str, index: int | None, what: str) -> None:
         """Note one problem, at an entry where there is one."""
@@ -54,14 +55,17 @@ class Walk:
                 f"{file}: " + (f"index {index}: " if index is not None else "") + what
             )
 
-    def run(self, progress: Callable[[int], None]) -> None:
+    def run(self, progress: Callable[[int], None], start: int = 0) -> None:
         """The whole walk; `progress` is told the number of entries done.
 
-        Gives up after `MOST_PROBLEMS`: a forged size must not keep it busy for ever.
+        From `start`, a multiple of 256, on: the stored hashes of what is before are taken as they
+        are, so the caller has seen that they lead to a root he trusts. Gives up after
+        `MOST_PROBLEMS`: a forged size must not keep it busy for ever.
         """
         while self.size >> 8 * len(self.levels):
-            self.levels.append(_Level())
-        for index in range(self.size // WIDTH):
+            self.levels.append(self.before(len(self.levels), start))
+        self.done = True
+        for index in range(start // WIDTH, self.size // WIDTH):
             self.rise(0, self.leaves(Tile(ENTRIES, index)))
             progress((index + 1) * WIDTH)
             if len(self.problems) >= MOST_PROBLEMS:
@@ -71,6 +75,14 @@ class Walk:
             progress(self.size)
         self.check_edge()
         self.check_older_partials()
+
+    def before(self, level: int, start: int) -> _Level:
+        """What the walk would know of a level had it come as far as entry `start`."""
+        index, width = divmod(start >> 8 * level, WIDTH)
+        if not width:
+            return _Level(index=index)
+        stored = tiles.read(self.store, Tile.of(level, index, self.size)) or b""
+        return _Level(stored[: width * HASH_BYTES].ljust(width * HASH_BYTES, b"\0"), index)
 
     def rise(self, level: int, computed: bytes) -> None:
         """Settle a full tile and hand its root one level up."""

@@ -285,6 +285,20 @@ def keys_show(as_json: Json = False) -> None:
         edge.say(shown, as_json=as_json)
 
 
+@keys.command("rotate")
+def keys_rotate(as_json: Json = False) -> None:
+    """Let a new key sign the log and receipts; what the former one signed goes on to hold."""
+    with edge.opened() as parts:
+        parts.require("admin", OPERATOR, {"action": "keys_rotate"})
+        parts.rotate_log_key()
+        present, *former = parts.log.keys
+        shown = {
+            "log": str(present),
+            "former": [{"key": str(key), "until": key.until} for key in former],
+        }
+        edge.say(shown, as_json=as_json)
+
+
 def doctor(as_json: Json = False) -> None:
     """Look at every part and say what is well and what is not."""
     rows: list[Any] = []

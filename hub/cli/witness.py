@@ -1,0 +1,135 @@
+"""`hub witness`: what a second party runs, on a machine of its own, once per minute or hour."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from rich.progress import BarColumn, Progress, TextColumn
+
+from hub.audit import witness
+from hub.audit.notes import VerifierKey, Witness
+from hub.audit.store import FolderStore, TileStore
+from hub.audit.web import WebStore
+from hub.cli import edge
+from hub.errors import Conflict, Rejected, Unavailable
+
+app = typer.Typer(no_args_is_help=True)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+State = Annotated[Path, typer.Option(help="The witness's own folder: its key and its memory.")]
+KEY: Final = "witness.key"
+NAME: Final = "witness.name"
+
+
+@app.command("init")
+def init(
+    state: State,
+    name: Annotated[str, typer.Option(help="Who witnesses, such as partner.example/witness.")],
+    as_json: Json = False,
+) -> None:
+    """Make a witness's key; the verifier key printed is what the hub and clients configure."""
+    made = Witness(name, Ed25519PrivateKey.generate())
+    verifier = str(made.verifier)  # refuses a name that no note can carry
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(state / KEY, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(made.key.private_bytes_raw())
+        (state / NAME).write_text(f"{name}\n", "utf-8")
+    except OSError as error:
+        raise _unusable(error) from error
+    edge.say({"witness": verifier}, as_json=as_json, text=verifier)
+
+
+@app.command("cosign")
+def cosign(
+    state: State,
+    key: Annotated[str, typer.Option(help="A verifier key of the log, present or former.")],
+    url: Annotated[str, typer.Option(help="The log, such as https://hub.example/audit.")] = "",
+    tiles: Annotated[Path | None, typer.Option(help="The log in a folder instead.")] = None,
+    post: Annotated[bool, typer.Option(help="Hand the cosignature to the log.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Check that the log only grew since the last time, and cosign its checkpoint."""
+    if bool(url) == bool(tiles):
+        raise Rejected(
+            "log-unnamed",
+            fr="Donnez --url ou --tiles, l’un des deux.",
+            en="Give --url or --tiles, one of the two.",
+            who="operator",
+        )
+    log: TileStore = WebStore(url) if tiles is None else FolderStore(tiles)
+    with _alone(state), _bar() as progress:
+        task = progress.add_task("Vérification / verifying", total=None)
+        note = witness.cosign(
+            log,
+            FolderStore(state / "log"),
+            [VerifierKey.parse(key)],
+            _witness(state),
+            datetime.now(UTC),
+            lambda done: progress.update(task, completed=done),
+        )
+    if post and isinstance(log, WebStore):
+        log.post("cosignatures", note)
+    edge.say({"ok": True, "note": note.decode()}, as_json=as_json, text=note.decode().rstrip())
+
+
+def _bar() -> Progress:
+    return Progress(TextColumn("{task.description}"), BarColumn(), console=edge.err, transient=True)
+
+
+def _witness(state: Path) -> Witness:
+    try:
+        raw = (state / KEY).read_bytes()
+        name = (state / NAME).read_text("utf-8").strip()
+        return Witness(name, Ed25519PrivateKey.from_private_bytes(raw))
+    except (OSError, ValueError) as error:
+        raise Rejected(
+            "witness-unknown",
+            fr="Ce dossier n’a pas de clé de témoin : « hub witness init » d’abord.",
+            en="This folder has no witness key: run `hub witness init` first.",
+            who="operator",
+        ) from error
+
+
+@contextmanager
+def _alone(state: Path) -> Iterator[None]:
+    """One run at a time: two at once could cosign two histories."""
+    try:
+        file = (state / ".lock").open("wb")
+    except OSError as error:
+        raise _unusable(error) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise Conflict(
+                "witness-busy",
+                fr="Un autre passage de ce témoin est en cours.",
+                en="Another run of this witness is under way.",
+                who="operator",
+            ) from error
+        yield
+
+
+def _unusable(error: OSError) -> Unavailable | Conflict:
+    if isinstance(error, FileExistsError):
+        return Conflict(
+            "witness-exists",
+            fr="Ce dossier a déjà une clé de témoin.",
+            en="This folder has a witness key already.",
+            who="operator",
+        )
+    return Unavailable(
+        "witness-folder",
+        fr=f"Le dossier du témoin ne répond pas ({error.strerror}).",
+        en=f"The witness's folder does not answer ({error.strerror}).",
+        who="operator",
+    )
