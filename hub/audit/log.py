@@ -194,7 +194,7 @@ class Log:
             if head.note is None or self._rotated(head.note):
                 head = self._publish(head, [])
                 self.published_at = now
-            while events := self._outbox.pending_events(self._batch):
+            while events := self._outbox.pending_events(self._next(head.edge.size)):
                 before = head.edge.size
                 head = self._publish(head, [entry_of(event) for event in events])
                 self.published_at = now
@@ -204,6 +204,14 @@ class Log:
                 placed += len(events)
             self._head = head
             return placed
+
+    def _next(self, size: int) -> int:
+        """How many events to take: to the end of a tile, where there are that many.
+
+        Else each batch of a backlog would write partial tiles that the next tidies away.
+        """
+        beyond = (size + self._batch) % WIDTH
+        return self._batch - beyond if beyond < self._batch else self._batch
 
     def _rotated(self, note: bytes) -> bool:
         """Whether another key than the present one signed the head."""
