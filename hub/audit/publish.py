@@ -82,7 +82,10 @@ class Publisher:
         head = notes.open_checkpoint(note, self._log.signer.name, keys)
         cosigned = notes.verify(note, self.witnesses)
         public = self._log.opened(self.checkpoint())
-        if head.size > public.size or Tree(self.public, head.size).root() != head.root:
+        if (
+            head.size > public.size
+            or Tree(self.public, public.size).root_at(head.size) != head.root
+        ):
             raise _not_ours()
         seen = self.public.read(WITNESSED)
         lines = [*notes.verify(note, keys).lines, *self._latest(cosigned, seen, head)]
@@ -121,7 +124,10 @@ class Publisher:
         return None if note is None else self._log.opened(note)
 
     def _check_extends(self, before: Checkpoint, head: Checkpoint) -> None:
-        same = head.size >= before.size and Tree(self._log.store, before.size).root() == before.root
+        same = (
+            head.size >= before.size
+            and Tree(self._log.store, head.size).root_at(before.size) == before.root
+        )
         if not same:
             raise Conflict(
                 "log-behind-public",

@@ -30,6 +30,7 @@ import rfc8785
 
 from hub.audit import notes, proofs
 from hub.audit.entries import entry_under
+from hub.audit.merkle import HASH_BYTES
 from hub.audit.notes import Checkpoint, VerifierKey
 from hub.audit.proofs import Proof
 from hub.errors import Rejected
@@ -116,6 +117,8 @@ def checked(receipt: bytes, remembered: bytes) -> Receipt:
 
 def _check(facts: Mapping[str, Any], proof: Proof, checkpoint: Checkpoint) -> None:
     committed = {key: value for key, value in facts.items() if key != "kind"}
+    if len(proof.extra) != HASH_BYTES:  # HMAC pads its key: one with zeros behind is another file
+        raise _invalid("its opening is not 32 bytes long")
     entry = entry_under(proof.extra, bytes.fromhex(digest(facts["kind"], committed)))
     proof.under(entry, checkpoint)
     if facts.get(PLACE, proof.index) != proof.index:

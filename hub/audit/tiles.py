@@ -160,7 +160,11 @@ class Tree:
 
     def root(self) -> bytes:
         """The tree's root, from its right edge."""
-        return self.over(0, self.size) if self.size else merkle.EMPTY_ROOT
+        return self.root_at(self.size)
+
+    def root_at(self, size: int) -> bytes:
+        """The root this tree had at `size` entries, from tiles it has now."""
+        return self.over(0, size) if size else merkle.EMPTY_ROOT
 
     def inclusion(self, index: int) -> list[bytes]:
         """Proof that entry `index` is in this tree."""

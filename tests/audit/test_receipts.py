@@ -2,9 +2,13 @@ import math
 
 import pytest
 
-from hub.audit import notes, receipts
+from hub.audit import keys, notes, proofs, receipts
+from hub.audit.entries import entry_of, opening_of, receipt_of
+from hub.audit.log import Log, MemoryOutbox
+from hub.audit.store import MemoryStore
 from hub.errors import Rejected
-from tests.audit.helpers import signer
+from hub.records import LoggedEvent
+from tests.audit.helpers import NOW, record, signer
 
 FACTS = {"id": "20260302", "received": 4800, "reasons": {"future-date": 2}, "note": "é"}
 
@@ -66,3 +70,97 @@ def test_a_receipt_is_no_checkpoint() -> None:
 def test_facts_that_json_cannot_carry(facts: dict[str, object]) -> None:
     with pytest.raises(Rejected):
         receipts.issue("push", facts, signer())
+
+
+def attested() -> tuple[bytes, LoggedEvent, Log]:
+    """A receipt with its proof; its event also holds what the holder must not learn."""
+    store, outbox = MemoryStore(), MemoryOutbox()
+    log = Log(store, signer(), outbox)
+    record(outbox, 300)
+    body = b'{"facts":{"kept":17,"receipt":"%s"}}' % receipts.digest("push", FACTS).encode()
+    outbox.add(body, b"s" * 32)
+    record(outbox, 40)
+    log.sequence(NOW)
+    event = outbox.events[300]
+    proof = proofs.make(log, 300, opening_of(event))
+    facts = {**FACTS, "log_index": 300}
+    return receipts.issue("push", facts, signer(), proof), event, log
+
+
+def test_a_receipt_shows_that_its_facts_were_logged_and_nothing_else() -> None:
+    receipt, event, log = attested()
+    found = receipts.verified(receipt, [signer().verifier])
+    assert (found.facts["received"], found.facts["log_index"]) == (4800, 300)
+    assert found.checkpoint == log.head()
+    assert receipts.verify(receipt, [signer().verifier]) == found.facts
+    assert b"kept" not in receipt
+    assert event.salt not in receipt
+    # Whoever may read the event comes to the same entry, and finds the receipt in it.
+    assert receipt_of(event) == bytes.fromhex(receipts.digest("push", FACTS))
+    assert proofs.check(proofs.make(log, 300), entry_of(event), log.signer.name, log.keys)
+
+
+def test_no_byte_of_a_receipt_with_a_proof_can_change() -> None:
+    receipt, _, _ = attested()
+    for at in range(len(receipt)):
+        changed = receipt[:at] + bytes([receipt[at] ^ 1]) + receipt[at + 1 :]
+        with pytest.raises(Rejected):
+            receipts.verified(changed, [signer().verifier])
+
+
+@pytest.mark.parametrize("facts", [{"received": 4801}, {"log_index": 299}, {"more": 1}])
+def test_facts_that_were_not_logged_do_not_pass_under_the_hub_s_own_key(
+    facts: dict[str, int],
+) -> None:
+    _, event, log = attested()
+    proof = proofs.make(log, 300, opening_of(event))
+    lie = receipts.issue("push", {**FACTS, "log_index": 300, **facts}, signer(), proof)
+    with pytest.raises(Rejected):
+        receipts.verified(lie, [signer().verifier])
+    padded = proofs.make(log, 300, opening_of(event) + b"\0")
+    with pytest.raises(Rejected):
+        receipts.verified(receipts.issue("push", FACTS, signer(), padded), [signer().verifier])
+    other = receipts.issue("consent", {**FACTS, "log_index": 300}, signer(), proof)
+    with pytest.raises(Rejected):
+        receipts.verified(other, [signer().verifier])
+
+
+def test_a_remembered_checkpoint_needs_no_key() -> None:
+    receipt, _, log = attested()
+    found = receipts.checked(receipt, log.checkpoint())
+    assert (found.signer, found.facts["received"]) == (None, 4800)
+    # Not even the hub's own signature is needed: the tree speaks.
+    resigned = receipt.replace(receipt.split(b"\n")[3], b"\xe2\x80\x94 x AAAAAAAA", 1)
+    assert receipts.checked(resigned, log.checkpoint()).facts == found.facts
+    for size, root, why in (
+        (341, bytes(32), "split view"), (340, bytes(32), "size 341"), (342, bytes(32), "size 341"),
+    ):  # fmt: skip
+        other = notes.sign(notes.Checkpoint("hub.test/log", size, root).text(), signer())
+        with pytest.raises(Rejected, match=why):
+            receipts.checked(receipt, other)
+    elsewhere = notes.sign(notes.Checkpoint("x", 341, log.head().root).text(), signer())
+    with pytest.raises(Rejected, match="another log"):
+        receipts.checked(receipt, elsewhere)
+    with pytest.raises(Rejected, match="no proof"):
+        receipts.checked(receipts.issue("push", FACTS, signer()), log.checkpoint())
+
+
+def test_a_proved_receipt_outlives_its_key_but_a_later_one_of_that_key_does_not() -> None:
+    receipt, _, _ = attested()
+    heir = signer(seed=2)
+    known = keys.follow(keys.announce(signer(), heir, 341), [heir.verifier])
+    found = receipts.verified(receipt, known)
+    assert found.signer is not None
+    assert found.signer.until == 341
+    too_late = keys.follow(keys.announce(signer(), heir, 340), [heir.verifier])
+    with pytest.raises(Rejected, match="replaced before"):
+        receipts.verified(receipt, too_late)
+
+
+@pytest.mark.parametrize(
+    "facts", [b'{"x":{"receipt":""}}', b'{"receipt":"zz"}', b'"receipt":"', b'{"receipt":"ab"}']
+)
+def test_a_body_that_names_no_receipt(facts: bytes) -> None:
+    event = LoggedEvent(1, b'{"facts":%s}' % facts, b"s" * 32, 0)
+    assert receipt_of(event) is None
+    assert entry_of(event) == opening_of(event)
