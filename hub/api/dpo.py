@@ -2,83 +2,102 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 
-import msgspec
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.responses import Response
 
+from hub import lookup
 from hub.api.access import identified, parts_of
+from hub.audit import proofs
 from hub.errors import NotFound
-from hub.events import AuditEvent, Kind
+from hub.lookup import Question
 from hub.parts import Actor, Parts
-from hub.records import LoggedEvent
 
 router = APIRouter(tags=["audit"], prefix="/v1/audit/events")
 Who = Annotated[Actor, Depends(identified)]
 Hub = Annotated[Parts, Depends(parts_of)]
+Index = Annotated[int, "Place in the log, from 0."]
+# A bound any database takes for a number.
+Sequence = Annotated[int, Query(ge=0, lt=2**62, description="Sequence to go on from.")]
 
 
-@router.get("", summary="Search events")
+@router.get("", summary="Search events", response_model=None)
 def events(
+    request: Request,
     actor: Who,
     parts: Hub,
-    kind: str | None = None,
-    about: str | None = None,
-    after: Annotated[int, Query(ge=0)] = 0,
+    kind: str = "",
+    outcome: str = "",
+    organisation: str = "",
+    dataset: str = "",
+    purpose: str = "",
+    about: str = "",
+    since: str = "",
+    until: str = "",
+    after: Sequence = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> list[dict[str, Any]]:
-    """Events in order, a page at a time; the look itself is logged."""
-    parts.require("audit_read", actor, {})
-    parts.books.record(
-        event=AuditEvent(
-            Kind.EVENTS_READ,
-            actor.organisation,
-            actor.id,
-            parts.clock(),
-            {"kind": kind or "", "about": about or "", "after": after, "limit": limit},
+    format: Literal["json", "csv"] = "json",  # noqa: A002 - its name in the interface
+) -> Response:
+    """Events in order, a page at a time; the look itself is logged, once.
+
+    `about` finds everything that ever happened to a push, a grant, a withdrawal, a release, an
+    account. `since` and `until` are instants or days. The next page is in the header `Link`.
+    `format=csv` gives everything that fits, with proofs.
+    """
+    asked = Question(kind, outcome, organisation, dataset, purpose, about, since, until)
+    if format == "csv":
+        headers = {"content-disposition": 'attachment; filename="events.csv"'}
+        return StreamingResponse(
+            lookup.table(parts, actor, asked), media_type="text/csv", headers=headers
         )
-    )
-    found = parts.books.events(kind=kind, about=about, after=after, limit=limit)
-    return [shown(event) for event in found]
+    found = lookup.look(parts, actor, asked, after, limit)
+    headers = {}
+    if found.after is not None:
+        query = urlencode({**asked.facts(), "after": found.after, "limit": limit})
+        headers["link"] = f'<{request.url.path}?{query}>; rel="next"'
+    return JSONResponse([lookup.shown(event) for event in found.events], headers=headers)
 
 
 @router.get("/{index}", summary="One event")
-def event(index: int, actor: Who, parts: Hub) -> dict[str, Any]:
+def event(index: Index, actor: Who, parts: Hub) -> dict[str, Any]:
     """An event's body by its index in the log."""
-    parts.require("audit_read", actor, {})
-    return shown(_at(parts, index))
+    return lookup.shown(lookup.one(parts, actor, index))
 
 
-@router.get("/{index}/proof", summary="Inclusion proof of an event")
-def proof(index: int, actor: Who, parts: Hub) -> dict[str, Any]:
-    """The hashes that lead from the entry to the checkpoint's root (RFC 6962)."""
-    parts.require("audit_read", actor, {})
-    _at(parts, index)
-    return {
-        "index": index,
-        "size": parts.log.size,
-        "hashes": [node.hex() for node in parts.log.inclusion(index)],
-        "checkpoint": parts.log.checkpoint().decode(),
-    }
+@router.get("/{index}/proof", summary="Inclusion proof of an event", response_model=None)
+def proof(
+    request: Request,
+    index: Index,
+    actor: Who,
+    parts: Hub,
+    format: Literal["", "json", "tlog-proof"] = "",  # noqa: A002 - its name in the interface
+) -> Response:
+    """The hashes that lead from the entry to the checkpoint's root (RFC 6962).
 
-
-def shown(event: LoggedEvent) -> dict[str, Any]:
-    """An event as JSON, with the salt that opens its entry."""
-    return {
-        "sequence": event.sequence,
-        "index": event.index,
-        "event": msgspec.json.decode(event.body),
-        "salt": event.salt.hex(),
-    }
-
-
-def _at(parts: Parts, index: int) -> LoggedEvent:
-    found = parts.books.event_at(index)
-    if found is None:
+    As JSON, or as a `.tlog-proof` file where that or plain text is asked for.
+    """
+    lookup.one(parts, actor, index)
+    if index >= parts.log.size:
         raise NotFound(
             "no-such-event",
             fr="Le journal n’a pas d’événement à cet indice.",
             en="The log has no event at this index.",
             who="person",
         )
-    return found
+    if format == "tlog-proof" or (not format and "text/plain" in request.headers.get("accept", "")):
+        return Response(
+            proofs.make(parts.log, index),
+            media_type="text/plain; charset=utf-8",
+            headers={"content-disposition": f'attachment; filename="event-{index}.tlog-proof"'},
+        )
+    return JSONResponse(
+        {
+            "index": index,
+            "size": parts.log.size,
+            "hashes": [node.hex() for node in parts.log.inclusion(index)],
+            "checkpoint": parts.log.checkpoint().decode(),
+        }
+    )

@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import httpx2
 import typer
 from rich.progress import BarColumn, Progress, TextColumn
 
-from hub.api.dpo import shown
 from hub.audit import receipts
 from hub.audit.log import Log
 from hub.audit.notes import VerifierKey
@@ -19,8 +18,7 @@ from hub.audit.store import FolderStore, TileStore
 from hub.audit.verify import Report, verify
 from hub.cli import edge
 from hub.errors import NotFound, Rejected, Unavailable
-from hub.events import AuditEvent, Kind
-from hub.parts import OPERATOR, Parts
+from hub.parts import Parts
 from hub.records import LoggedEvent
 
 app = typer.Typer(no_args_is_help=True)
@@ -110,31 +108,6 @@ def _events(parts: Parts) -> Iterator[LoggedEvent]:
     while page := parts.books.events(after=after, limit=PAGE):
         yield from (event for event in page if event.index is not None)
         after = page[-1].sequence
-
-
-@app.command("events")
-def events_command(
-    kind: Annotated[str | None, typer.Option()] = None,
-    about: Annotated[str | None, typer.Option(help="A push, grant or release.")] = None,
-    after: Annotated[int, typer.Option(help="Sequence to go on from.")] = 0,
-    limit: Annotated[int, typer.Option()] = 100,
-    as_json: Json = False,
-) -> None:
-    """Events in order; the look is itself an event."""
-    with edge.opened() as parts:
-        parts.require("audit_read", OPERATOR, {})
-        parts.books.record(
-            event=AuditEvent(
-                Kind.EVENTS_READ,
-                "hub",
-                OPERATOR.id,
-                parts.clock(),
-                {"kind": kind or "", "about": about or "", "after": after, "limit": limit},
-            )
-        )
-        found = [shown(e) for e in parts.books.events(kind, about, after, limit)]
-        rows: list[Any] = found if as_json else [{**e, **e["event"]} for e in found]
-        edge.table(rows, ("sequence", "index", "at", "kind", "actor", "about"), as_json=as_json)
 
 
 @app.command("proof")

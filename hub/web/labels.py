@@ -61,6 +61,21 @@ LABELS: Final[Mapping[str, Mapping[str, str]]] = {
         "dpo": N_("déléguée ou délégué à la protection des données"),
         "auditor": N_("auditeur"),
     },
+    "outcome": {
+        "done": N_("fait"),
+        "refused": N_("refusé"),
+    },
+    "consent": {
+        "given": N_("Donnés"),
+        "refused": N_("Refus"),
+        "objected": N_("Oppositions"),
+        "withdrawn": N_("Retirés"),
+    },
+    "push": {
+        "accepted": N_("en cours"),
+        "stored": N_("traité"),
+        "refused": N_("refusé"),
+    },
     "who": {
         "partner": N_("C’est au partenaire qui envoie de corriger."),
         "person": N_("Vous pouvez corriger et recommencer."),

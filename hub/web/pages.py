@@ -18,8 +18,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from hub.errors import HubError, NotFound
-from hub.web import figures
+from hub.web import dpo, figures
 from hub.web.assets import DIST, Assets
+from hub.web.desk import Desk
 from hub.web.forms import Forms
 from hub.web.layers import LAYERS, Layers
 from hub.web.render import Renderer
@@ -76,14 +77,20 @@ def site(
     dist: Path = DIST,
     secure: bool = False,
     entropy: Callable[[int], bytes] = secrets.token_bytes,
+    desk: Desk | None = None,
 ) -> Site:
-    """Everything under `/` for people. `secure`: the public address is https (cookies)."""
+    """Everything under `/` for people. `secure`: the public address is https (cookies).
+
+    Without a `desk` there is no page for the data-protection officer.
+    """
     assets = Assets(dist=dist)
     forms = Forms(secure, entropy)
     renderer = Renderer(shelf, people, assets, forms)
     routes = APIRouter(include_in_schema=False)
     _pages(routes, shelf, renderer, Layers(shelf))
     _doors(routes, people, renderer, forms)
+    if desk is not None:
+        dpo.add(routes, desk, renderer)
 
     @routes.api_route("/static/{name:path}", methods=["GET", "HEAD"])
     async def static(request: Request, name: str) -> Response:

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from hub.errors import HubError, Unavailable
 from hub.records import Account, Release, Role
 from hub.settings import Territory
+from hub.web.desk import Desk
 from hub.web.pages import MemoryShelf, People, Shelf, Shown, Site, nowhere, site, wants_html
 from hub.web.security import SecurityHeaders
 from hub.web.shelf import MemoryPeople
@@ -200,9 +201,11 @@ class AwayShelf(MemoryShelf):
         )
 
 
-def application(shelf: Shelf | None = None, people: People | None = None) -> FastAPI:
+def application(
+    shelf: Shelf | None = None, people: People | None = None, desk: Desk | None = None
+) -> FastAPI:
     """The pages in an application, with the edge the hub's own has."""
-    pages: Site = site(shelf or full_shelf(), people or some_people())
+    pages: Site = site(shelf or full_shelf(), people or some_people(), desk=desk)
     app = FastAPI(docs_url=None, redoc_url=None)
     app.include_router(pages.router)
     app.add_middleware(SecurityHeaders)

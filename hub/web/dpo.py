@@ -1,0 +1,67 @@
+"""The page of the data-protection officer: what the hub did, and where it stands, in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from hub.errors import Rejected
+from hub.web.desk import Desk, Lines
+from hub.web.render import Renderer
+
+FIELDS: Final = (
+    "kind",
+    "outcome",
+    "organisation",
+    "dataset",
+    "purpose",
+    "about",
+    "since",
+    "until",
+)
+STATES: Final = ("given", "refused", "objected", "withdrawn")
+LONGEST: Final = 200
+_NUMBER: Final = 15
+
+
+def add(routes: APIRouter, desk: Desk, renderer: Renderer) -> None:
+    """Add `/dpo`. Nobody signed in is shown the door; whoever may not look gets the 403 page."""
+
+    @routes.api_route("/dpo", methods=["GET", "HEAD"])
+    def dpo(request: Request) -> Response:
+        account = renderer.account(request)
+        if account is None:
+            return RedirectResponse("/login", 303, {"cache-control": "no-store"})
+        overview = desk.overview(account)
+        query = request.query_params
+        asked = {name: text for name in FIELDS if (text := query.get(name, "").strip()[:LONGEST])}
+        found: Lines | None = None
+        error, status = "", 200
+        if "search" in query:
+            try:
+                found = desk.search(account, asked, _after(query))
+            except Rejected as problem:
+                error, status = problem.words[renderer.language(request)], problem.status
+        return renderer.page(
+            request,
+            "dpo.html",
+            status=status,
+            account=account,
+            overview=overview,
+            asked=asked,
+            found=found,
+            error=error,
+            kinds=desk.kinds(),
+            states=STATES,
+            csv="/v1/audit/events?" + urlencode({**asked, "format": "csv"}),
+        )
+
+
+def _after(query: Mapping[str, str]) -> int:
+    """Where a page begins: from the beginning where the address was tampered with."""
+    text = query.get("after", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < _NUMBER else 0
