@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final
 
-import httpx2
 import typer
 from rich.progress import BarColumn, Progress, TextColumn
 
 from hub.audit import receipts
+from hub.audit.keys import follow
 from hub.audit.log import Log
 from hub.audit.notes import VerifierKey
 from hub.audit.store import FolderStore, TileStore
+from hub.audit.tiles import CHECKPOINT
 from hub.audit.verify import Report, verify
+from hub.audit.web import WebStore
 from hub.cli import edge
-from hub.errors import NotFound, Rejected, Unavailable
+from hub.errors import NotFound, Rejected
 from hub.parts import Parts
 from hub.records import LoggedEvent
 
@@ -28,56 +30,66 @@ Key = Annotated[str, typer.Option(help="Verifier key; this hub's own without it.
 PAGE: Final = 1000
 
 
-class WebStore:
-    """A log read over HTTP, as any web server hosts it. Read only."""
-
-    def __init__(self, url: str) -> None:
-        self._client = httpx2.Client(base_url=f"{url.rstrip('/')}/", timeout=30)
-
-    def read(self, name: str) -> bytes | None:
-        """A file of the log, None where there is none."""
-        try:
-            answer = self._client.get(name)
-        except httpx2.HTTPError as error:
-            raise Unavailable(
-                "log-unreachable",
-                fr="Le journal ne répond pas à cette adresse.",
-                en="The log does not answer at this address.",
-                who="operator",
-            ) from error
-        return answer.content if answer.is_success else None
-
-    def write(self, files: Mapping[str, bytes]) -> None:
-        """A log elsewhere is not ours to write."""
-        raise NotImplementedError
-
-    def names(self, prefix: str = "") -> Iterator[str]:  # noqa: ARG002 - the web lists nothing
-        """Nothing: a web server lists no names."""
-        return iter(())
-
-    def drop(self, name: str) -> None:
-        """A log elsewhere is not ours to write."""
-        raise NotImplementedError
-
-
 @app.command("verify")
 def verify_command(
     url: Annotated[str, typer.Option(help="A log on the web, such as …/audit.")] = "",
     tiles: Annotated[Path | None, typer.Option(help="A log in a folder.")] = None,
     key: Key = "",
+    since: Annotated[
+        Path | None, typer.Option(help="A checkpoint kept from earlier: only what came after.")
+    ] = None,
+    remembered: Annotated[
+        Path | None, typer.Option(help="A checkpoint kept from earlier: everything, and that.")
+    ] = None,
+    remember: Annotated[
+        Path | None, typer.Option(help="Where to keep the checkpoint for the next time.")
+    ] = None,
+    witness: Annotated[
+        list[str] | None, typer.Option(help="Verifier key of a witness that must have cosigned.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Verify the log: signature, every tile, and here also every event against its entry."""
+    """Verify the log: signature, every tile, and here also every event against its entry.
+
+    Here the hub's own head is verified, elsewhere the public one.
+    """
+    witnesses = [VerifierKey.parse(text) for text in witness or []]
+    old = since or remembered
+    note = _read(old) if old is not None else None
+    given = [VerifierKey.parse(key)] if key else []
     elsewhere: TileStore | None = WebStore(url) if url else FolderStore(tiles) if tiles else None
-    if elsewhere and key:
-        report = _verified(elsewhere, VerifierKey.parse(key), None)
+
+    def verified(store: TileStore, keys: list[VerifierKey], parts: Parts | None) -> Report:
+        with Progress(
+            TextColumn("{task.description}"), BarColumn(), console=edge.err, transient=True
+        ) as progress:
+            task = progress.add_task("Vérification / verifying", total=None)
+            # Read before the walk: what is remembered was verified, whatever comes in meanwhile.
+            head = store.read(CHECKPOINT)
+            report = verify(
+                store,
+                keys,
+                _events(parts) if parts else None,
+                remembered=note,
+                only_since=since is not None,
+                witnesses=witnesses,
+                progress=lambda done: progress.update(task, completed=done),
+            )
+        if report.ok and remember is not None and head is not None:
+            _keep(remember, head)
+        return report
+
+    if elsewhere is not None and given:
+        report = verified(elsewhere, given, None)
     else:
         with edge.opened() as parts:
-            report = _verified(
-                elsewhere or parts.log.store,
-                VerifierKey.parse(key) if key else parts.log.signer.verifier,
-                None if elsewhere else _events(parts),
-            )
+            keys = given or parts.log.keys
+            if elsewhere is not None:
+                report = verified(elsewhere, keys, None)
+            else:
+                if witnesses:  # only the public copy is cosigned
+                    elsewhere = parts.publisher.public
+                report = verified(elsewhere or parts.log.store, keys, None if elsewhere else parts)
     document = {
         "ok": report.ok,
         "size": report.size,
@@ -90,16 +102,31 @@ def verify_command(
         raise typer.Exit(3)
 
 
-def _verified(
-    store: TileStore, verifier: VerifierKey, events: Iterator[LoggedEvent] | None
-) -> Report:
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), console=edge.err, transient=True
-    ) as progress:
-        task = progress.add_task("Vérification / verifying", total=None)
-        return verify(
-            store, verifier, events, progress=lambda done: progress.update(task, completed=done)
-        )
+def _read(file: Path) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        raise Rejected(
+            "file-unreadable",
+            fr=f"Le fichier ne peut être lu : {error.strerror}.",
+            en=f"The file cannot be read: {error.strerror}.",
+            who="person",
+        ) from error
+
+
+def _keep(file: Path, note: bytes) -> None:
+    """Replace what is remembered, whole or not at all."""
+    aside = file.with_name(f".{file.name}.new")
+    try:
+        aside.write_bytes(note)
+        aside.replace(file)
+    except OSError as error:
+        raise Rejected(
+            "file-unwritable",
+            fr=f"Le point de contrôle ne peut être gardé : {error.strerror}.",
+            en=f"The checkpoint cannot be kept: {error.strerror}.",
+            who="person",
+        ) from error
 
 
 def _events(parts: Parts) -> Iterator[LoggedEvent]:
@@ -132,21 +159,29 @@ def proof(index: int, as_json: Json = False) -> None:
 
 
 @receipts_app.command("verify")
-def receipt_verify(file: Path, key: Key = "", as_json: Json = False) -> None:
-    """Verify a receipt offline, with this hub's key or the one given."""
-    try:
-        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-    except OSError as error:
-        raise Rejected(
-            "file-unreadable",
-            fr=f"Le reçu ne peut être lu : {error.strerror}.",
-            en=f"The receipt cannot be read: {error.strerror}.",
-            who="person",
-        ) from error
-    if key:
-        verifier = VerifierKey.parse(key)
+def receipt_verify(
+    file: Path,
+    key: Key = "",
+    keys: Annotated[
+        Path | None, typer.Option(help="The log's list of keys (…/audit/keys), kept as a file.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="A checkpoint one trusts: then no key is needed.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Verify a receipt and its proof, offline: with a key, or with a remembered checkpoint."""
+    data = _read(file)
+    if checkpoint is not None:
+        receipt = receipts.checked(data, _read(checkpoint))
+    elif key:
+        known = follow(_read(keys) if keys else None, [VerifierKey.parse(key)])
+        receipt = receipts.verified(data, known)
     else:
         with edge.opened() as parts:
-            verifier = parts.log.signer.verifier
-    facts = dict(receipts.verify(data, [verifier]))
-    edge.say({"ok": True, **facts}, as_json=as_json)
+            receipt = receipts.verified(data, parts.log.keys)
+    under = receipt.checkpoint
+    proved = {"size": under.size, "root": under.root.hex()} if under else None
+    former = receipt.signer.until if receipt.signer else None
+    document = {"ok": True, **receipt.facts, "proved_under": proved, "key_until": former}
+    edge.say(document, as_json=as_json)

@@ -111,7 +111,9 @@ def test_cosignatures_are_served_until_the_log_moves_on() -> None:
         later = NOW + timedelta(hours=len(state.files))
         publisher.accept(witness.cosign(public, state, [KEY], one, later))
     everyone = [KEY, ANNE.verifier, BOB.verifier]
-    assert notes.verify(publisher.checkpoint(), everyone).signed_by == tuple(everyone)
+    cosigned = notes.verify(publisher.checkpoint(), everyone)
+    assert cosigned.signed_by == tuple(everyone)
+    assert [at for at, _ in cosigned.cosigned(ANNE.verifier)] == [later]  # its last word only
     publisher.publish()  # nothing happened: the cosignatures stay
     assert notes.verify(publisher.checkpoint(), everyone).signed_by == tuple(everyone)
     assert verify(public, KEY, witnesses=everyone[1:]).ok

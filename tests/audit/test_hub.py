@@ -1,0 +1,132 @@
+"""The log in a whole hub: receipts that prove themselves, a rotation, a witness over HTTP."""
+
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fastapi.testclient import TestClient
+
+from hub import consents, push, withdraw, worker
+from hub.audit import notes, receipts, witness
+from hub.audit.notes import Witness
+from hub.audit.store import MemoryStore
+from hub.audit.verify import verify
+from hub.errors import Conflict, NotFound
+from hub.main import application, compose
+from hub.parts import OPERATOR, Parts
+from hub.settings import Settings
+from tests.audit.helpers import NOW
+from tests.flows import world
+
+ANNE = Witness("partner.test", Ed25519PrivateKey.from_private_bytes(bytes([7]) * 32))
+
+
+class Served:
+    """The public log as a client of the HTTP interface reads it."""
+
+    def __init__(self, client: TestClient) -> None:
+        self.client = client
+
+    def read(self, name: str) -> bytes | None:
+        answer = self.client.get(f"/audit/{name}")
+        return answer.content if answer.status_code == 200 else None
+
+
+def partners(parts: Parts) -> None:
+    from hub.cli.operate import add_partner
+
+    for partner in ("region", "coachco2"):
+        add_partner(parts, partner)
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Parts:
+    made = compose(Settings(home=tmp_path / "home", witnesses=f" {ANNE.verifier},"), opens=True)
+    partners(made)
+    return made
+
+
+def test_receipts_prove_themselves_across_a_rotation(parts: Parts) -> None:
+    lycees = world.pushed(parts, "region/lycees", world.lycees())
+    world.agree(parts, "acc-1")
+    parts.sequence()
+    digest = consents.digest_of(parts, "coachco2", "acc-1")
+    [grant] = parts.books.grants_of(digest)
+    before = [push.receipt(parts, lycees), consents.receipt(parts, grant)]
+    parts.rotate_log_key()
+    gone = withdraw.withdraw(parts, OPERATOR, "coachco2", digest, via="cli")
+    worker.drain(parts)
+    done = parts.books.withdrawal(gone.id)
+    assert done is not None
+    ended = parts.books.grant(grant.id)
+    assert ended is not None
+    for receipt in (*before, push.receipt(parts, lycees), withdraw.receipt(parts, done)):
+        found = receipts.verified(receipt, parts.log.keys)
+        assert found.checkpoint is not None, found.facts["kind"]
+    assert receipts.verified(consents.receipt(parts, ended), parts.log.keys).checkpoint is None
+    assert [key.until is None for key in parts.log.keys] == [True, False]
+    assert len(parts.keyring.log_keys()) == 1
+    assert [e.index for e in parts.books.events(kind="key.rotated")] == [parts.log.keys[1].until]
+    assert verify(parts.log.store, parts.log.keys[1], parts.books.events(limit=1000)).ok
+
+
+def test_a_receipt_of_books_that_were_changed_is_not_issued(parts: Parts) -> None:
+    done = world.pushed(parts, "region/lycees", world.lycees())
+    with pytest.raises(Conflict, match="no longer say what the log took in"):
+        push.receipt(parts, replace(done, received=2))
+    with pytest.raises(NotFound):
+        push.receipt(parts, replace(done, log_index=None))
+
+
+def test_a_witness_over_http(parts: Parts) -> None:
+    client = TestClient(application(parts), raise_server_exceptions=False)
+    assert client.get("/audit/checkpoint").status_code == 503
+    parts.publish()
+    served, state = Served(client), MemoryStore()
+    keys = parts.log.keys
+    note = witness.cosign(served, state, keys, ANNE, NOW)
+    assert client.post("/audit/cosignatures", content=note).status_code == 204
+    assert client.post("/audit/cosignatures", content=note[:-5]).status_code == 422
+    assert client.post("/audit/cosignatures", content=b"x" * 70_000).status_code == 413
+    public = client.get("/audit/checkpoint").content
+    assert notes.verify(public, [ANNE.verifier]).signed_by == (ANNE.verifier,)
+    parts.rotate_log_key()
+    assert client.get("/audit/checkpoint").content == public  # until the next moment
+    parts.publish()
+    newer = witness.cosign(served, state, keys, ANNE, NOW)
+    assert client.post("/audit/cosignatures", content=newer).status_code == 204
+    assert client.post("/audit/cosignatures", content=note).status_code == 409
+    assert served.read("keys") == parts.log.store.read("keys")
+    report = verify(parts.publisher.public, keys, witnesses=[ANNE.verifier])
+    assert report.problems == ()
+
+
+def test_the_worker_publishes_at_moments_of_the_clock_only(parts: Parts) -> None:
+    published, stop, at = [], threading.Event(), [NOW + timedelta(seconds=20)]
+
+    class Clock(threading.Event):
+        """Time passes where the worker waits for it."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            at[0] += timedelta(seconds=timeout or 0)
+            if at[0] > NOW + timedelta(seconds=200):
+                self.set()
+            return self.is_set()
+
+    class Publishing:
+        public = parts.publisher.public
+
+        def publish(self) -> None:
+            published.append(at[0])
+            parts.publisher.publish()
+
+    stop = Clock()
+    worker.publish(
+        replace(parts, clock=lambda: at[0], publisher=Publishing()),  # type: ignore[arg-type]
+        stop,
+    )
+    assert published[0] == NOW + timedelta(seconds=20)  # nothing was public yet
+    assert published[1:] == [NOW + timedelta(minutes=n) for n in (1, 2, 3)]
