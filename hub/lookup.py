@@ -53,6 +53,8 @@ COLUMNS: Final = (
     "root",
 )
 PAGE: Final = 500
+LARGEST: Final = 2**53
+"""No sequence and no index comes near; canonical JSON holds no larger number."""
 LONGEST: Final = 200
 """Characters of a search term."""
 
@@ -119,9 +121,9 @@ def look(parts: Parts, actor: Actor, asked: Question, after: int = 0, limit: int
 
 def one(parts: Parts, actor: Actor, index: int) -> LoggedEvent:
     """The event at a place of the log. Raises `Denied`, `NotFound`."""
-    _begin(parts, actor, Question(), {"index": index})
-    # Beyond what any database calls a number there is no event.
-    event = parts.books.event_at(index) if index < 2**62 else None
+    # As text, and not asked of the books: the address may hold any number, JSON and SQL may not.
+    _begin(parts, actor, Question(), {"index": str(index)[:20]})
+    event = parts.books.event_at(index) if 0 <= index < LARGEST else None
     if event is None:
         raise NotFound(
             "no-such-event",

@@ -20,8 +20,7 @@ router = APIRouter(tags=["audit"], prefix="/v1/audit/events")
 Who = Annotated[Actor, Depends(identified)]
 Hub = Annotated[Parts, Depends(parts_of)]
 Index = Annotated[int, "Place in the log, from 0."]
-# A bound any database takes for a number.
-Sequence = Annotated[int, Query(ge=0, lt=2**62, description="Sequence to go on from.")]
+Sequence = Annotated[int, Query(ge=0, lt=lookup.LARGEST, description="Sequence to go on from.")]
 
 
 @router.get("", summary="Search events", response_model=None)

@@ -39,7 +39,9 @@ def events_command(
     about: Annotated[str, typer.Option(help="A push, grant, withdrawal, release, account.")] = "",
     since: Annotated[str, typer.Option(help="A day or an instant, included.")] = "",
     until: Annotated[str, typer.Option(help="A day, included, or an instant.")] = "",
-    after: Annotated[int, typer.Option(min=0, help="Sequence to go on from.")] = 0,
+    after: Annotated[
+        int, typer.Option(min=0, max=lookup.LARGEST - 1, help="Sequence to go on from.")
+    ] = 0,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
     csv: Annotated[Path | None, typer.Option(help="Write all, with proofs, to this file.")] = None,
     as_json: Json = False,

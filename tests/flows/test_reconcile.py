@@ -15,6 +15,7 @@ from deltalake import DeltaTable, write_deltalake
 from hub import push, release, withdraw, worker
 from hub.cli.operate import add_user
 from hub.consents import digest_of
+from hub.events import AuditEvent, Kind
 from hub.parts import OPERATOR, Parts
 from hub.reconcile import Report, reconcile
 from hub.records import Role
@@ -169,12 +170,22 @@ def test_rows_of_quarantine_are_counted(parts: Parts) -> None:
     assert problem.id == trips
 
 
-def test_rows_of_quarantine_dropped_by_the_hub_are_no_finding(parts: Parts) -> None:
+def test_a_row_of_quarantine_too_many_is_named(parts: Parts) -> None:
     push_id = parts.books.set_aside()[0].push
-    sql(parts, f"INSERT INTO quarantine SELECT NULL, '{push_id}', 9, code, \"column\", NULL, NULL, "
-        "NULL FROM quarantine")  # fmt: skip
+    sql(
+        parts,
+        'INSERT INTO quarantine (push, position, code, "column") '
+        f"SELECT '{push_id}', 9, code, \"column\" FROM quarantine",
+    )
     (problem,) = [p for p in reconcile(parts).problems if "too many" in p.what]
     assert (problem.table, problem.id) == ("quarantine", push_id)
+
+
+def test_rows_of_quarantine_dropped_by_the_hub_are_no_finding(parts: Parts) -> None:
+    push_id = parts.books.set_aside()[0].push
+    event = AuditEvent(Kind.QUARANTINE_DROPPED, "hub", push_id, parts.clock(), {"because": "test"})
+    assert parts.books.drop_set_aside(push=push_id, event=event) == 1
+    assert reconcile(parts).problems == []
 
 
 def test_a_promise_forgotten_is_named(parts: Parts) -> None:
