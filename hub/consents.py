@@ -12,7 +12,7 @@ import csv
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -145,8 +145,9 @@ def shown(grant: Grant) -> dict[str, Any]:
         "state": grant.state,
         "population": grant.population,
         "notice_version": grant.notice_version,
-        "given_at": grant.given_at.isoformat(),
-        "expires_at": grant.expires_at.isoformat() if grant.expires_at else None,
+        # In UTC, as the books give it back: a receipt says the same before and after.
+        "given_at": grant.given_at.astimezone(UTC).isoformat(),
+        "expires_at": grant.expires_at.astimezone(UTC).isoformat() if grant.expires_at else None,
         "ended_at": grant.ended_at.isoformat() if grant.ended_at else None,
         "record": dict(grant.evidence),
         "log_index": grant.log_index,

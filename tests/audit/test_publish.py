@@ -107,6 +107,7 @@ def test_cosignatures_are_served_until_the_log_moves_on() -> None:
     log, outbox = grown(MemoryStore(), 10)
     publisher = Publisher(log, public, [ANNE.verifier, BOB.verifier])
     publisher.publish()
+    later = NOW
     for one, state in ((ANNE, at_anne), (BOB, at_bob), (ANNE, at_anne)):
         later = NOW + timedelta(hours=len(state.files))
         publisher.accept(witness.cosign(public, state, [KEY], one, later))
