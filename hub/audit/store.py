@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
@@ -18,6 +19,7 @@ from hub.audit import tiles
 from hub.errors import NotFound, Unavailable
 
 SCRATCH: Final = ".scratch"
+THREADS: Final = 4
 
 
 class TileStore(Protocol):
@@ -71,6 +73,7 @@ class FolderStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._swept = False
+        self._threads: ThreadPoolExecutor | None = None
 
     def read(self, name: str) -> bytes | None:
         """See `TileStore`."""
@@ -94,10 +97,10 @@ class FolderStore:
             for data in targets.values():
                 # one by one: what is on disk must be known where the next one fails
                 scratch.append(self._write_scratch(data))  # noqa: PERF401
+            self._sync(scratch)
             for target, written in zip(targets, scratch, strict=True):
                 written.replace(target)
-            for folder in sorted(folders):
-                _sync_folder(folder)
+            self._sync(sorted(folders))
         except OSError as error:
             for written in scratch:
                 with suppress(OSError):
@@ -151,16 +154,24 @@ class FolderStore:
                 file.write(data)
                 file.flush()
                 os.fchmod(file.fileno(), 0o644)  # public by design
-                os.fsync(file.fileno())
         except OSError:
             with suppress(OSError):
                 Path(name).unlink(missing_ok=True)
             raise
         return Path(name)
 
+    def _sync(self, paths: Sequence[Path]) -> None:
+        """Put files or folders on disk, all at once: a busy disk makes one trip of many."""
+        if len(paths) == 1:
+            _sync_one(paths[0])
+            return
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(THREADS, "log store")
+        list(self._threads.map(_sync_one, paths))
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+def _sync_one(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
