@@ -5,9 +5,12 @@ from pathlib import Path
 import httpx2
 import pytest
 from fastapi.testclient import TestClient
+from joserfc import jwt
+from joserfc.jwk import ECKey
 
 from hub import worker
 from hub.cli.operate import add_partner, add_user
+from hub.errors import Rejected
 from hub.main import application, compose
 from hub.parts import Parts
 from hub.records import Role
@@ -58,6 +61,49 @@ def test_a_push_by_http_from_token_to_receipt(client: TestClient, parts: Parts) 
     assert "kept" not in state
     note = client.get(f"{location}/receipt", headers=headers)
     assert note.text.startswith(f"{parts.log.signer.name}/receipt/v1\n")
+
+
+def test_a_repeated_token_parameter_is_refused(client: TestClient, parts: Parts) -> None:
+    made, secret = add_partner(parts, "transdev")
+    answer = client.post(
+        "/oauth/token",
+        content="grant_type=client_credentials&scope=push&scope=consent",
+        headers={"content-type": "application/x-www-form-urlencoded"},
+        auth=(made.id, secret),
+    )
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
+def test_a_partner_with_a_key_needs_no_secret(client: TestClient, parts: Parts) -> None:
+    key = ECKey.generate_key("P-256", private=True)
+    with pytest.raises(Rejected, match="public half"):
+        add_partner(parts, "orange", key.as_dict(private=True))
+    made, secret = add_partner(parts, "transdev", key.as_dict(private=False))
+    assert secret == ""
+    now = int(parts.clock().timestamp())
+    claims = {
+        "iss": made.id,
+        "sub": made.id,
+        "aud": f"{parts.settings.public_url}/oauth/token",
+        "jti": "once",
+        "exp": now + 60,
+        "iat": now,
+    }
+    form = {
+        "grant_type": "client_credentials",
+        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        "client_assertion": jwt.encode({"alg": "ES256"}, claims, key),
+    }
+    assert client.post("/oauth/token", data=form).status_code == 200
+    assert client.post("/oauth/token", data=form).status_code == 401  # its jti is used up
+
+
+def test_a_pseudonym_key_is_made_with_an_event(client: TestClient, parts: Parts) -> None:
+    headers = bearer(client, parts, "transdev")
+    client.post(PUSHES, content=world.taps(["A"]), headers=headers)
+    worker.drain(parts)
+    made = [e.body.decode() for e in parts.books.events(kind="key.created")]
+    assert sum("school-mobility/2026-01" in body for body in made) == 1
 
 
 def test_idempotency_over_http(client: TestClient, parts: Parts) -> None:
@@ -162,7 +208,9 @@ def test_the_dpo_reads_events_with_a_session_and_others_do_not(
 
 
 def test_the_log_is_public_and_bodies_are_not(client: TestClient, parts: Parts) -> None:
+    assert is_problem(client.get("/audit/checkpoint"), 503)
     parts.sequence()
+    parts.publish()
     assert client.get("/audit/checkpoint").text.startswith(parts.log.signer.name)
     bundle = client.get("/audit/tile/entries/000.p/1")
     assert bundle.status_code == 200
