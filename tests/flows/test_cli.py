@@ -130,5 +130,5 @@ def test_keys_doctor_and_lists(home: Path) -> None:
     assert [u["login"] for u in users] == ["dpo"]
     assert "password" not in json.dumps(users)
     assert hub(home, "partner", "list", "--json")[0] == 0
-    assert hub(home, "audit", "events", "--json")[0] == 0
+    assert hub(home, "audit", "events", "--json")[0] == 4
     assert hub(home, "audit", "proof", "0", "--json")[0] == 0
