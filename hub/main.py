@@ -11,13 +11,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from connectors.registry import DATASETS
 from fastapi import FastAPI
 from starlette.responses import JSONResponse
 
 import hub
 from analytics import recognise
 from analytics.plan import Plan
+from connectors.registry import DATASETS
 from hub.api import collectivities, dpo, evidence, partners, problems, subjects
 from hub.audit.log import Log
 from hub.audit.notes import Signer, VerifierKey
