@@ -114,6 +114,16 @@ def plain(file: BinaryIO, reading: Reading) -> Source:
     return _Rejoined(b"", _Gunzipped(whole, reading)) if head.startswith(GZIP) else whole
 
 
+def looked_at(file: BinaryIO, reading: Reading, size: int = 4096) -> tuple[bytes, Source]:
+    """The first bytes of a text file and the whole of it, for a dataset of several formats.
+
+    Raises `Malformed` as `plain` does.
+    """
+    source = plain(file, reading)
+    head = _Rejoined(b"", source).read(size)
+    return head, _Rejoined(head, source)
+
+
 @contextmanager
 def unpacked(file: BinaryIO, reading: Reading, wanted: Collection[str]) -> Iterator[Path]:
     """A temporary folder with the wanted members of a zip, gone when the context ends.

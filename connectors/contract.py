@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import BinaryIO, Final
 
 import pyarrow as pa
@@ -85,10 +85,40 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnMap:
+    """How an operator's own CSV stands for a published layout; configuration of the territory.
+
+    `columns` maps a published column to the operator's, or to several joined by a blank (a day and
+    an hour). `constants` gives published columns the operator does not write. `values` maps, by
+    published column, the operator's words to the published ones. Formats are `strptime`'s, of
+    numbers only. `encoding` is tried where the text is no UTF-8.
+    """
+
+    columns: Mapping[str, tuple[str, ...]]
+    separator: str = ";"
+    encoding: str = "utf-8"
+    date_format: str = "%Y-%m-%d"
+    time_format: str = "%H:%M:%S"
+    decimal_comma: bool = False
+    constants: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
-    """What reading depends on besides the bytes; passed in, so that a re-run reads the same."""
+    """What reading depends on besides the bytes; passed in, so that a re-run reads the same.
+
+    `reference` is the person a whole file is about, where the format names nobody inside.
+    `expected_from` is the first day of the school year: what is older is kept with a warning.
+    `communes` are chef-lieu positions (longitude, latitude) by INSEE code, to check others by.
+    `column_map` stands between an operator's own CSV and the published layout.
+    """
 
     now: datetime
+    reference: str | None = field(default=None, repr=False)
+    expected_from: date | None = None
+    communes: Mapping[str, tuple[float, float]] = field(default_factory=dict, repr=False)
+    column_map: ColumnMap | None = None
     max_record_bytes: int = 64 * 1024 * 1024
     max_expanded_bytes: int = 8 * 1024 * 1024 * 1024
     max_expansion_ratio: int = 200
@@ -113,12 +143,31 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
+class Published:
+    """One column as a partner writes it: its name, its kind and what it must match.
+
+    `kind` is a Table Schema type. `pattern` is an anchored regular expression, empty for none;
+    `least` a lower bound of a number.
+    """
+
+    name: str
+    kind: str
+    required: bool = False
+    pattern: str = ""
+    unique: bool = False
+    least: float | None = None
+    also: tuple[str, ...] = ()
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
     """One dataset a partner pushes: its published layout, its tables and its reader.
 
     `tables` maps a table's name to its Arrow schema; most datasets have one. `subject` names the
     column holding the partner's raw reference to a person, None where rows are about nobody.
-    Field metadata `fr`, `en` and `unit` document each column.
+    Field metadata `fr`, `en` and `unit` document each column. `published` are the columns of the
+    layout a partner writes, empty where the file is no table; `delimiter` is their separator.
     """
 
     partner: str
@@ -130,6 +179,8 @@ class Dataset:
     subject: str | None = None
     media_types: tuple[str, ...] = ("text/csv",)
     examples: tuple[Example, ...] = ()
+    published: tuple[Published, ...] = ()
+    delimiter: str = ","
 
     @property
     def key(self) -> str:

@@ -115,6 +115,26 @@ def normal(name: str) -> str:
     return "_".join(name.strip().strip("\ufeff").casefold().replace("_", " ").split())
 
 
+# The two bytes UTF-8 writes for é, à, ç… as an 8-bit encoding shows them: Ã©. No French text has
+# them, so where other bytes are no UTF-8 the file was put together from two encodings.
+_FEED: Final = b"\n"
+_MIXED: Final = re.compile(rb"\xc3[\x80-\xbf]")
+
+
+def decoded(data: bytes, layout: Layout, line: int) -> str:
+    """Text that is no UTF-8, in the layout's other encoding. Raises `Malformed`."""
+    mixed = _MIXED.search(data)
+    try:
+        if layout.fallback and not mixed:
+            return data.decode(layout.fallback)
+    except UnicodeDecodeError as error:
+        at = error.start
+    else:
+        at = mixed.start() if mixed else 0
+    # Not chained: the decoder's error carries the bytes it stopped at.
+    raise Malformed("wrong_encoding", f"line {line + data.count(_FEED, 0, at)}") from None
+
+
 def _names(text: str, delimiter: str) -> list[str]:
     try:
         row = next(csv.reader([text], delimiter=delimiter, skipinitialspace=True), [])
@@ -130,9 +150,7 @@ def read_header(line: bytes, layout: Layout) -> Header:
     try:
         text = line.decode("utf-8-sig")
     except UnicodeDecodeError:
-        if not layout.latin1:
-            raise Malformed("wrong_encoding", "line 1") from None
-        text = line.decode("latin-1")
+        text = decoded(line, layout, 1)
     text = text.strip("\r\n")
     if not text.strip():
         raise Malformed("empty_file")
@@ -141,12 +159,15 @@ def read_header(line: bytes, layout: Layout) -> Header:
         if normal(foreign) in names:
             raise Malformed("wrong_dataset", foreign)
     places = {column.name: _place(names, column.header) for column in layout.columns}
-    missing = [c for c in layout.columns if c.required and places[c.name] < 0]
+    needed = [c for c in layout.columns if c.required and c.name not in layout.supplied]
+    missing = [c for c in needed if places[c.name] < 0]
+    if layout.either and all(places[name] < 0 for name in layout.either):
+        missing += [c for c in layout.columns if c.name in layout.either]
     if missing:
         for other in DELIMITERS:
             if other != layout.delimiter and len(found := _names(text, other)) > len(names):
-                present = sum(_place(found, column.header) >= 0 for column in layout.columns)
-                if present > len(layout.columns) // 2:
+                present = sum(_place(found, column.header) >= 0 for column in needed)
+                if present > len(needed) // 2:
                     raise Malformed("wrong_delimiter", "line 1")
         raise Malformed("missing_column", missing[0].header[0])
     return Header(len(names), places)

@@ -9,7 +9,7 @@ The second reading is the specification; the first must agree with it wherever i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final
 
@@ -19,18 +19,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from connectors.archives import plain
+from connectors.archives import Source, plain
 from connectors.contract import Batch, Malformed, Reading, Rejected, Warned
-from connectors.csvblocks import Block, Header, blocks, records
-from connectors.layouts import Column, Columns, Layout
+from connectors.csvblocks import Block, Header, blocks, decoded, records
+from connectors.layouts import TEXT, Column, Columns, Layout
 
 DICTIONARY: Final = pa.dictionary(pa.int32(), pa.string())
 
 
 def read_csv(file: BinaryIO, layout: Layout, reading: Reading) -> Iterator[Batch]:
     """Read a partner's CSV file. Raises `Malformed` for the file as a whole, nothing else."""
+    return read_source(plain(file, reading), layout, reading)
+
+
+def read_source(source: Source, layout: Layout, reading: Reading) -> Iterator[Batch]:
+    """Read CSV that is already decompressed. Raises `Malformed`."""
     header, seen = Header(0, {}), _Seen()
-    for part in blocks(plain(file, reading), layout, reading):
+    for part in blocks(source, layout, reading):
         if isinstance(part, Header):
             header = part
             continue
@@ -46,6 +51,7 @@ class _Seen:
     """
 
     def __init__(self) -> None:
+        self.noted: set[tuple[str, str]] = set()
         self._hashes = np.empty(0, np.uint64)
         self._engine = duckdb.connect(config={"threads": 1})
 
@@ -77,8 +83,9 @@ def _as_utf8(block: Block, layout: Layout) -> tuple[Block, str]:
     try:
         block.data.decode("utf-8")
     except UnicodeDecodeError as error:
-        if layout.latin1:
-            return Block(block.data.decode("latin-1").encode(), block.line), "latin-1"
+        if layout.fallback:
+            text = decoded(block.data, layout, block.line)
+            return Block(text.encode(), block.line), layout.fallback
         line = block.line + block.data.count(b"\n", 0, error.start)
         # Not chained: the decoder's error carries the bytes it stopped at.
         raise Malformed("wrong_encoding", f"line {line}") from None
@@ -130,30 +137,57 @@ def _typed(
         table = _parse(data, header, layout, types)
     except pa.ArrowInvalid:
         return None
+    raw = {n: _one(table.column(str(p))) for n, p in header.places.items() if p >= 0}
+    for name, make in layout.supplied.items():
+        raw[name] = make(raw, table.num_rows)
     columns: dict[str, pa.Array] = {}
     for column in layout.columns:
-        place = header.places[column.name]
-        if place < 0:
+        if column.name not in raw:
             columns[column.name] = pa.nulls(table.num_rows, column.kind.type)
             continue
-        cells = _one(table.column(str(place)))
+        cells = raw[column.name]
         if column.kind.fast is None:
-            cells, broken = _convert(cells, column)
-            if broken is not None:
+            cells, broken, formulas = _convert(cells, column)
+            if broken is not None or formulas is not None:
                 return None
         if column.blank and cells.null_count:
             return None
         if pa.types.is_floating(cells.type) and not _all_finite(cells):
             return None
         columns[column.name] = cells
-    if any(pc.any(rule.broken(columns, reading)).as_py() for rule in layout.rules):
+    strict = (rule for rule in layout.rules if rule.action != "note")
+    if any(pc.any(rule.broken(columns, reading)).as_py() for rule in strict):
         return None
     if layout.unique:
         hashes = seen.hashes(columns[layout.unique])
         if seen.repeated(hashes).any():
             return None
         seen.keep(hashes)
-    return Batch(layout.table, _finish(columns, layout, table.num_rows), table.num_rows)
+    rows = table.num_rows
+    noted = tuple(_notes(columns, layout, reading, seen, lambda: _lines(block, layout)))
+    return Batch(layout.table, _finish(columns, layout, rows), rows, warned=noted)
+
+
+def _lines(block: Block, layout: Layout) -> np.ndarray:
+    return records(block, layout.delimiter)[2]
+
+
+def _notes(
+    columns: Columns,
+    layout: Layout,
+    reading: Reading,
+    seen: _Seen,
+    lines: Callable[[], np.ndarray],
+) -> Iterator[Warned]:
+    """What is said once of a file, at the first row it is true of."""
+    for rule in layout.rules:
+        key = (rule.code, rule.column)
+        if rule.action == "note" and key not in seen.noted:
+            hit = _true(rule.broken(columns, reading))
+            if len(hit):
+                seen.noted.add(key)
+                name = next(c.header[0] for c in layout.columns if c.name == rule.column)
+                yield Warned(int(lines()[hit[0]]), rule.code, name)
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:
@@ -167,15 +201,26 @@ def _all_finite(cells: pa.Array) -> bool:
     return bool(pc.all(pc.is_finite(cells)).as_py() is not False)
 
 
-def _convert(cells: pa.Array, column: Column) -> tuple[pa.Array, pa.Array | None]:
-    """Text cells as the column's kind: values, and which cells do not match it (None: all do).
+# What a spreadsheet would run: a free text that starts as a formula does. A number with its sign
+# is none.
+_FORMULA: Final = r"^(?:[=@]|[+-].*[(|!])"
 
-    Trims. Works on distinct values where the cells come as a dictionary.
+
+def _convert(cells: pa.Array, column: Column) -> tuple[pa.Array, pa.Array | None, pa.Array | None]:
+    """Text cells as the column's kind: values, which do not match it, which are formulas.
+
+    Either of the last two is None where no cell is. Trims. Works on distinct values where the
+    cells come as a dictionary.
     """
     distinct = cells.dictionary if pa.types.is_dictionary(cells.type) else cells
     trimmed = pc.utf8_trim_whitespace(distinct)
     trimmed = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
-    wrong = None
+    if column.kind.prepare:
+        trimmed = column.kind.prepare(trimmed)
+    wrong = formulas = None
+    if column.kind is TEXT and _any_sign(trimmed):
+        formulas = pc.match_substring_regex(trimmed, _FORMULA)
+        formulas = formulas if pc.any(formulas).as_py() else None
     if column.kind.pattern:
         matches = pc.match_substring_regex(trimmed, column.kind.pattern)
         if pc.any(pc.invert(matches)).as_py():
@@ -186,9 +231,15 @@ def _convert(cells: pa.Array, column: Column) -> tuple[pa.Array, pa.Array | None
         endless = pc.fill_null(pc.invert(pc.is_finite(values)), fill_value=False)
         wrong = endless if wrong is None else pc.or_(wrong, endless)
     if not pa.types.is_dictionary(cells.type):
-        return values, wrong
+        return values, wrong, formulas
     wrong = None if wrong is None else pc.fill_null(wrong.take(cells.indices), fill_value=False)
-    return values.take(cells.indices), wrong
+    formulas = None if formulas is None else formulas.take(cells.indices)
+    return values.take(cells.indices), wrong, formulas
+
+
+def _any_sign(texts: pa.Array) -> bool:
+    """Whether any text starts with a sign a formula may start with; much cheaper than matching."""
+    return any(pc.any(pc.starts_with(texts, pattern=sign)).as_py() for sign in "=@+-")
 
 
 def _finish(columns: Columns, layout: Layout, rows: int) -> pa.RecordBatch:
@@ -236,6 +287,7 @@ def _lenient(
         out_of_scope = len(rows) - inside.true_count
         cells, rows = {n: c.filter(inside) for n, c in cells.items()}, rows[np.asarray(inside)]
     columns = _check(cells, rows, layout, reading, found)
+    noted = tuple(_notes(columns, layout, reading, seen, lambda: lines[rows]))
     _repeats(columns, rows, layout, seen, found)
     gone = np.isin(rows, np.fromiter(found.bad.keys() | found.folded, np.int64))
     kept = pa.array(~gone)
@@ -244,7 +296,7 @@ def _lenient(
 
     def raw(index: int) -> bytes:
         text = block.data[starts[index] : ends[index]]
-        return text.decode().encode("latin-1") if encoding == "latin-1" else text
+        return text.decode().encode(encoding) if encoding == layout.fallback else text
 
     return Batch(
         layout.table,
@@ -258,7 +310,8 @@ def _lenient(
             Warned(int(lines[i]), code, column)
             for i, code, column in sorted(found.warned)
             if i not in found.bad
-        ),
+        )
+        + noted,
         skipped=out_of_scope,
     )
 
@@ -303,10 +356,13 @@ def _texts(
     found.reject(wanted[short], "wrong_column_count", "")
     rows = np.delete(wanted, short)
     nothing = pa.nulls(len(rows), pa.string()).dictionary_encode()
-    return {
+    cells = {
         name: _one(table.column(str(place))) if place >= 0 else nothing
         for name, place in header.places.items()
-    }, rows
+    }
+    for name, make in layout.supplied.items():
+        cells[name] = make(cells, len(rows))
+    return cells, rows
 
 
 def _check(
@@ -319,7 +375,10 @@ def _check(
     """Type every column and try every rule; a row is named for the first thing wrong in it."""
     columns: dict[str, pa.Array] = {}
     for column in layout.columns:
-        values, wrong = _convert(cells[column.name], column)
+        values, wrong, formulas = _convert(cells[column.name], column)
+        if formulas is not None:
+            hits = rows[_true(formulas)].tolist()
+            found.warned.extend((index, "formula_cell", column.header[0]) for index in hits)
         if wrong is not None:
             found.reject(rows[_true(wrong)], column.kind.code, column.header[0])
         if column.blank:
@@ -327,6 +386,8 @@ def _check(
         columns[column.name] = values
     published = {column.name: column.header[0] for column in layout.columns}
     for rule in layout.rules:
+        if rule.action == "note":
+            continue
         hit = rows[_true(rule.broken(columns, reading))]
         name = published[rule.column]
         if rule.action == "reject":

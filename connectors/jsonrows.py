@@ -63,7 +63,7 @@ def read_documents(file: BinaryIO, reader: Reader[Decoded], reading: Reading) ->
     def batch() -> Batch:
         return Batch(
             reader.table,
-            _arrow(rows, reader.schema),
+            arrow(rows, reader.schema),
             len(rows) + len(rejected),
             tuple(rejected),
             tuple(warned),
@@ -71,7 +71,7 @@ def read_documents(file: BinaryIO, reader: Reader[Decoded], reading: Reading) ->
 
     for document in documents(plain(file, reading), reading):
         try:
-            row, warnings = reader.row(_decode(document, reader), reading)
+            row, warnings = reader.row(decode(document, reader.decoder, reader.once), reading)
             _check_unique(row, reader, seen)
         except BadRow as bad:
             rejected.append(
@@ -93,14 +93,17 @@ def read_documents(file: BinaryIO, reader: Reader[Decoded], reading: Reading) ->
         yield batch()
 
 
-def _decode(document: Document, reader: Reader[Decoded]) -> Decoded:
+def decode(
+    document: Document, decoder: msgspec.json.Decoder[Decoded], once: tuple[bytes, ...] = ()
+) -> Decoded:
+    """A document as its struct. Raises `BadRow`."""
     if b"\0" in document.data:
         raise BadRow("nul_byte")
-    for key in reader.once:
+    for key in once:
         if document.data.count(key) > 1:
             raise BadRow("duplicate_key", key.strip(b'"').decode())
     try:
-        return reader.decoder.decode(document.data)
+        return decoder.decode(document.data)
     except msgspec.ValidationError as error:
         field = _FIELD.search(str(error))
         raise BadRow("wrong_type", field.group(1) if field else "") from error
@@ -122,7 +125,8 @@ def _check_unique(row: Row, reader: Reader[Decoded], seen: set[int]) -> None:
     seen.add(key)
 
 
-def _arrow(rows: list[Row], schema: pa.Schema) -> pa.RecordBatch:
+def arrow(rows: list[Row], schema: pa.Schema) -> pa.RecordBatch:
+    """Rows as a batch of the schema."""
     columns: Mapping[str, list[Any]] = {name: [row[name] for row in rows] for name in schema.names}
     arrays = [pa.array(columns[field.name], field.type) for field in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -8,7 +8,7 @@ two together.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connectors.contract import Reading
+from connectors.contract import Published, Reading
 
 PARIS: Final = ZoneInfo("Europe/Paris")
 EARLIEST: Final = date(2000, 1, 1)
@@ -31,7 +31,8 @@ class Kind:
 
     `pattern` is what a trimmed cell must match (RE2, anchored; empty: anything), else `code`.
     `cast` turns distinct matching texts into values. `fast` is the Arrow type the hot path reads
-    directly; None reads text as a dictionary there too.
+    directly; None reads text as a dictionary there too. `prepare` rewrites distinct texts of an
+    operator's own layout into the published form before any of this.
     """
 
     type: pa.DataType
@@ -39,6 +40,7 @@ class Kind:
     code: str
     cast: Callable[[pa.Array], pa.Array]
     fast: pa.DataType | None = None
+    prepare: Callable[[pa.Array], pa.Array] | None = None
 
 
 def _to(kind: pa.DataType) -> Callable[[pa.Array], pa.Array]:
@@ -129,13 +131,15 @@ class Rule:
 
     `broken` answers true for rows that break it (null counts as kept). "reject" sets the row
     aside, "warn" keeps it, "fold" keeps it out of the table as part of another row, with a
-    warning.
+    warning. "note" warns of the first such row of a file only: what is true of a file of old
+    taps is true of millions of its rows, and must not cost the fast reading.
     """
 
     code: str
     column: str
     broken: Callable[[Columns, Reading], pa.Array]
-    action: Literal["reject", "warn", "fold"] = "reject"
+    action: Literal["reject", "warn", "fold", "note"] = "reject"
+    least: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +148,10 @@ class Layout:
 
     `finish` builds the declared table from typed columns. `unique` names a column whose value may
     stand only once in a file, and what is done with the next ones. `scope`, on raw text columns,
-    is true for rows that are part of the dataset. `foreign` are headers of another dataset.
+    is true for rows that are part of the dataset. `foreign` are headers of another dataset;
+    of the columns named in `either` one at least must be in the header. `fallback` is the encoding
+    of text that is no UTF-8. `supplied` makes the raw cells of columns that stand in no header,
+    from the raw cells of others and the number of rows.
     `fast` tries Arrow's typed parser before reading a block leniently.
     """
 
@@ -159,9 +166,11 @@ class Layout:
     scope: Callable[[Columns], pa.Array] | None = None
     subject: str | None = None
     blanks: tuple[str, ...] = ("",)
-    latin1: bool = False
+    fallback: str = ""
     fast: bool = False
     foreign: tuple[str, ...] = ()
+    either: tuple[str, ...] = ()
+    supplied: Mapping[str, Callable[[Columns, int], pa.Array]] = field(default_factory=dict)
 
 
 def today(reading: Reading) -> date:
@@ -197,6 +206,17 @@ def dated(column: str) -> tuple[Rule, Rule]:
     )
 
 
+def in_school_year(column: str) -> Rule:
+    """A date not before the school year the territory is in; older ones are kept."""
+
+    def broken(columns: Columns, reading: Reading) -> pa.Array:
+        values = columns[column]
+        first = pa.scalar(reading.expected_from, pa.date32()).cast(values.type)
+        return pc.less(values, first)
+
+    return Rule("date_before_school_year", column, broken, "note")
+
+
 def _outside(columns: Columns, lon: str, lat: str) -> pa.Array:
     return pc.or_(pc.greater(pc.abs(columns[lon]), 180.0), pc.greater(pc.abs(columns[lat]), 90.0))
 
@@ -225,4 +245,31 @@ def placed(lon: str = "lon", lat: str = "lat") -> tuple[Rule, ...]:
 
 def at_least(column: str, least: float, code: str = "impossible_value") -> Rule:
     """A number not under `least`."""
-    return Rule(code, column, lambda columns, _: pc.less(columns[column], least))
+    return Rule(code, column, lambda columns, _: pc.less(columns[column], least), least=least)
+
+
+_KINDS: Final = (
+    (pa.types.is_date, "date"),
+    (pa.types.is_timestamp, "datetime"),
+    (pa.types.is_floating, "number"),
+    (pa.types.is_integer, "integer"),
+    (pa.types.is_boolean, "boolean"),
+)
+
+
+def published(layout: Layout) -> tuple[Published, ...]:
+    """The columns of a layout as a partner writes them, for schemas and pages."""
+    floors = {rule.column: rule.least for rule in layout.rules if rule.least is not None}
+    return tuple(
+        Published(
+            name=column.header[0],
+            kind=next((name for is_kind, name in _KINDS if is_kind(column.kind.type)), "string"),
+            required=column.blank is not None,
+            pattern=column.kind.pattern if pa.types.is_string(column.kind.type) else "",
+            unique=layout.unique == column.name and layout.on_repeat == "reject",
+            least=floors.get(column.name),
+            also=column.header[1:],
+            code=column.kind.code,
+        )
+        for column in layout.columns
+    )

@@ -39,6 +39,10 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "Les lignes ne se terminent pas par un saut de ligne (LF ou CRLF). Corrigez l'export.",
         "Lines do not end with a line feed (LF or CRLF). Correct the export.",
     ),
+    "wrong_column_map": (
+        "La correspondance de colonnes du territoire ne convient pas : à l'opérateur de corriger.",
+        "The territory's column map does not fit this dataset: for the operator to correct.",
+    ),
     "missing_column": (
         "Une colonne obligatoire manque dans l'en-tête. Ajoutez-la sous son nom publié.",
         "A required column is missing from the header. Add it under its published name.",
@@ -121,6 +125,10 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "Le mode de transport n'est pas dans la liste de l'application : compté comme UNKNOWN.",
         "The transport mode is not in the app's list: counted as UNKNOWN.",
     ),
+    "formula_cell": (
+        "Un texte commence comme une formule de tableur : gardé tel quel. Vérifiez l'export.",
+        "A text starts as a spreadsheet formula does: kept as it is. Check the export.",
+    ),
     "wrong_type": (
         "La valeur n'a pas le type publié (nombre, texte, liste).",
         "The value has not the published type (number, text, list).",
@@ -149,6 +157,10 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "La date précède l'an 2000. Vérifiez l'horloge de l'appareil.",
         "The date is before the year 2000. Check the device's clock.",
     ),
+    "date_before_school_year": (
+        "Une date précède l'année scolaire en cours : lignes gardées. Vérifiez la période choisie.",
+        "A date is before the current school year: rows kept. Check the period chosen.",
+    ),
     "end_before_start": (
         "La fin précède le début. Vérifiez les deux heures.",
         "The end is before the start. Check both times.",
@@ -172,6 +184,10 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "position_swapped": (
         "Longitude et latitude semblent inversées. Le format veut la longitude d'abord.",
         "Longitude and latitude look swapped. The format wants longitude first.",
+    ),
+    "far_from_commune": (
+        "La position est loin de la commune indiquée : ligne gardée. Vérifiez l'une ou l'autre.",
+        "The position is far from the commune given: row kept. Check one or the other.",
     ),
     "wrong_code": (
         "Le code (UAI, commune, année scolaire) n'a pas la forme publiée.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,6 +24,7 @@ from connectors.layouts import (
     at_least,
     dated,
     placed,
+    published,
 )
 from connectors.partners.region.lycees import COMMUNE
 
@@ -42,6 +44,36 @@ SCHEMA: Final = documented(
     ("updated", pa.date32(), "mis à jour le", "updated on"),
     optional=("capacity",),
 )
+
+
+FAR_KM: Final = 15.0
+"""From the chef-lieu; the widest communes of metropolitan France reach about 20 km across."""
+APART_KM: Final = 30.0
+"""From the other places of the same commune, where its chef-lieu is not known."""
+
+
+def _far(columns: Columns, reading: Reading) -> pa.Array:
+    """Far from the chef-lieu where that is known, else from the commune's other places.
+
+    With neither, nothing can be said: a département is wider than the error looked for.
+    """
+    lon, lat = (np.asarray(columns[name].fill_null(np.nan)) for name in ("lon", "lat"))
+    codes = np.asarray(columns["commune"].to_pylist(), object)
+    far = np.zeros(len(codes), bool)
+    for code in {code for code in codes if code}:
+        here = np.flatnonzero(codes == code)
+        if (centre := reading.communes.get(code)) is not None:
+            far[here] = _km(lon[here], lat[here], *centre) > FAR_KM
+        elif len(here) > 2:
+            middle = float(np.nanmedian(lon[here])), float(np.nanmedian(lat[here]))
+            far[here] = _km(lon[here], lat[here], *middle) > APART_KM
+    return pa.array(far)
+
+
+def _km(lon: np.ndarray, lat: np.ndarray, to_lon: float, to_lat: float) -> np.ndarray:
+    """Distance over a flat Earth, near enough under 100 km; nan where a position is missing."""
+    east = (lon - to_lon) * 111.32 * np.cos(np.radians(to_lat))
+    return np.asarray(np.hypot(east, (lat - to_lat) * 110.57))
 
 
 def _unlisted(columns: Columns, _: Reading) -> pa.Array:
@@ -68,6 +100,7 @@ LAYOUT: Final = Layout(
         *dated("updated"),
         at_least("capacity", 0),
         Rule("unknown_value", "kind", _unlisted, "warn"),
+        Rule("far_from_commune", "lon", _far, "warn"),
     ),
     finish=lambda columns: columns,
     unique="id",
@@ -103,6 +136,9 @@ def _with(before: str, after: str) -> Callable[[], bytes]:
 EXAMPLES: Final = (
     Example("two places", lambda: _file(BLOIS), valid=2),
     Example("kind off the list", _with("Parking relais", "Hangar"), 2, {}, {"unknown_value": 1}),
+    Example("far from the others", lambda: _file(
+        *(BLOIS.replace("-001", f"-00{n}").replace("1.32", f"1.3{n}") for n in (1, 2, 3)),
+        BLOIS.replace("-001", "-004").replace("1.32", "2.1")), 5, {}, {"far_from_commune": 1}),
     Example("curly apostrophe", _with("Parking relais", "Sortie d’autoroute"), valid=2),
     Example("no capacity", _with(",24,", ",,"), valid=2),
     Example("same place twice", lambda: _file(BLOIS, BLOIS), 2, {"duplicate_row": 1}),
@@ -129,4 +165,5 @@ CARPOOL_PLACES: Final = Dataset(
     tables={"carpool_places": SCHEMA},
     read=_read,
     examples=EXAMPLES,
+    published=published(LAYOUT),
 )

@@ -21,6 +21,7 @@ from connectors.layouts import (
     at_least,
     matching,
     placed,
+    published,
 )
 from connectors.partners.region.lycees import COMMUNE, UAI
 
@@ -112,4 +113,6 @@ ENROLMENTS: Final = Dataset(
     tables={"enrolments": SCHEMA},
     read=_read,
     examples=EXAMPLES,
+    published=published(LAYOUT),
+    delimiter=";",
 )

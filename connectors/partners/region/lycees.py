@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from connectors.contract import Batch, Dataset, Example, Reading
 from connectors.csvrows import read_csv
 from connectors.documented import documented
-from connectors.layouts import NUMBER, Column, Columns, Layout, Rule, matching, placed
+from connectors.layouts import NUMBER, Column, Columns, Layout, Rule, matching, placed, published
 
 UAI: Final = matching(r"\d{7}[A-Z]")
 COMMUNE: Final = matching(r"(?:\d{2}|2[AB])\d{3}")
@@ -156,4 +156,6 @@ LYCEES: Final = Dataset(
     tables={"lycees": SCHEMA},
     read=_read,
     examples=EXAMPLES,
+    published=published(LAYOUT),
+    delimiter=";",
 )

@@ -26,6 +26,7 @@ from connectors.layouts import (
     at_least,
     dated,
     matching,
+    published,
 )
 
 FLOOR: Final = 20
@@ -68,7 +69,7 @@ LAYOUT: Final = Layout(
         at_least("volume", FLOOR, "below_source_floor"),
     ),
     finish=_finish,
-    latin1=True,
+    fallback="latin-1",
     # The same delivery split by where people slept or spent the day: summing it counts twice.
     foreign=("ZoneNuitee", "ZoneActivite", "Duree"),
 )
@@ -124,19 +125,21 @@ EXAMPLES: Final = (
     Example("no volumes", lambda: _file().replace(b"Volume", b"Vol"), malformed="missing_column"),
     Example("by night zone", lambda: _file(header="Zone;Date;Heures;Type;ZoneNuitee"),
             malformed="wrong_dataset"),
+    Example("two encodings", lambda: _row(zone="Commune é").replace("é".encode(), b"\xe9"),
+            malformed="wrong_encoding"),
     Example("UTF-16", lambda: _file().decode().encode("utf-16"), malformed="wrong_encoding"),
     Example("nothing", lambda: b"", malformed="empty_file"),
     Example("a zip", lambda: b"PK\x03\x04" + b"\0" * 60, malformed="wrong_format"),
 )  # fmt: skip
 
-DATASETS: tuple[Dataset, ...] = (
-    Dataset(
-        partner="orange",
-        name="presence",
-        title={"fr": "Présence par demi-heure", "en": "Presence by half hour"},
-        source="Orange Flux Vision presence30min",
-        tables={"presence": SCHEMA},
-        read=_read,
-        examples=EXAMPLES,
-    ),
+PRESENCE: Final = Dataset(
+    partner="orange",
+    name="presence",
+    title={"fr": "Présence par demi-heure", "en": "Presence by half hour"},
+    source="Orange Flux Vision presence30min",
+    tables={"presence": SCHEMA},
+    read=_read,
+    examples=EXAMPLES,
+    published=published(LAYOUT),
+    delimiter=";",
 )

@@ -1,7 +1,9 @@
 """Transdev: badge taps, in the open standard TIDES `fare_transactions` v1.0.
 
-Transdev's own validation layout is not public; TIDES is read until it is. The card (`token_id`)
-is the subject. Amounts, balances and devices are checked where present and go no further.
+Transdev's own validation layout is not public; TIDES is read until it is, or an operator's own
+CSV through a column map of the territory, which awaits Transdev's real columns. The card
+(`token_id`) is the subject. Amounts, balances and devices are checked where present and go no
+further.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import BinaryIO, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from connectors.columnmaps import mapped
 from connectors.contract import Batch, Dataset, Example, Reading
 from connectors.csvrows import read_csv
 from connectors.documented import documented
@@ -26,8 +29,10 @@ from connectors.layouts import (
     Layout,
     at_least,
     dated,
+    in_school_year,
     matching,
     one_of,
+    published,
 )
 
 ACTIONS: Final = (
@@ -87,6 +92,7 @@ LAYOUT: Final = Layout(
     rules=(
         *dated("service_date"),
         *dated("event_timestamp"),
+        in_school_year("service_date"),
         at_least("trip_stop_sequence", 1),
         at_least("scheduled_stop_sequence", 0),
         at_least("num_riders", 0),
@@ -100,7 +106,8 @@ LAYOUT: Final = Layout(
 
 
 def _read(file: BinaryIO, reading: Reading) -> Iterator[Batch]:
-    return read_csv(file, LAYOUT, reading)
+    layout = mapped(LAYOUT, reading.column_map) if reading.column_map else LAYOUT
+    return read_csv(file, layout, reading)
 
 
 HEADER: Final = (
@@ -169,6 +176,8 @@ EXAMPLES: Final = (
     Example("infinite amount", lambda: _ten(amount="Infinity"), 9, {"not_a_number": 1}),
     Example("unknown action", lambda: _ten(fare_action="Jump"), 9, {"unknown_value": 1}),
     Example("unknown medium", lambda: _ten(fare_media_id="Shell"), 9, {"unknown_value": 1}),
+    Example("formula", lambda: _ten(rider_category="=1+1"), 10, {}, {"formula_cell": 1}),
+    Example("signs that are no formula", lambda: _ten(stop_id="-12", trip_id_scheduled="+3"), 10),
     Example("capped, perhaps", lambda: _ten(fare_capped="maybe"), 9, {"not_a_boolean": 1}),
     Example("minus one rider", lambda: _ten(num_riders="-1"), 9, {"impossible_value": 1}),
     Example("NUL byte", lambda: _ten(stop_id="a\0b"), 9, {"nul_byte": 1}),
@@ -196,15 +205,14 @@ EXAMPLES: Final = (
             malformed="missing_column"),
 )  # fmt: skip
 
-DATASETS: tuple[Dataset, ...] = (
-    Dataset(
-        partner="transdev",
-        name="validations",
-        title={"fr": "Validations de titres", "en": "Badge taps"},
-        source="TIDES fare_transactions v1.0",
-        tables={"validations": SCHEMA},
-        read=_read,
-        subject="subject",
-        examples=EXAMPLES,
-    ),
+VALIDATIONS: Final = Dataset(
+    partner="transdev",
+    name="validations",
+    title={"fr": "Validations de titres", "en": "Badge taps"},
+    source="TIDES fare_transactions v1.0",
+    tables={"validations": SCHEMA},
+    read=_read,
+    subject="subject",
+    examples=EXAMPLES,
+    published=published(LAYOUT),
 )
