@@ -141,6 +141,7 @@ def _events(parts: Parts) -> Iterator[LoggedEvent]:
 def proof(index: int, as_json: Json = False) -> None:
     """The inclusion proof of an entry."""
     with edge.opened() as parts:
+        parts.sequence()  # what was just recorded has its place then
         log: Log = parts.log
         if not 0 <= index < log.size:
             raise NotFound(
