@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Final, Generic, TypeVar
 import msgspec
 import pyarrow as pa
 
-from connectors.archives import plain
+from connectors.archives import Source, plain
 from connectors.contract import Batch, Reading, Rejected, Warned
 from connectors.jsonstream import Document, documents
 
@@ -55,6 +55,11 @@ class Reader(Generic[Decoded]):
 
 def read_documents(file: BinaryIO, reader: Reader[Decoded], reading: Reading) -> Iterator[Batch]:
     """Read a partner's file of documents. Raises `Malformed` for the file as a whole."""
+    return read_source(plain(file, reading), reader, reading)
+
+
+def read_source(source: Source, reader: Reader[Decoded], reading: Reading) -> Iterator[Batch]:
+    """Read documents that are already decompressed. Raises `Malformed`."""
     seen: set[int] = set()
     rows: list[Row] = []
     rejected: list[Rejected] = []
@@ -69,7 +74,7 @@ def read_documents(file: BinaryIO, reader: Reader[Decoded], reading: Reading) ->
             tuple(warned),
         )
 
-    for document in documents(plain(file, reading), reading):
+    for document in documents(source, reading):
         try:
             row, warnings = reader.row(decode(document, reader.decoder, reader.once), reading)
             _check_unique(row, reader, seen)

@@ -160,7 +160,7 @@ TRIP_EXAMPLES: Final = (
             malformed="expands_too_much"),
     Example("nothing", lambda: b"", malformed="empty_file"),
     Example("blanks", lambda: b" \n ", malformed="empty_file"),
-    Example("a CSV", lambda: b"Trip_Id,Trip_Start_Date\n1,2\n", malformed="invalid_json"),
+    Example("a CSV", lambda: b"id,start\n1,2\n", malformed="invalid_json"),
     Example("UTF-16", lambda: lines(trip()).decode().encode("utf-16"), malformed="wrong_encoding"),
     Example("no comma between", lambda: b"[{}{}]", malformed="invalid_json"),
 )  # fmt: skip

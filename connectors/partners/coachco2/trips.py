@@ -1,4 +1,4 @@
-"""CoachCO2 trips: `io.cozy.timeseries.geojson` documents, one row per trip.
+"""CoachCO2 trips: `io.cozy.timeseries.geojson` documents or the app's export, one row per trip.
 
 Of the line a phone recorded only its two ends, lengths and times come out of here: no point in
 between is decoded at all, unless a section's own figures have to be repaired from its readings.
@@ -7,46 +7,29 @@ between is decoded at all, unless a section's own figures have to be repaired fr
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 from math import isfinite
 from typing import Any, BinaryIO, Final
 
 import msgspec
-import pyarrow as pa
 
+from connectors.archives import looked_at
 from connectors.contract import Batch, Dataset, Reading
-from connectors.documented import documented
-from connectors.jsonrows import BadRow, Reader, Row, read_documents
+from connectors.jsonrows import BadRow, Reader, Row, read_source
 from connectors.layouts import PARIS
-from connectors.partners.coachco2.modes import UNKNOWN, purpose, resolve
+from connectors.partners.coachco2.export import is_export, read_export
+from connectors.partners.coachco2.export_samples import EXPORT_EXAMPLES
+from connectors.partners.coachco2.modes import purpose, resolve
 from connectors.partners.coachco2.samples import TRIP_EXAMPLES
-
-Warnings = list[tuple[str, str]]
-
-SECTION: Final = pa.struct(
-    [("mode", pa.string()), ("distance_m", pa.float64()), ("duration_s", pa.float64())]
+from connectors.partners.coachco2.shape import (
+    SCHEMA,
+    Warnings,
+    check_expected,
+    check_moment,
+    check_position,
+    main_mode,
 )
-INSTANT: Final = pa.timestamp("us", tz="UTC")
-SCHEMA: Final = documented(
-    ("subject", pa.string(), "compte source du participant", "participant's source account"),
-    ("trip", pa.string(), "identifiant du trajet", "identifier of the trip"),
-    ("start", INSTANT, "départ", "start"),
-    ("end", INSTANT, "arrivée", "end"),
-    ("start_lon", pa.float64(), "longitude du départ", "longitude of the start", "degree"),
-    ("start_lat", pa.float64(), "latitude du départ", "latitude of the start", "degree"),
-    ("end_lon", pa.float64(), "longitude de l'arrivée", "longitude of the end", "degree"),
-    ("end_lat", pa.float64(), "latitude de l'arrivée", "latitude of the end", "degree"),
-    ("distance_m", pa.float64(), "distance", "distance", "m"),
-    ("duration_s", pa.float64(), "durée", "duration", "s"),
-    ("main_mode", pa.string(), "mode principal (plus longue distance)", "main mode (longest)"),
-    ("sections", pa.list_(SECTION), "tronçons par mode", "sections by mode"),
-    ("app_co2_kg", pa.float64(), "CO2 calculé par l'application", "CO2 by the app", "kg"),
-    ("purpose", pa.string(), "motif", "purpose"),
-    optional=("app_co2_kg", "purpose"),
-)
-
 
 ABSENT: Final = msgspec.Raw(b"null")
 """What a field kept undecoded holds where the document has none."""
@@ -139,6 +122,7 @@ def _row(document: _Timeserie, reading: Reading) -> tuple[Row, Warnings]:
         raise BadRow("end_before_start", "end_fmt_time")
     if end > reading.now.timestamp():
         raise BadRow("date_in_future", "end_fmt_time")
+    check_expected(start, reading, "start_fmt_time", warnings)
     start_lon, start_lat = _position(about.start_loc, about.start_place, serie, "start_loc")
     end_lon, end_lat = _position(about.end_loc, about.end_place, serie, "end_loc")
     sections = _sections(serie, warnings)
@@ -154,15 +138,11 @@ def _row(document: _Timeserie, reading: Reading) -> tuple[Row, Warnings]:
         "end_lat": end_lat,
         "distance_m": _total(about.distance, sections, "distance_m", "distance"),
         "duration_s": _total(about.duration, sections, "duration_s", "duration"),
-        "main_mode": _main_mode(sections),
+        "main_mode": main_mode(sections),
         "sections": sections,
         "app_co2_kg": _figure(aggregation.totalCO2),
         "purpose": purpose(about.manual_purpose, about.automatic_purpose, aggregation.purpose),
     }, warnings
-
-
-_OLDEST: Final = datetime(2000, 1, 1, tzinfo=PARIS).timestamp()
-_NEWEST: Final = datetime(2100, 1, 1, tzinfo=PARIS).timestamp()
 
 
 def _instant(epoch: float | None, text: str | None, field: str) -> float:
@@ -175,11 +155,7 @@ def _instant(epoch: float | None, text: str | None, field: str) -> float:
             epoch = moment.replace(tzinfo=moment.tzinfo or PARIS).timestamp()
         except (ValueError, OverflowError) as error:
             raise BadRow("wrong_time", field) from error
-    if not epoch >= _OLDEST:
-        raise BadRow("date_too_old", field)
-    if epoch > _NEWEST:
-        raise BadRow("date_in_future", field)
-    return epoch
+    return check_moment(epoch, field)
 
 
 def _position(
@@ -191,15 +167,7 @@ def _position(
         pair = _place(place.oid, serie, field)
     if len(pair) < 2:
         raise BadRow("position_missing", field)
-    lon, lat = pair[0], pair[1]
-    if not (abs(lon) <= 180 and abs(lat) <= 90):
-        raise BadRow("position_outside_world", field)
-    if lon == 0 and lat == 0:
-        raise BadRow("position_missing", field)
-    # Where the pair stands there is sea or Somalia; turned round there is France.
-    if 41 < lon < 51.5 and -5.5 < lat < 10:
-        raise BadRow("position_swapped", field)
-    return lon, lat
+    return check_position(pair[0], pair[1], field)
 
 
 _POINT: Final = msgspec.json.Decoder(_Point | None)
@@ -274,14 +242,6 @@ def _total(figure: float | None, sections: list[dict[str, Any]], column: str, fi
     return total
 
 
-def _main_mode(sections: list[dict[str, Any]]) -> str:
-    """The mode with the greatest summed distance, the first of equals; UNKNOWN without section."""
-    distances: dict[str, float] = defaultdict(float)
-    for section in sections:
-        distances[section["mode"]] += section["distance_m"]
-    return max(distances, key=distances.__getitem__, default=UNKNOWN)
-
-
 _ACCOUNT: Final = re.compile(rb'"sourceAccount"\s*:\s*"([^"\\]{1,200})"')
 
 
@@ -308,17 +268,20 @@ _READER: Final = Reader(
 
 
 def _read(file: BinaryIO, reading: Reading) -> Iterator[Batch]:
-    return read_documents(file, _READER, reading)
+    head, source = looked_at(file, reading)
+    if is_export(head):
+        return read_export(source, reading)
+    return read_source(source, _READER, reading)
 
 
 TRIPS: Final = Dataset(
     partner="coachco2",
     name="trips",
     title={"fr": "Trajets des participants", "en": "Participants' trips"},
-    source="io.cozy.timeseries.geojson, CoachCO2 0.24",
+    source="io.cozy.timeseries.geojson et export CSV des trajets, CoachCO2 0.24",
     tables={"trips": SCHEMA},
     read=_read,
     subject="subject",
-    media_types=("application/json", "application/x-ndjson", "application/gzip"),
-    examples=TRIP_EXAMPLES,
+    media_types=("application/json", "application/x-ndjson", "text/csv", "application/gzip"),
+    examples=(*TRIP_EXAMPLES, *EXPORT_EXAMPLES),
 )
