@@ -49,13 +49,18 @@ class Malformed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """One row set aside. `position` is 1-based in the file's own unit (line, document, record)."""
+    """One row set aside. `position` is 1-based in the file's own unit (line, document, record).
+
+    `pattern` is the form of the cell at fault, never its content (`connectors.report.redacted`);
+    it is given for one row of each reason and column at least, where the file has cells.
+    """
 
     position: int
     code: str
     column: str = ""
     subject: str | None = field(default=None, repr=False)
     raw: bytes | None = field(default=None, repr=False)
+    pattern: str = ""
 
 
 @dataclass(frozen=True, slots=True)

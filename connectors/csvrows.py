@@ -23,6 +23,7 @@ from connectors.archives import Source, plain
 from connectors.contract import Batch, Malformed, Reading, Rejected, Warned
 from connectors.csvblocks import Block, Header, blocks, decoded, records
 from connectors.layouts import TEXT, Column, Columns, Layout
+from connectors.report import redacted
 
 DICTIONARY: Final = pa.dictionary(pa.int32(), pa.string())
 
@@ -289,6 +290,7 @@ def _lenient(
     columns = _check(cells, rows, layout, reading, found)
     noted = tuple(_notes(columns, layout, reading, seen, lambda: lines[rows]))
     _repeats(columns, rows, layout, seen, found)
+    patterns = _patterns(cells, rows, layout, found)
     gone = np.isin(rows, np.fromiter(found.bad.keys() | found.folded, np.int64))
     kept = pa.array(~gone)
     columns = {name: values.filter(kept) for name, values in columns.items()}
@@ -303,7 +305,9 @@ def _lenient(
         _finish(columns, layout, records_kept),
         received=len(starts) - skipped - out_of_scope,
         rejected=tuple(
-            Rejected(int(lines[i]), code, column, found.subjects.get(i), raw(i))
+            Rejected(
+                int(lines[i]), code, column, found.subjects.get(i), raw(i), patterns.get(i, "")
+            )
             for i, (code, column) in sorted(found.bad.items())
         ),
         warned=tuple(
@@ -314,6 +318,20 @@ def _lenient(
         + noted,
         skipped=out_of_scope,
     )
+
+
+def _patterns(cells: Columns, rows: np.ndarray, layout: Layout, found: _Findings) -> dict[int, str]:
+    """The form of the first cell at fault of each reason and column, by index of record."""
+    names = {column.header[0]: column.name for column in layout.columns}
+    told: dict[tuple[str, str], int] = {}
+    for index, about in sorted(found.bad.items()):
+        if about[1]:
+            told.setdefault(about, index)
+    patterns = {}
+    for (_, header), index in told.items():
+        place = int(np.searchsorted(rows, index))
+        patterns[index] = redacted(cells[names[header]][place].as_py() or "")
+    return patterns
 
 
 def _set_apart(data: bytes, starts: np.ndarray, ends: np.ndarray, found: _Findings) -> list[int]:
