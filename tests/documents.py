@@ -10,9 +10,9 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from connectors.registry import DATASETS
 from typer.testing import CliRunner
 
+from connectors.registry import DATASETS
 from hub.cli.app import app
 from hub.events import VOCABULARY
 from hub.settings import Settings
