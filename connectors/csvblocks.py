@@ -135,7 +135,8 @@ def decoded(data: bytes, layout: Layout, line: int) -> str:
     raise Malformed("wrong_encoding", f"line {line + data.count(_FEED, 0, at)}") from None
 
 
-def _names(text: str, delimiter: str) -> list[str]:
+def names_of(text: str, delimiter: str) -> list[str]:
+    """The names of a header line, as they are compared. Raises `Malformed`."""
     try:
         row = next(csv.reader([text], delimiter=delimiter, skipinitialspace=True), [])
     except csv.Error as error:
@@ -154,7 +155,7 @@ def read_header(line: bytes, layout: Layout) -> Header:
     text = text.strip("\r\n")
     if not text.strip():
         raise Malformed("empty_file")
-    names = _names(text, layout.delimiter)
+    names = names_of(text, layout.delimiter)
     for foreign in layout.foreign:
         if normal(foreign) in names:
             raise Malformed("wrong_dataset", foreign)
@@ -165,7 +166,7 @@ def read_header(line: bytes, layout: Layout) -> Header:
         missing += [c for c in layout.columns if c.name in layout.either]
     if missing:
         for other in DELIMITERS:
-            if other != layout.delimiter and len(found := _names(text, other)) > len(names):
+            if other != layout.delimiter and len(found := names_of(text, other)) > len(names):
                 present = sum(_place(found, column.header) >= 0 for column in needed)
                 if present > len(needed) // 2:
                     raise Malformed("wrong_delimiter", "line 1")

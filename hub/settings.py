@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from connectors.contract import ColumnMap, Reading
 from hub.errors import Rejected
 
 DEFAULT_TERRITORY = Path(__file__).parent / "territories" / "centre-val-de-loire.toml"
@@ -66,6 +68,41 @@ class PartnerTerms(BaseModel):
     name: str
 
 
+class ColumnMapTerms(BaseModel):
+    """One `[column_maps."partner/dataset"]` entry: how an operator's own CSV is to be read.
+
+    `columns` maps a published column to the operator's header, or to several joined by a blank;
+    `constants` and `values` as in `connectors.contract.ColumnMap`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    separator: str = Field(";", min_length=1, max_length=1)
+    encoding: Literal["utf-8", "latin-1", "cp1252"] = "utf-8"
+    date_format: str = "%Y-%m-%d"
+    time_format: str = "%H:%M:%S"
+    decimal_comma: bool = False
+    columns: dict[str, str | list[str]]
+    constants: dict[str, str] = {}
+    values: dict[str, dict[str, str]] = {}
+
+    def as_map(self) -> ColumnMap:
+        """The map as connectors take it."""
+        return ColumnMap(
+            columns={
+                name: (theirs,) if isinstance(theirs, str) else tuple(theirs)
+                for name, theirs in self.columns.items()
+            },
+            separator=self.separator,
+            encoding=self.encoding,
+            date_format=self.date_format,
+            time_format=self.time_format,
+            decimal_comma=self.decimal_comma,
+            constants=self.constants,
+            values=self.values,
+        )
+
+
 class Territory(BaseModel):
     """What is particular to a region: names, calendar, thresholds, plan, agreements.
 
@@ -78,7 +115,7 @@ class Territory(BaseModel):
     name: str
     demo: bool = False
     departments: dict[str, str]
-    school_year: str
+    school_year: str = Field(pattern=r"^20\d\d-20\d\d$")
     holidays: list[tuple[str, str]] = []
     public_holidays: list[str] = []
     bells: Mapping[str, Any] = {}
@@ -86,6 +123,25 @@ class Territory(BaseModel):
     agreements: list[AgreementTerms] = []
     recognition: Mapping[str, Any] = {}
     plan: Mapping[str, Any] = {}
+    column_maps: dict[str, ColumnMapTerms] = {}
+
+    def reading(
+        self,
+        dataset: str,
+        now: datetime,
+        *,
+        reference: str | None = None,
+        communes: Mapping[str, tuple[float, float]] | None = None,
+    ) -> Reading:
+        """What reading a file of this dataset (`partner/name`) depends on, in this territory."""
+        terms = self.column_maps.get(dataset)
+        return Reading(
+            now=now,
+            reference=reference,
+            expected_from=date(int(self.school_year[:4]), 9, 1),
+            communes=communes or {},
+            column_map=terms.as_map() if terms else None,
+        )
 
 
 def load_territory(path: Path) -> Territory:

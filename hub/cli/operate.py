@@ -18,7 +18,7 @@ import uvicorn
 
 from hub import worker
 from hub.audit.tiles import CHECKPOINT
-from hub.cli import edge
+from hub.cli import edge, partners
 from hub.errors import HubError, NotFound, Rejected
 from hub.events import AuditEvent, Kind
 from hub.identity import passwords
@@ -40,6 +40,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("serve")(serve)
     app.command("work", hidden=True)(work)
     app.command("doctor")(doctor)
+    partners.add_to(partner)
     app.add_typer(partner, name="partner", help="Organisations that push, and their clients.")
     app.add_typer(user, name="user", help="Local accounts of people who work with the hub.")
     app.add_typer(keys, name="keys", help="Public halves of the hub's keys.")
