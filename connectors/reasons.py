@@ -79,6 +79,12 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "Une table de l'archive n'est pas un CSV conforme au GTFS. Validez le flux puis renvoyez.",
         "A table of the archive is not CSV as GTFS has it. Validate the feed, then send again.",
     ),
+    "mostly_rejected": (
+        "Plus de la moitié des lignes, ou plus de 250 000, sont refusées : rien n'est gardé. "
+        "Corrigez la première raison indiquée, puis renvoyez le fichier entier.",
+        "More than half of the rows, or more than 250,000, are refused: nothing is kept. "
+        "Correct the first reason given, then send the whole file again.",
+    ),
     # Documents
     "invalid_json": (
         "Le document n'est pas du JSON valide (NaN et Infinity n'en sont pas). Corrigez l'export.",

@@ -80,6 +80,13 @@ class TooLarge(Rejected):
     title: ClassVar[Mapping[str, str]] = {"fr": "Trop volumineux", "en": "Too large"}
 
 
+class WrongType(Rejected):
+    """The body is not what its declared type says."""
+
+    status = 415
+    title: ClassVar[Mapping[str, str]] = {"fr": "Type refusé", "en": "Type refused"}
+
+
 class Denied(HubError):
     """Policy or consent says no."""
 
@@ -112,6 +119,13 @@ class Unavailable(HubError):
     status = 503
     exit_code = 6
     title: ClassVar[Mapping[str, str]] = {"fr": "Service indisponible", "en": "Service unavailable"}
+
+
+class Busy(Unavailable):
+    """More than may wait is waiting; the same request passes after `facts["retry_after"]` s."""
+
+    status = 429
+    title: ClassVar[Mapping[str, str]] = {"fr": "Trop de dépôts", "en": "Too many pushes"}
 
 
 def fault(error: BaseException) -> str:

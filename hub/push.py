@@ -2,7 +2,7 @@
 
 `accept`, at the front door, which can only seal:
 
-1. The policy says whether this partner may push this dataset now.
+1. The policy says whether this partner may push this dataset now, the quotas how much of it.
 2. The file is sealed while it streams in; nothing of it touches the disk in the clear.
 3. One transaction records the push, its job and its event. Only then is it acknowledged: a crash
    before this leaves a sealed orphan that was never promised, a crash after it loses nothing.
@@ -39,15 +39,17 @@ from connectors.contract import REASONS, Dataset, Malformed, Reading
 from consent import gate, pseudonyms
 from hub import stages
 from hub.audit import receipts
-from hub.errors import NotFound, Unavailable
+from hub.errors import Busy, Conflict, NotFound, TooLarge, Unavailable
 from hub.events import AuditEvent, Kind
 from hub.parts import WORKER, Actor, Parts
+from hub.progress import READ, Progress, watched
 from hub.records import Agreement, Push, PushState, SetAside
 from hub.storage.states import commit, state
 
+LINES: Final = "text/csv"
 QUARANTINE: Final = timedelta(days=30)
 TRANSIT: Final = timedelta(hours=72)
-MAX_BYTES: Final = 8 * 1024**3
+DAY: Final = timedelta(hours=24)
 REPLACED: Final = frozenset(
     {"region/lycees", "region/enrolments", "region/carpool-places", "region/gtfs"}
 )
@@ -75,18 +77,9 @@ def accept(
     The same key with the same bytes answers the first push; with other bytes it is a `Conflict`.
     """
     now = parts.clock()
-    known = _dataset(parts, partner, dataset)
-    parts.require(  # 1
-        "push",
-        actor,
-        {
-            "partner": partner,
-            "dataset": dataset,
-            "agreement": parts.agreement_facts(partner, dataset),
-        },
-    )
+    room = admission(parts, actor, partner, dataset)  # 1
     push_id = parts.new_id(now)
-    sealed = parts.vault.keep(sealed_name(push_id), body, MAX_BYTES)  # 2
+    sealed = parts.vault.keep(sealed_name(push_id), body, room)  # 2
     push = Push(
         id=push_id,
         partner=partner,
@@ -97,24 +90,83 @@ def accept(
         file_bytes=sealed.size,
         idempotency_key=idempotency_key,
     )
-    event = AuditEvent(
-        Kind.PUSH_ACCEPTED,
-        partner,
-        push_id,
-        now,
+    return acknowledge(parts, push, actor.id)
+
+
+def admission(
+    parts: Parts, actor: Actor, partner: str, dataset: str, length: int | None = None
+) -> int:
+    """Ask the policy and the quotas. Returns the number of bytes that may come.
+
+    Raises `NotFound`, `Denied`, `TooLarge` where the announced `length` already is, and `Busy`
+    where too much waits or the partner's day is used up.
+    """
+    _dataset(parts, partner, dataset)
+    parts.require(
+        "push",
+        actor,
         {
-            "dataset": known.key,
-            "client": actor.id,
-            "bytes": sealed.size,
-            "sha256": sealed.sha256,
+            "partner": partner,
+            "dataset": dataset,
+            "agreement": parts.agreement_facts(partner, dataset),
         },
     )
-    kept = False
+    limits = parts.settings
+    load = parts.books.load(partner, parts.clock() - DAY)
+    if load.waiting >= limits.waiting_per_partner or load.waiting_all >= limits.waiting:
+        raise Busy(
+            "too-many-waiting",
+            fr="Trop de dépôts attendent leur traitement ; réessayez dans une minute.",
+            en="Too many pushes wait to be processed; try again in a minute.",
+            who="partner",
+            facts={"retry_after": 60},
+        )
+    left = limits.push_bytes_a_day - load.recent_bytes
+    if left <= 0 or (length is not None and left < length <= limits.push_bytes):
+        raise Busy(
+            "daily-quota",
+            fr="Le volume permis sur 24 heures est atteint ; réessayez dans une heure.",
+            en="The volume allowed in 24 hours is reached; try again in an hour.",
+            who="partner",
+            facts={"retry_after": 3600, "bytes_left": max(left, 0)},
+        )
+    if length is not None and length > limits.push_bytes:
+        raise TooLarge(
+            "file-too-large",
+            fr=f"Le fichier dépasse {limits.push_bytes} octets.",
+            en=f"The file is larger than {limits.push_bytes} bytes.",
+            who="partner",
+            facts={"max_bytes": limits.push_bytes},
+        )
+    return min(limits.push_bytes, left)
+
+
+def acknowledge(parts: Parts, push: Push, client: str) -> tuple[Push, bool]:
+    """Record a push whose file is sealed, or forget the file where it is not a new one.
+
+    Where the books do not answer they may still have written it: the file then stays, and if
+    they have not it is swept away later.
+    """
+    event = AuditEvent(
+        Kind.PUSH_ACCEPTED,
+        push.partner,
+        push.id,
+        push.accepted_at,
+        {
+            "dataset": f"{push.partner}/{push.dataset}",
+            "client": client,
+            "bytes": push.file_bytes,
+            "sha256": push.file_sha256,
+        },
+    )
+    name = sealed_name(push.id)
     try:
         push, kept = parts.books.accept_push(push, event=event)  # 3
-    finally:
-        if not kept:
-            parts.vault.forget(sealed_name(push_id))
+    except Conflict:
+        parts.vault.forget(name)
+        raise
+    if not kept:
+        parts.vault.forget(name)
     return push, kept
 
 
@@ -127,11 +179,12 @@ def process(parts: Parts, push_id: str) -> Push:
         dataset = _dataset(parts, push.partner, push.dataset)
         agreement = parts.books.agreement(push.partner, push.dataset)
         if agreement is None:
-            raise _no_agreement()
+            raise no_agreement()
+        progress = Progress(parts, push_id)
         try:
-            done, set_aside, commits = _store(parts, push, dataset, agreement)
-        except Malformed as error:
-            done, set_aside, commits = _refused(push, error), [], {}
+            done, set_aside, commits = _store(parts, push, dataset, agreement, progress)
+        except _Unreadable as unreadable:
+            done, set_aside, commits = _refused(push, unreadable), [], {}
         done = replace(done, finished_at=parts.clock())
         push = parts.books.finish_push(done, set_aside, event=_finished(done, commits))  # 10
     parts.vault.forget(sealed_name(push_id))  # 11
@@ -140,18 +193,36 @@ def process(parts: Parts, push_id: str) -> Push:
 
 
 def _store(
-    parts: Parts, push: Push, dataset: Dataset, agreement: Agreement
+    parts: Parts, push: Push, dataset: Dataset, agreement: Agreement, progress: Progress
 ) -> tuple[Push, list[SetAside], dict[str, Any]]:
-    """Steps 4 to 9. Raises `Malformed` before anything is written."""
+    """Steps 4 to 9. Raises `_Unreadable` before anything is written."""
     tally = stages.Tally()
+    try:
+        return _read_in(parts, push, dataset, agreement, progress, tally)
+    except Malformed as error:
+        raise _Unreadable(error, tally) from error
+
+
+def _read_in(
+    parts: Parts,
+    push: Push,
+    dataset: Dataset,
+    agreement: Agreement,
+    progress: Progress,
+    tally: stages.Tally,
+) -> tuple[Push, list[SetAside], dict[str, Any]]:
     reading = Reading(now=push.accepted_at)
-    places = _places(parts, needed=dataset.key in NEEDS_PLACES)
+    around = places(parts, needed=dataset.key in NEEDS_PLACES)
     rules = parts.rules
     stored: dict[str, stages.Stored] = {}
     commits: dict[str, Any] = {}
-    with parts.vault.open(sealed_name(push.id)) as file:  # 4
-        parsed = stages.parse(dataset, file, reading, tally)
-        recognised = stages.recognise_rows(parsed, places, rules, tally)  # 5
+    progress.stage("opening", 0)
+    with parts.vault.open(sealed_name(push.id)) as sealed:  # 4
+        file, source = watched(
+            sealed, push.file_bytes, lambda percentage: progress.within("reading", percentage)
+        )
+        parsed = stages.parse(dataset, source, reading, tally)
+        recognised = stages.recognise_rows(parsed, around, rules, tally)  # 5
         if dataset.subject and stages.TREATMENTS[dataset.key].whole_file:
             recognised = iter(list(recognised))  # outside the lease: it needs none and takes long
         with parts.holding_tables(dataset.key) as held:
@@ -188,7 +259,9 @@ def _store(
         warnings=dict(Counter(row.code for row in tally.warned)),
         tables={part.table: part.version for part in stored.values()},
     )
-    set_aside = list(_set_aside(parts, push, dataset, agreement, standing, tally))
+    progress.stage("recording", READ)
+    header = file.first_line() if LINES in dataset.media_types else b""
+    set_aside = list(_set_aside(parts, push, dataset, agreement, standing, tally, header))
     return counted, set_aside, commits
 
 
@@ -215,8 +288,13 @@ def _set_aside(
     agreement: Agreement,
     standing: gate.Standing,
     tally: stages.Tally,
+    header: bytes,
 ) -> Iterator[SetAside]:
-    """Rejected rows for quarantine; content only where its person may be stored, and sealed."""
+    """Rejected rows for quarantine; content only where its person may be stored, and sealed.
+
+    A row is sealed as a file of its own, below its header if it has one, so that it can be read
+    again, and destroyed, without any other.
+    """
     names = sorted({row.subject for row in tally.rejected if row.subject})
     digests = pseudonyms.digests(
         parts.keyring.digest_key, push.partner, pa.array(names, pa.string())
@@ -239,7 +317,7 @@ def _set_aside(
             code=row.code,
             column=row.column,
             digest=digest,
-            sealed=parts.vault.seal(row.raw) if keep and row.raw is not None else None,
+            sealed=parts.vault.seal(header + row.raw) if keep and row.raw is not None else None,
             until=until,
         )
 
@@ -289,12 +367,25 @@ def sweep(parts: Parts, now: datetime) -> int:
     waiting = {sealed_name(push.id) for push in parts.books.pending_pushes()}
     forgotten = 0
     for name in list(parts.vault.names()):
-        stamp = name.removeprefix("pushes/").split("-")[0]
+        upload = _upload_of(name)
+        stamp = name.rpartition("/")[2].split("-")[0]
         age = now - datetime.strptime(f"{stamp}+0000", "%Y%m%dT%H%M%S%z")
-        if name not in waiting and age > timedelta(hours=1):
+        if upload is not None:
+            # Not by the list of its pieces: one may be sealed now and counted in a moment.
+            made = parts.books.upload(upload)
+            wanted = made is not None and made.push is None and made.problem is None
+        else:
+            wanted = name in waiting
+        if not wanted and age > timedelta(hours=1):
             parts.vault.forget(name)
             forgotten += 1
     return forgotten
+
+
+def _upload_of(name: str) -> str | None:
+    """The upload a sealed piece belongs to, None for other files."""
+    folder, _, piece = name.rpartition("/")
+    return "-".join(piece.split("-")[:2]) if folder == "uploads" else None
 
 
 def unknown_push() -> NotFound:
@@ -319,7 +410,8 @@ def _dataset(parts: Parts, partner: str, dataset: str) -> Dataset:
     return known
 
 
-def _no_agreement() -> Unavailable:
+def no_agreement() -> Unavailable:
+    """The answer where a push's agreement has gone since it was accepted."""
     return Unavailable(
         "agreement-missing",
         fr="La convention de ce jeu de données a disparu ; l’opérateur doit la rétablir.",
@@ -328,9 +420,31 @@ def _no_agreement() -> Unavailable:
     )
 
 
-def _refused(push: Push, error: Malformed) -> Push:
-    """A file that cannot be read: nothing was written, and the partner is told where."""
+class _Unreadable(Exception):
+    """A file that is refused as a whole, with what was counted until then."""
+
+    def __init__(self, error: Malformed, tally: stages.Tally) -> None:
+        super().__init__(error.code)
+        self.error, self.tally = error, tally
+
+
+def _refused(push: Push, unreadable: _Unreadable) -> Push:
+    """A file that is refused as a whole: nothing was written, and the partner is told where.
+
+    What was counted before that stands in the problem; for a mostly bad file it says what to mend.
+    """
+    error, tally = unreadable.error, unreadable.tally
     words = REASONS[error.code].words
+    counted: dict[str, Any] = {}
+    if error.code == "mostly_rejected":
+        reasons = Counter(row.code for row in tally.rejected)
+        first = tally.rejected[0]
+        counted = {
+            "received": tally.received,
+            "rejected": len(tally.rejected),
+            "reasons": dict(reasons),
+            "first": {"position": first.position, "code": first.code, "column": first.column},
+        }
     return replace(
         push,
         state=PushState.REFUSED,
@@ -345,6 +459,7 @@ def _refused(push: Push, error: Malformed) -> Push:
             "fr": words["fr"],
             "en": words["en"],
             "who": "partner",
+            **counted,
         },
     )
 
@@ -374,7 +489,7 @@ def _finished(push: Push, commits: Mapping[str, Any]) -> AuditEvent:
     )
 
 
-def _places(parts: Parts, *, needed: bool) -> recognise.Places:
+def places(parts: Parts, *, needed: bool) -> recognise.Places:
     """The lycée directory and the residence communes, as last pushed by the region.
 
     Raises `Unavailable` where they are needed and not there yet: the push waits for them.

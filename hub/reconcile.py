@@ -30,7 +30,7 @@ from hub.audit.verify import verify
 from hub.errors import HubError
 from hub.events import Kind
 from hub.parts import Parts
-from hub.records import LoggedEvent, PushState
+from hub.records import LoggedEvent, PushState, Upload
 from hub.storage.books import AUDITED, PASSING
 from hub.storage.states import fingerprint, state
 
@@ -106,7 +106,7 @@ class _Told:
                 self.marks[table, name] = (event.sequence, mark)
         for table, made in facts.get("commits", {}).items():
             self.commits[table].append(_Commit(event.sequence, body["about"], **made))
-        if body["kind"] == Kind.QUARANTINE_DROPPED:
+        if body["kind"] in (Kind.QUARANTINE_DROPPED, Kind.QUARANTINE_REPLAYED):
             self.dropped += facts["rows"]
             self.dropped_of.add(body["about"])
 
@@ -200,9 +200,10 @@ def _quarantine(parts: Parts, report: Report, told: _Told) -> None:
 
 def _vault(parts: Parts, report: Report) -> None:
     waiting = {push.sealed_name(made.id): made for made in parts.books.pending_pushes()}
-    present = set(parts.vault.names())
+    # Pieces of files still coming in: nothing was acknowledged of them.
+    present = set(parts.vault.names()) - set(parts.books.segments())
     for name in sorted(present - set(waiting)):
-        stamp = name.removeprefix("pushes/").split("-")[0]
+        stamp = name.rpartition("/")[2].split("-")[0]
         try:
             came = datetime.strptime(f"{stamp}+0000", "%Y%m%dT%H%M%S%z")
         except ValueError:
@@ -225,9 +226,15 @@ def _vault(parts: Parts, report: Report) -> None:
             report.say("vault", name, f"is not the file push {made.id} acknowledged")
 
 
+def whole(upload: Upload) -> bool:
+    """Whether an upload has come in whole and has not become anything yet."""
+    return (upload.offset, upload.push, upload.problem) == (upload.length, None, None)
+
+
 def _jobs(parts: Parts, report: Report) -> None:
     promised = parts.books.promised()
     due = [("push", made.id) for made in parts.books.pending_pushes()]
+    due += [("upload", u.id) for u in parts.books.uploads() if whole(u)]
     due += [
         ("withdrawal", made.id)
         for made in parts.books.withdrawals(limit=1_000_000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +33,17 @@ class Settings(BaseSettings):
     )
     witnesses: str = Field(
         "", description="verifier keys of the witnesses, comma-separated; they cosign checkpoints"
+    )
+    push_bytes: int = Field(8 * 1024**3, ge=1, description="largest file a partner may push")
+    push_bytes_a_day: int = Field(
+        64 * 1024**3, ge=1, description="bytes a partner may push in 24 hours"
+    )
+    waiting_per_partner: int = Field(
+        200, ge=1, description="pushes of one partner that may wait; more get 429"
+    )
+    waiting: int = Field(1000, ge=1, description="pushes that may wait in all; more get 429")
+    pull_allow_private: bool = Field(
+        False, description="let pulls reach private addresses: for tests only"
     )
     public_url: str = Field("http://127.0.0.1:8000", description="address people use")
 
@@ -103,6 +114,16 @@ class ColumnMapTerms(BaseModel):
         )
 
 
+class PullTerms(BaseModel):
+    """One `[[pulls]]` entry: an address a dataset is fetched from, and how often."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str = Field(description="partner/name")
+    url: str = Field(pattern=r"^https?://")
+    every: timedelta = Field(timedelta(days=1), description="ISO 8601 duration, as P1D")
+
+
 class Territory(BaseModel):
     """What is particular to a region: names, calendar, thresholds, plan, agreements.
 
@@ -121,6 +142,7 @@ class Territory(BaseModel):
     bells: Mapping[str, Any] = {}
     partners: list[PartnerTerms] = []
     agreements: list[AgreementTerms] = []
+    pulls: list[PullTerms] = []
     recognition: Mapping[str, Any] = {}
     plan: Mapping[str, Any] = {}
     column_maps: dict[str, ColumnMapTerms] = {}

@@ -14,14 +14,14 @@ places and times are coarse from `Recognised` on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Final, Never, Self, final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from analytics import recognise
-from connectors.contract import Dataset, Reading, Rejected, Warned
+from connectors.contract import Batch, Dataset, Malformed, Reading, Rejected, Warned
 from consent import gate, pseudonyms
 from hub.records import Agreement
 
@@ -112,6 +112,20 @@ class Opened(_Stage):
         return stage
 
 
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How bad a file may be before all of it is refused instead of its rows set aside.
+
+    A file of at least `rows` rows of which more than `share` are bad, or with more than `most`
+    bad rows. At most `raw_bytes` of bad rows are held; further ones are set aside without content.
+    """
+
+    rows: int = 1_000
+    share: float = 0.5
+    most: int = 250_000
+    raw_bytes: int = 64 * 1024 * 1024
+
+
 @dataclass(slots=True)
 class Tally:
     """What a push counts on its way; `received = valid + rejected`."""
@@ -121,6 +135,26 @@ class Tally:
     dropped: int = 0
     rejected: list[Rejected] = field(default_factory=list)
     warned: list[Warned] = field(default_factory=list)
+    tolerance: Tolerance = Tolerance()
+    raw_bytes: int = 0
+
+    def take(self, batch: Batch) -> None:
+        """Count a batch in. Raises `Malformed` where too much of the file is bad already."""
+        self.received += batch.received
+        self.valid += batch.received - len(batch.rejected)
+        self.warned.extend(batch.warned)
+        for row in batch.rejected:
+            self.raw_bytes += len(row.raw or b"")
+            room = self.raw_bytes <= self.tolerance.raw_bytes
+            self.rejected.append(row if room else replace(row, raw=None))
+        if len(self.rejected) > self.tolerance.most:
+            raise Malformed("mostly_rejected")
+
+    def close(self) -> None:
+        """Judge the whole. Raises `Malformed` where most of the file is bad."""
+        bad = len(self.rejected)
+        if self.received >= self.tolerance.rows and bad > self.tolerance.share * self.received:
+            raise Malformed("mostly_rejected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +174,16 @@ TREATMENTS: Final[Mapping[str, Treatment]] = {
 
 
 def parse(dataset: Dataset, file: BinaryIO, reading: Reading, tally: Tally) -> Iterator[Parsed]:
-    """Read a partner's file in chunks, counting into `tally`. Raises `Malformed`."""
+    """Read a partner's file in chunks, counting into `tally`.
+
+    Raises `Malformed`, for a file that is mostly bad only after its last good chunk: nothing may
+    be committed before this has ended.
+    """
     for batch in dataset.read(file, reading):
-        tally.received += batch.received
-        tally.valid += batch.received - len(batch.rejected)
-        tally.rejected.extend(batch.rejected)
-        tally.warned.extend(batch.warned)
+        tally.take(batch)
         if batch.records.num_rows:
             yield Parsed._mint(dataset, batch.table, pa.Table.from_batches([batch.records]))
+    tally.close()
 
 
 def recognise_rows(
