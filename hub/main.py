@@ -18,7 +18,7 @@ import hub
 from analytics import recognise
 from analytics.plan import Plan
 from connectors.registry import DATASETS
-from hub.api import collectivities, dpo, evidence, partners, problems, subjects
+from hub.api import collectivities, dpo, evidence, partners, problems, subjects, tus
 from hub.audit.log import Log
 from hub.audit.notes import Signer, VerifierKey
 from hub.audit.publish import Publisher
@@ -138,6 +138,7 @@ def application(parts: Parts) -> FastAPI:
     problems.install(app, site.problem, pages.wants_html)
     for router in (
         partners.router,
+        tus.router,
         subjects.router,
         collectivities.router,
         dpo.router,

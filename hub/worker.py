@@ -11,10 +11,10 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
-from hub import push, withdraw
+from hub import push, quarantine, uploads, withdraw
 from hub.audit.publish import next_moment
 from hub.audit.tiles import CHECKPOINT
 from hub.errors import HubError, Unavailable, fault
@@ -25,6 +25,7 @@ log = logging.getLogger("hub.worker")
 
 VERBS: Final[Mapping[str, Callable[[Parts, str], object]]] = {
     "push": push.process,
+    "upload": uploads.assemble,
     "withdrawal": withdraw.complete,
 }
 LONGEST_SLEEP: Final = 1.0
@@ -44,7 +45,7 @@ def run(parts: Parts, stop: threading.Event) -> None:
         now = parts.clock()
         try:
             if swept is None or now - swept > SWEEP:
-                push.sweep(parts, now)
+                tidy(parts, now)
                 swept = now
             worked = step(parts)
         except Unavailable as error:
@@ -73,6 +74,13 @@ def publish(parts: Parts, stop: threading.Event) -> None:
         except HubError as error:
             log.warning("the public log waits: %s", error.code)
         due = next_moment(parts.clock(), period)
+
+
+def tidy(parts: Parts, now: datetime) -> None:
+    """Destroy what nobody waits for any more: orphans of crashes, rows set aside for long."""
+    push.sweep(parts, now)
+    uploads.expire(parts, now)
+    quarantine.expire(parts, now)
 
 
 def step(parts: Parts) -> bool:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Final
 
-import anyio.from_thread
+import anyio
+from connectors.contract import REASONS
 from fastapi import APIRouter, Depends, Header, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from hub import push
+from hub import progress, push, uploads
+from hub.api import intake, tus
 from hub.api.access import identified, parts_of
 from hub.errors import Unavailable
 from hub.identity.oauth import TokenServer
@@ -18,6 +21,11 @@ from hub.parts import OPERATOR, Actor, Parts
 from hub.records import Push
 
 router = APIRouter(tags=["partners"])
+LOOK: Final = 0.5
+"""Seconds between two looks at a push somebody listens to."""
+SILENCE: Final = 15.0
+LISTENING: Final = 7200
+"""Looks after which a listener is let go; it may come back."""
 NOTE = "text/plain; charset=utf-8"
 Who = Annotated[Actor, Depends(identified)]
 Hub = Annotated[Parts, Depends(parts_of)]
@@ -59,18 +67,19 @@ async def push_file(
     parts: Hub,
     idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
 ) -> Response:
-    """The body is the file, in the dataset's published layout. Acknowledged once it is sealed."""
-    stream = request.stream()
+    """The body is the file, in the dataset's published layout. Acknowledged once it is sealed.
 
-    async def next_chunk() -> bytes | None:
-        return await anext(stream, None)
-
-    def body() -> Iterator[bytes]:
-        while (chunk := anyio.from_thread.run(next_chunk)) is not None:
-            yield chunk
-
+    With `Tus-Resumable` this is the creation of an upload (see `hub.api.tus`).
+    """
+    if tus.speaks(request):
+        return await tus.create(request, actor, parts, partner, dataset, idempotency_key)
+    headers = request.headers
+    intake.check_length(headers.get("content-length"), parts.settings.push_bytes)
+    body = intake.checked(
+        tus.body_of(request), headers.get("content-type", ""), headers.get("content-encoding", "")
+    )
     made, new = await run_in_threadpool(
-        push.accept, parts, actor, partner, dataset, body(), idempotency_key
+        push.accept, parts, actor, partner, dataset, body, idempotency_key
     )
     location = f"/v1/pushes/{made.id}"
     return JSONResponse(push.shown(made), 202 if new else 200, {"location": location})
@@ -83,10 +92,49 @@ def pushes(actor: Who, parts: Hub) -> list[dict[str, Any]]:
     return [push.shown(made) for made in parts.books.pushes(partner=actor.organisation)]
 
 
-@router.get("/v1/pushes/{push_id}", summary="State and counts of a push")
+@router.get("/v1/pushes/{push_id}", summary="State, progress and counts of a push")
 def push_state(push_id: str, actor: Who, parts: Hub) -> dict[str, Any]:
-    """What a partner may know: received, valid, rejected with reasons."""
-    return push.shown(_own(parts, actor, push_id), operator=actor.role == "operator")
+    """What a partner may know: how far it is; received, valid, rejected with reasons."""
+    return _state(parts, actor, push_id)
+
+
+@router.get(
+    "/v1/pushes/{push_id}/events",
+    summary="Progress as it goes, as server-sent events",
+    response_class=StreamingResponse,
+)
+async def push_events(push_id: str, actor: Who, parts: Hub) -> Response:
+    """Events named `progress` with the same JSON as the push's own address; ends when it does."""
+    first = await run_in_threadpool(_state, parts, actor, push_id)
+
+    async def stream() -> AsyncIterator[str]:
+        said, state, silent = None, first, 0.0
+        for _ in range(LISTENING):
+            if state != said:
+                yield f"event: progress\ndata: {json.dumps(state, ensure_ascii=False)}\n\n"
+                said, silent = state, 0.0
+            if state["stage"] == "done":
+                return
+            await anyio.sleep(LOOK)
+            silent += LOOK
+            if silent >= SILENCE:  # so that nothing in between takes the line for dead
+                yield ": still here\n\n"
+                silent = 0.0
+            state = await run_in_threadpool(_state, parts, actor, push_id)
+
+    return StreamingResponse(
+        stream(), media_type="text/event-stream", headers={"cache-control": "no-store"}
+    )
+
+
+@router.get("/v1/pushes/{push_id}/rejected", summary="Rows refused, by position and reason")
+def push_rejected(push_id: str, actor: Who, parts: Hub) -> list[dict[str, Any]]:
+    """Where and why, never content; the same whatever has become of the rows since."""
+    made = _own(parts, actor, push_id)
+    return [
+        {"position": position, "code": code, "column": column, **REASONS[code].words}
+        for position, code, column in parts.books.rejections(made.id)
+    ]
 
 
 @router.get("/v1/pushes/{push_id}/receipt", summary="Signed receipt", response_class=Response)
@@ -95,17 +143,25 @@ def push_receipt(push_id: str, actor: Who, parts: Hub) -> Response:
     return Response(push.receipt(parts, _own(parts, actor, push_id)), media_type=NOTE)
 
 
+def _state(parts: Parts, actor: Actor, push_id: str) -> dict[str, Any]:
+    upload = parts.books.upload(push_id)
+    if upload is not None and upload.push is None and _may_read(parts, actor, upload.partner):
+        return uploads.shown(parts, upload)
+    made = _own(parts, actor, push_id if upload is None else upload.push or push_id)
+    return push.shown(made, operator=actor.role == "operator") | progress.told(parts, made)
+
+
 def _own(parts: Parts, actor: Actor, push_id: str) -> Push:
     made = parts.books.push(push_id)
     # The same answer for a push that is not there and one of another partner.
-    if (
-        made is None
-        or not parts.policy.decide(
-            "push_read", {"actor": actor.facts(), "push": {"partner": made.partner}}
-        ).allow
-    ):
+    if made is None or not _may_read(parts, actor, made.partner):
         raise push.unknown_push()
     return made
+
+
+def _may_read(parts: Parts, actor: Actor, partner: str) -> bool:
+    question = {"actor": actor.facts(), "push": {"partner": partner}}
+    return parts.policy.decide("push_read", question).allow
 
 
 def ready(parts: Parts) -> dict[str, str]:

@@ -34,8 +34,8 @@ def render(request: Request, error: HubError) -> Response:
     headers: dict[str, str] = {"content-language": language_of(request)}
     if isinstance(error, Unauthenticated):
         headers["www-authenticate"] = 'Bearer realm="hub"'
-    if error.status == 503:
-        headers["retry-after"] = "5"
+    if error.status in {429, 503}:
+        headers["retry-after"] = str(error.facts.get("retry_after", 5))
     return Response(
         json.dumps(error.problem(language_of(request), request.url.path), ensure_ascii=False),
         status_code=error.status,

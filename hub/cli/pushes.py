@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -19,7 +19,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from hub import push, worker
+from hub import progress, push, quarantine, worker
 from hub.cli import edge
 from hub.errors import Denied, HubError, NotFound, Rejected, Unavailable
 from hub.events import AuditEvent, Kind
@@ -27,15 +27,30 @@ from hub.parts import OPERATOR, Parts
 from hub.records import PushState
 
 CHUNK: Final = 1 << 20
+STAGES: Final = {
+    "waiting": "en attente / waiting",
+    "receiving": "envoi / receiving",
+    "assembling": "assemblage / assembling",
+    "opening": "ouverture / opening",
+    "reading": "lecture / reading",
+    "recording": "enregistrement / recording",
+    "logging": "journal / log",
+    "done": "terminé / done",
+}
+Say = Callable[[Mapping[str, Any]], None]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-quarantine = typer.Typer(no_args_is_help=True)
+quarantine_app = typer.Typer(no_args_is_help=True)
+
+
+def ignore(_: Mapping[str, Any]) -> None:
+    """Say nothing of a push's progress."""
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the application."""
     app.command("push")(push_command)
     app.command("pushes")(pushes_command)
-    app.add_typer(quarantine, name="quarantine", help="Rows set aside, with their reasons.")
+    app.add_typer(quarantine_app, name="quarantine", help="Rows set aside, with their reasons.")
 
 
 def bars() -> Progress:
@@ -72,10 +87,18 @@ def push_command(
                 progress.update(task, advance=read)
 
             body = read_file(file, advance)
+
+            def say(state: Mapping[str, Any]) -> None:
+                progress.update(
+                    task,
+                    description=f"{partner}/{dataset} · {STAGES.get(state['stage'], '')}",
+                    completed=size * state["percentage"] // 100,
+                )
+
             if server:
-                shown = push_to(server, partner, dataset, body, key)
+                shown = push_to(server, partner, dataset, body, key, say)
             else:
-                shown = _push_here(partner, dataset, body, key)
+                shown = _push_here(partner, dataset, body, key, say)
     except OSError as error:
         raise Rejected(
             "file-unreadable",
@@ -99,19 +122,21 @@ def read_file(file: Path, advance: Any) -> Iterator[bytes]:
 
 
 def _push_here(
-    partner: str, dataset: str, body: Iterator[bytes], key: str | None
+    partner: str, dataset: str, body: Iterator[bytes], key: str | None, say: Say = ignore
 ) -> dict[str, Any]:
     """Accept and process with the parts of `HUB_HOME`."""
     with edge.opened() as parts:
         made, _ = push.accept(parts, OPERATOR, partner, dataset, body, key)
-        done = finish(parts, made.id)
+        done = finish(parts, made.id, say)
         return push.shown(done, operator=True)
 
 
-def finish(parts: Parts, push_id: str) -> Any:
+def finish(parts: Parts, push_id: str, say: Say = ignore) -> Any:
     """Work, or wait for a worker that does, until a push is finished."""
     while True:
         made = parts.books.push(push_id)
+        if made is not None:
+            say(progress.told(parts, made))
         if made is not None and made.state is not PushState.ACCEPTED:
             if made.log_index is None:
                 parts.sequence()
@@ -122,7 +147,12 @@ def finish(parts: Parts, push_id: str) -> Any:
 
 
 def push_to(
-    server: str, partner: str, dataset: str, body: Iterator[bytes], key: str | None
+    server: str,
+    partner: str,
+    dataset: str,
+    body: Iterator[bytes],
+    key: str | None,
+    say: Say = ignore,
 ) -> dict[str, Any]:
     """Push over HTTP as a partner's client does, and wait for the end."""
     try:
@@ -152,6 +182,7 @@ def push_to(
             location = _ok(sent).headers["location"]
             while True:
                 state: dict[str, Any] = _ok(client.get(location, headers=headers)).json()
+                say(state)
                 if state["state"] != PushState.ACCEPTED and state["log_index"] is not None:
                     return state
                 time.sleep(0.1)
@@ -195,10 +226,11 @@ def pushes_command(
         edge.say(push.shown(made, operator=True), as_json=as_json)
 
 
-@quarantine.command("list")
+@quarantine_app.command("list")
 def quarantine_list(
     push_id: Annotated[str | None, typer.Option("--push")] = None,
     partner: Annotated[str | None, typer.Option()] = None,
+    reason: Annotated[str | None, typer.Option(help="A reason's code.")] = None,
     as_json: Json = False,
 ) -> None:
     """Rows set aside: position, column and reason; never content."""
@@ -212,13 +244,36 @@ def quarantine_list(
                 "until": row.until.isoformat() if row.until else None,
                 "sealed": row.sealed is not None,
             }
-            for row in parts.books.set_aside(push=push_id, partner=partner, limit=10_000)
+            for row in quarantine.listed(parts, OPERATOR, push_id, partner, reason)
         ]
         columns = ("push", "position", "code", "column", "until", "sealed")
         edge.table(rows, columns, as_json=as_json)
 
 
-@quarantine.command("drop")
+@quarantine_app.command("show")
+def quarantine_show(
+    push_id: Annotated[str, typer.Argument(help="The push whose rows were set aside.")],
+    position: Annotated[int | None, typer.Argument(help="One row; all without it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Where and why, with the shape of each row (letters as a, digits as 9); never content."""
+    with edge.opened() as parts:
+        rows = quarantine.show(parts, OPERATOR, push_id, position)
+        columns = ("position", "code", "column", "fr", "en", "until", "pattern")
+        edge.table(rows, columns, as_json=as_json)
+
+
+@quarantine_app.command("replay")
+def quarantine_replay(
+    push_id: Annotated[str, typer.Argument(help="The push whose rows are read again.")],
+    as_json: Json = False,
+) -> None:
+    """Read set-aside rows again, after a connector was mended; good ones enter the table."""
+    with edge.opened() as parts:
+        edge.say(quarantine.replay(parts, OPERATOR, push_id).shown(), as_json=as_json)
+
+
+@quarantine_app.command("drop")
 def quarantine_drop(
     push_id: Annotated[str, typer.Argument(help="The push whose rows are destroyed.")],
     as_json: Json = False,

@@ -1,0 +1,89 @@
+"""A real hub on a real port: `hub serve` as a process that can be killed and started again."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx2
+import psutil
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+    return port
+
+
+class Served:
+    """`hub serve` over a home; the same port after each start."""
+
+    def __init__(self, home: Path, **environment: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._environment = {
+            **os.environ, "HUB_HOME": str(home), "HUB_LEASE_SECONDS": "2", "PYTHONPATH": str(ROOT),
+            **environment,
+        }  # fmt: skip
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "Served":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None:
+            workers = self.workers()
+            self.process.kill()
+            self.process.wait()
+            for worker in workers:
+                with_none(worker)
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "hub.cli", "serve", "--port", str(self.port)],
+            cwd=ROOT, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        while True:
+            assert self.process.poll() is None, "the server did not start"
+            try:
+                if httpx2.get(f"{self.url}/healthz", timeout=2).status_code == 200:
+                    return
+            except httpx2.HTTPError:
+                time.sleep(0.1)
+
+    def kill(self) -> None:
+        """`kill -9` of the web process; its worker notices and stops."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def workers(self) -> list[psutil.Process]:
+        assert self.process is not None
+        try:
+            return psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
+    def token(self, client: str, secret: str) -> dict[str, str]:
+        """A bearer header."""
+        answer = httpx2.post(
+            f"{self.url}/oauth/token", data={"grant_type": "client_credentials"},
+            auth=(client, secret), timeout=30,
+        )  # fmt: skip
+        return {"authorization": f"Bearer {answer.json()['access_token']}"}
+
+
+def with_none(worker: psutil.Process) -> None:
+    """End one of our own workers, if it is there still."""
+    try:
+        worker.kill()
+        worker.wait(10)
+    except psutil.NoSuchProcess:
+        return
