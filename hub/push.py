@@ -46,7 +46,6 @@ from hub.progress import READ, Progress, watched
 from hub.records import Agreement, Push, PushState, SetAside
 from hub.storage.states import commit, state
 
-LINES: Final = "text/csv"
 QUARANTINE: Final = timedelta(days=30)
 TRANSIT: Final = timedelta(hours=72)
 DAY: Final = timedelta(hours=24)
@@ -260,7 +259,7 @@ def _read_in(
         tables={part.table: part.version for part in stored.values()},
     )
     progress.stage("recording", READ)
-    header = file.first_line() if LINES in dataset.media_types else b""
+    header = b"" if documents(file.first_line()) else file.first_line()
     set_aside = list(_set_aside(parts, push, dataset, agreement, standing, tally, header))
     return counted, set_aside, commits
 
@@ -360,6 +359,11 @@ def shown(push: Push, *, operator: bool = False) -> dict[str, Any]:
     if operator:
         facts |= {"kept": push.kept, "dropped": push.dropped, "tables": dict(push.tables)}
     return facts
+
+
+def documents(data: bytes) -> bool:
+    """Whether a file, or a row set aside, is made of documents rather than of lines."""
+    return data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"{", b"["))
 
 
 def sweep(parts: Parts, now: datetime) -> int:

@@ -72,8 +72,6 @@ def show(
 ) -> list[dict[str, Any]]:
     """Where and why rows were set aside, with the shape of their content and never the content."""
     parts.require("admin", actor, {"action": "quarantine_list"})
-    push = parts.books.push(push_id)
-    lines = push is not None and _lines(parts.datasets[f"{push.partner}/{push.dataset}"])
     rows = parts.books.set_aside(push=push_id, limit=MOST)
     if position is not None:
         rows = [row for row in rows if row.position == position]
@@ -93,7 +91,7 @@ def show(
             "fr": REASONS[row.code].words["fr"] if row.code in REASONS else "",
             "en": REASONS[row.code].words["en"] if row.code in REASONS else "",
             "until": row.until.isoformat() if row.until else None,
-            "pattern": _shape(parts, row, lines=lines),
+            "pattern": _shape(parts, row),
         }
         for row in rows
     ]
@@ -111,11 +109,12 @@ def pattern(data: bytes) -> str:
     return re.sub(r"[^\x20-\x7e]", "?", text)[:PATTERN_LENGTH]
 
 
-def _shape(parts: Parts, row: SetAside, *, lines: bool) -> str | None:
+def _shape(parts: Parts, row: SetAside) -> str | None:
     if row.sealed is None:
         return None
     one = parts.vault.unseal(row.sealed)
-    return pattern(one.partition(b"\n")[2] if lines else one)  # below its header
+    below = b"" if pushes.documents(one) else one.partition(b"\n")[2]
+    return pattern(below or one)
 
 
 def replay(parts: Parts, actor: Actor, push_id: str) -> Replayed:
@@ -240,15 +239,15 @@ def _readable(
         if row.sealed is None or row.code in ALONE:
             continue
         one = parts.vault.unseal(row.sealed)
-        if _reads(dataset, _joined(dataset, [one]), reading) == []:
+        if _reads(dataset, _joined([one]), reading) == []:
             good.append((row, one))
     while good:
         # Together they may still be duplicates of each other: the later ones stay.
-        file = _joined(dataset, [one for _, one in good])
+        file = _joined([one for _, one in good])
         bad = _reads(dataset, file, reading)
         if bad == []:
             return [row for row, _ in good], file
-        places = _positions(dataset, [one for _, one in good])
+        places = _positions([one for _, one in good])
         good = [pair for pair, place in zip(good, places, strict=True) if place not in (bad or ())]
         if bad is None:
             break
@@ -268,22 +267,18 @@ def _reads(dataset: Dataset, file: bytes, reading: Reading) -> list[int] | None:
     return bad if received else None
 
 
-def _lines(dataset: Dataset) -> bool:
-    return pushes.LINES in dataset.media_types
-
-
-def _joined(dataset: Dataset, ones: list[bytes]) -> bytes:
+def _joined(ones: list[bytes]) -> bytes:
     """Files of one row as one file: below one header, or as one array of documents."""
-    if not _lines(dataset):
+    if pushes.documents(ones[0]):
         return b"[" + b",\n".join(ones) + b"]"
     header, _, _ = ones[0].partition(b"\n")
     rows = [one.partition(b"\n")[2] for one in ones]
     return b"\n".join([header, *(row.removesuffix(b"\n") for row in rows), b""])
 
 
-def _positions(dataset: Dataset, ones: list[bytes]) -> list[int]:
+def _positions(ones: list[bytes]) -> list[int]:
     """Where each row stands in the joined file, in the file's own unit."""
-    if not _lines(dataset):
+    if pushes.documents(ones[0]):
         return list(range(1, len(ones) + 1))
     places, line = [], 2
     for one in ones:

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
 import anyio
-from connectors.contract import REASONS
 from fastapi import APIRouter, Depends, Header, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from connectors.contract import REASONS
 from hub import progress, push, uploads
 from hub.api import intake, tus
 from hub.api.access import identified, parts_of

@@ -64,7 +64,7 @@ def body_of(request: Request) -> Iterator[bytes]:
 
 @router.options(ADDRESS, summary="What of tus is spoken here")
 def abilities(parts: Hub) -> Response:
-    """tus 1.0 core, creation, termination and checksum."""
+    """Tus 1.0 core, creation, termination and checksum."""
     return Response(
         status_code=204,
         headers=ALWAYS

@@ -1,19 +1,27 @@
-"""The front door beyond the plain push: progress, refused rows, limits, what a body claims to be."""
+"""The front door beyond the plain push: progress, refused rows, limits, declared types."""
 
+import gzip
 import json
+import random
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
+import httpx2
+import psutil
 import pytest
 from fastapi.testclient import TestClient
 
-from hub import progress, worker
+from hub import progress, push, worker
+from hub.cli.operate import add_partner
 from hub.main import application, compose
-from hub.parts import Parts
+from hub.parts import OPERATOR, Parts, utc_now
 from hub.settings import Settings
-from tests.flows import world
+from tests.flows.served import Served
 from tests.flows.test_http import PUSHES, bearer, is_problem
 from tests.flows.test_quarantine import taps
+from tests.thorough import THOROUGH
 
 
 @pytest.fixture
@@ -91,3 +99,137 @@ def test_refused_rows_are_told_by_position_and_reason(
     (row,) = client.get(f"{location}/rejected", headers=headers).json()
     assert (row["position"], row["code"], row["column"]) == (4, "unknown_value", "fare_action")
     assert set(row) == {"position", "code", "column", "fr", "en"}
+
+
+@pytest.mark.parametrize(
+    ("declared", "body", "found"),
+    [
+        ("application/gzip", b"a,b\n1,2\n", "text"),
+        ("text/csv", b'{"a": 1}', "json"),
+        ("text/csv", gzip.compress(b"a,b\n"), "gzip"),
+        ("application/json", b"a,b\n", "text"),
+        ("application/zip", b"a,b\n", "text"),
+        ("text/csv", b"\x7fELF\0\0", "binary"),
+        ("multipart/form-data; boundary=x", b"--x\r\n", "text"),
+    ],
+)
+def test_a_body_that_is_not_what_it_claims_is_refused(
+    declared: str,
+    body: bytes,
+    found: str,
+    client: TestClient,
+    parts: Parts,
+    headers: dict[str, str],
+) -> None:
+    answer = client.post(PUSHES, content=body, headers=headers | {"content-type": declared})
+    assert is_problem(answer, 415)
+    assert (answer.json()["code"], answer.json()["found"]) == ("content-type-mismatch", found)
+    assert list(parts.vault.names()) == []
+
+
+@pytest.mark.parametrize(
+    ("declared", "encoding", "body"),
+    [
+        ("text/csv", "", taps(2, 0)),
+        ("text/csv; charset=utf-8", "gzip", gzip.compress(taps(2, 0))),
+        ("application/gzip", "", gzip.compress(taps(2, 0))),
+        ("application/octet-stream", "", taps(2, 0)),
+    ],
+)
+def test_a_body_that_is_what_it_claims_is_read(
+    declared: str,
+    encoding: str,
+    body: bytes,
+    client: TestClient,
+    parts: Parts,
+    headers: dict[str, str],
+) -> None:
+    more = {"content-type": declared} | ({"content-encoding": encoding} if encoding else {})
+    location = client.post(PUSHES, content=body, headers=headers | more).headers["location"]
+    worker.drain(parts)
+    assert client.get(location, headers=headers).json()["valid"] == 2
+
+
+def test_a_bomb_is_refused_by_name(
+    client: TestClient, parts: Parts, headers: dict[str, str]
+) -> None:
+    bomb = gzip.compress(taps(1, 0) + b"0" * (48 << 20))
+    location = client.post(PUSHES, content=bomb, headers=headers).headers["location"]
+    worker.drain(parts)
+    state = client.get(location, headers=headers).json()
+    assert (state["state"], state["problem"]["code"]) == ("refused", "expands_too_much")
+
+
+def limited(parts: Parts, **limits: int) -> TestClient:
+    settings = parts.settings.model_copy(update=limits)
+    return TestClient(application(replace(parts, settings=settings)), raise_server_exceptions=False)
+
+
+def test_too_large_a_body_is_refused(parts: Parts, headers: dict[str, str]) -> None:
+    client = limited(parts, push_bytes=1000)
+    announced = client.post(PUSHES, content=b"x" * 1001, headers=headers)
+    streamed = client.post(PUSHES, content=iter([b"x" * 600, b"x" * 600]), headers=headers)
+    upload = client.post(
+        PUSHES, headers=headers | {"tus-resumable": "1.0.0", "upload-length": "1001"}
+    )
+    for answer in (announced, streamed, upload):
+        assert is_problem(answer, 413)
+        assert answer.json()["max_bytes"] == 1000
+    assert list(parts.vault.names()) == []
+    assert client.post(PUSHES, content=b"x" * 1000, headers=headers).status_code == 202
+
+
+def test_too_many_waiting_pushes_are_held_off(parts: Parts, headers: dict[str, str]) -> None:
+    client = limited(parts, waiting_per_partner=2)
+    for n in range(2):
+        assert client.post(PUSHES, content=taps(1 + n, 0), headers=headers).status_code == 202
+    held = client.post(PUSHES, content=taps(3, 0), headers=headers)
+    assert is_problem(held, 429)
+    assert (held.json()["code"], held.headers["retry-after"]) == ("too-many-waiting", "60")
+    others = bearer(client, parts, "orange")
+    presence = "/v1/partners/orange/datasets/presence/pushes"
+    assert client.post(presence, content=b"x", headers=others).status_code == 202
+    worker.drain(parts)
+    assert client.post(PUSHES, content=taps(3, 0), headers=headers).status_code == 202
+    assert is_problem(limited(parts, waiting=1).post(PUSHES, content=b"x", headers=headers), 429)
+
+
+def test_a_day_has_so_many_bytes(parts: Parts, headers: dict[str, str]) -> None:
+    client = limited(parts, push_bytes_a_day=1000)
+    assert client.post(PUSHES, content=b"x" * 600, headers=headers).status_code == 202
+    assert is_problem(client.post(PUSHES, content=b"y" * 401, headers=headers), 413)
+    held = client.post(PUSHES, headers=headers | {"tus-resumable": "1.0.0", "upload-length": "401"})
+    assert is_problem(held, 429)
+    assert held.json()["bytes_left"] == 400
+    assert client.post(PUSHES, content=b"z" * 400, headers=headers).status_code == 202
+    last = client.post(PUSHES, content=b"z", headers=headers)
+    assert is_problem(last, 429)
+    assert last.headers["retry-after"] == "3600"
+    settings = parts.settings.model_copy(update={"push_bytes_a_day": 1000})
+    later = utc_now() + timedelta(days=1, minutes=1)
+    tomorrow = replace(parts, settings=settings, clock=lambda: later)
+    assert push.admission(tomorrow, OPERATOR, "transdev", "validations") == 1000
+
+
+def test_the_web_process_stays_small_while_a_big_file_is_pushed(tmp_path: Path) -> None:
+    size = (5 << 30) if THOROUGH else (300 << 20)
+    home = tmp_path / "var"
+    parts = compose(Settings(home=home), opens=True)
+    made, secret = add_partner(parts, "transdev")
+    peak = 0
+    with Served(home) as served:
+        assert served.process is not None
+        web = psutil.Process(served.process.pid)
+        headers = served.token(made.id, secret)
+
+        def body() -> Iterator[bytes]:
+            nonlocal peak
+            chunk = random.Random(1).randbytes(1 << 20)
+            for _ in range(size >> 20):
+                yield chunk
+                peak = max(peak, web.memory_info().rss)
+
+        sent = httpx2.post(served.url + PUSHES, content=body(), headers=headers, timeout=900)
+        assert sent.status_code == 202
+        assert sent.json()["file_bytes"] == size
+    assert peak < 400 << 20

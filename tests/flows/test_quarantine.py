@@ -239,5 +239,6 @@ def test_documents_are_replayed_one_by_one(parts: Parts) -> None:
         datasets={**parts.datasets, dataset.key: dataclasses.replace(dataset, read=read)},
     )
     done = quarantine.replay(mended_parts, OPERATOR, made.id)
+    assert parts.books.set_aside(push=made.id) == []
     assert done.replayed == made.received
     assert done.kept == 48
