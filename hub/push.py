@@ -210,7 +210,7 @@ def _read_in(
     progress: Progress,
     tally: stages.Tally,
 ) -> tuple[Push, list[SetAside], dict[str, Any]]:
-    reading = Reading(now=push.accepted_at)
+    reading = reading_of(parts, push)
     around = places(parts, needed=dataset.key in NEEDS_PLACES)
     rules = parts.rules
     stored: dict[str, stages.Stored] = {}
@@ -359,6 +359,11 @@ def shown(push: Push, *, operator: bool = False) -> dict[str, Any]:
     if operator:
         facts |= {"kept": push.kept, "dropped": push.dropped, "tables": dict(push.tables)}
     return facts
+
+
+def reading_of(parts: Parts, push: Push) -> Reading:
+    """What reading a push depends on: the territory, and the time it was accepted."""
+    return parts.territory.reading(f"{push.partner}/{push.dataset}", push.accepted_at)
 
 
 def documents(data: bytes) -> bool:

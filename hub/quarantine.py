@@ -140,7 +140,7 @@ def replay(parts: Parts, actor: Actor, push_id: str) -> Replayed:
             return Replayed(push_id, finished, 0, len(rows))
         parts.books.take_up([row.number for row in good if row.number is not None], number)  # 3
         tally = stages.Tally(tolerance=LENIENT)
-        reading = Reading(now=push.accepted_at)
+        reading = pushes.reading_of(parts, push)
         parsed = stages.parse(dataset, io.BytesIO(file), reading, tally)
         places = pushes.places(parts, needed=dataset.key in pushes.NEEDS_PLACES)
         standing = parts.standing(agreement)  # 4
@@ -233,7 +233,7 @@ def _readable(
     parts: Parts, dataset: Dataset, push: Push, rows: Iterable[SetAside]
 ) -> tuple[list[SetAside], bytes]:
     """The rows that are good now, and the file they make together."""
-    reading = Reading(now=push.accepted_at)
+    reading = pushes.reading_of(parts, push)
     good: list[tuple[SetAside, bytes]] = []
     for row in rows:
         if row.sealed is None or row.code in ALONE:
