@@ -152,7 +152,9 @@ class Published:
     """One column as a partner writes it: its name, its kind and what it must match.
 
     `kind` is a Table Schema type. `pattern` is an anchored regular expression, empty for none;
-    `least` a lower bound of a number.
+    `least` a lower bound of a number. `words` and `unit` are those of the column it becomes, empty
+    where it is only checked. `present` is whether the header must have it; `everywhere` is false
+    where the file also holds rows that are no part of the dataset, and may leave it blank.
     """
 
     name: str
@@ -162,7 +164,10 @@ class Published:
     unique: bool = False
     least: float | None = None
     also: tuple[str, ...] = ()
-    code: str = ""
+    present: bool = True
+    everywhere: bool = True
+    words: Words = field(default_factory=dict)
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +177,8 @@ class Dataset:
     `tables` maps a table's name to its Arrow schema; most datasets have one. `subject` names the
     column holding the partner's raw reference to a person, None where rows are about nobody.
     Field metadata `fr`, `en` and `unit` document each column. `published` are the columns of the
-    layout a partner writes, empty where the file is no table; `delimiter` is their separator.
+    layout a partner writes, empty where the file is no table; `delimiter` is their separator and
+    `blanks` what an empty cell may be written as.
     """
 
     partner: str
@@ -186,6 +192,7 @@ class Dataset:
     examples: tuple[Example, ...] = ()
     published: tuple[Published, ...] = ()
     delimiter: str = ","
+    blanks: tuple[str, ...] = ("",)
 
     @property
     def key(self) -> str:

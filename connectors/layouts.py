@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -69,14 +69,14 @@ _DATE: Final = (
     r"(?:\d{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])"
     r"|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)|02-(?:0[1-9]|1\d|2[0-8]))|" + _LEAP + ")"
 )
-_OFFSET: Final = r"(?:Z|[+-](?:0\d|1[0-4]):[0-5]\d)$"
+_OFFSET: Final = r"(?:Z|[+-](?:0\d|1[0-4]):?[0-5]\d)$"
 _CLOCK: Final = r"(?:[01]\d|2[0-3])(?::[0-5]\d(?::[0-5]\d(?:\.\d{1,6})?)?)?"
 
 TEXT: Final = Kind(pa.string(), "", "", lambda texts: texts)
 DATE: Final = Kind(pa.date32(), f"^{_DATE}$", "wrong_date", _to(pa.date32()), pa.date32())
 WALL_TIME: Final = Kind(
     pa.timestamp("us"),
-    rf"^{_DATE}(?:[T ]{_CLOCK}(?:Z|[+-](?:0\d|1[0-4]):[0-5]\d)?)?$",
+    rf"^{_DATE}(?:[T ]{_CLOCK}(?:Z|[+-](?:0\d|1[0-4]):?[0-5]\d)?)?$",
     "wrong_time",
     _wall_time,
     pa.timestamp("us"),
@@ -257,6 +257,16 @@ _KINDS: Final = (
 )
 
 
+def _documented(schema: pa.Schema, name: str) -> dict[str, Any]:
+    if name not in schema.names:
+        return {}
+    told = {
+        key.decode(): text.decode() for key, text in (schema.field(name).metadata or {}).items()
+    }
+    words = {key: told[key] for key in ("fr", "en") if key in told}
+    return {"words": words, "unit": told.get("unit", "")}
+
+
 def published(layout: Layout) -> tuple[Published, ...]:
     """The columns of a layout as a partner writes them, for schemas and pages."""
     floors = {rule.column: rule.least for rule in layout.rules if rule.least is not None}
@@ -269,7 +279,9 @@ def published(layout: Layout) -> tuple[Published, ...]:
             unique=layout.unique == column.name and layout.on_repeat == "reject",
             least=floors.get(column.name),
             also=column.header[1:],
-            code=column.kind.code,
+            present=column.required and column.name not in layout.either,
+            everywhere=layout.scope is None,
+            **_documented(layout.schema, column.name),
         )
         for column in layout.columns
     )

@@ -10,12 +10,12 @@ from types import MappingProxyType
 from typing import Final
 
 from connectors.contract import Dataset
-from connectors.partners import coachco2, orange, region, transdev
+from connectors.partners import coachco2, covoiturage, orange, region, transdev
 
 DATASETS: Final[Mapping[str, Dataset]] = MappingProxyType(
     {
         dataset.key: dataset
-        for partner in (coachco2, orange, region, transdev)
+        for partner in (coachco2, covoiturage, orange, region, transdev)
         for dataset in partner.DATASETS
     }
 )

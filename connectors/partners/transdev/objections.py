@@ -90,4 +90,5 @@ OBJECTIONS: Final = Dataset(
     subject="subject",
     examples=EXAMPLES,
     published=published(LAYOUT),
+    blanks=LAYOUT.blanks,
 )

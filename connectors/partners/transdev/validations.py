@@ -215,4 +215,5 @@ VALIDATIONS: Final = Dataset(
     subject="subject",
     examples=EXAMPLES,
     published=published(LAYOUT),
+    blanks=LAYOUT.blanks,
 )
