@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
-from hub import push, quarantine, uploads, withdraw
+from hub import pull, push, quarantine, uploads, withdraw
 from hub.audit.publish import next_moment
 from hub.audit.tiles import CHECKPOINT
 from hub.errors import HubError, Unavailable, fault
@@ -26,10 +26,12 @@ log = logging.getLogger("hub.worker")
 VERBS: Final[Mapping[str, Callable[[Parts, str], object]]] = {
     "push": push.process,
     "upload": uploads.assemble,
+    "pull": pull.attempt,
     "withdrawal": withdraw.complete,
 }
 LONGEST_SLEEP: Final = 1.0
 IDLE: Final = 0.2
+SCHEDULE: Final = timedelta(minutes=1)
 SWEEP: Final = timedelta(minutes=10)
 LONGEST_WAIT: Final = timedelta(minutes=5)
 
@@ -40,13 +42,16 @@ def run(parts: Parts, stop: threading.Event) -> None:
         target=publish, args=(parts, stop), name="publication", daemon=True
     )
     publishing.start()
-    swept = None
+    swept = scheduled = None
     while not stop.is_set():
         now = parts.clock()
         try:
             if swept is None or now - swept > SWEEP:
                 tidy(parts, now)
                 swept = now
+            if scheduled is None or now - scheduled > SCHEDULE:
+                pull.schedule(parts, now)
+                scheduled = now
             worked = step(parts)
         except Unavailable as error:
             log.warning("a part is unavailable: %s", error.code)

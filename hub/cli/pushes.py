@@ -19,7 +19,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from hub import progress, push, quarantine, worker
+from hub import progress, pull, push, quarantine, worker
 from hub.cli import edge
 from hub.errors import Denied, HubError, NotFound, Rejected, Unavailable
 from hub.events import AuditEvent, Kind
@@ -49,6 +49,7 @@ def ignore(_: Mapping[str, Any]) -> None:
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the application."""
     app.command("push")(push_command)
+    app.command("pull")(pull_command)
     app.command("pushes")(pushes_command)
     app.add_typer(quarantine_app, name="quarantine", help="Rows set aside, with their reasons.")
 
@@ -207,6 +208,27 @@ def _ok(answer: httpx2.Response) -> httpx2.Response:
         problem = {}
     detail = str(problem.get("detail", f"HTTP {answer.status_code}"))
     raise family(str(problem.get("code", "http-error")), fr=detail, en=detail, who="partner")
+
+
+def pull_command(
+    dataset: Annotated[
+        str | None, typer.Argument(help="partner/dataset; all that have an address without it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch datasets from their addresses in the territory file, if they changed, and push them."""
+    with edge.opened() as parts:
+        names = [dataset] if dataset else [terms.dataset for terms in parts.territory.pulls]
+        rows = []
+        for name in names:
+            made = pull.fetch(parts, name)
+            done = None if made is None else finish(parts, made.id)
+            rows.append(
+                {"dataset": name, "outcome": "unchanged", "push": None}
+                if done is None
+                else {"dataset": name, "outcome": str(done.state), "push": done.id}
+            )
+        edge.table(rows, ("dataset", "outcome", "push"), as_json=as_json)
 
 
 def pushes_command(

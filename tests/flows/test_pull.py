@@ -1,0 +1,196 @@
+"""Datasets fetched from an address: only if changed, only from the open internet."""
+
+import ipaddress
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hub import pull, worker
+from hub.errors import NotFound, TooLarge, Unavailable
+from hub.parts import Parts
+from hub.settings import PullTerms
+from tests.flows import world
+
+LYCEES = "region/lycees"
+
+
+class Site:
+    """A small site: paths to answers, and what was asked of it."""
+
+    def __init__(self) -> None:
+        self.pages: dict[str, tuple[int, dict[str, str], bytes]] = {}
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.url = ""
+
+
+@contextmanager
+def serving() -> Iterator[Site]:
+    site = Site()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            site.asked.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
+            status, headers, body = site.pages[self.path]
+            if self.headers.get("if-none-match") == headers.get("etag", "none"):
+                status, body = 304, b""
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            if status != 304 and "content-length" not in headers:
+                self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    site.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield site
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serving() as one:
+        yield one
+
+
+def parts_for(home: Path, url: str, **settings: object) -> Parts:
+    parts = world.hub_in(home, **{"pull_allow_private": True, **settings})
+    pulls = [PullTerms(dataset=LYCEES, url=url, every=timedelta(days=1))]
+    return replace(parts, territory=parts.territory.model_copy(update={"pulls": pulls}))
+
+
+def test_an_edition_is_pushed_once(tmp_path: Path, site: Site) -> None:
+    site.pages["/a"] = (200, {"etag": '"1"'}, world.lycees())
+    parts = parts_for(tmp_path, f"{site.url}/a")
+    made = pull.fetch(parts, LYCEES)
+    assert made is not None
+    worker.drain(parts)
+    assert pull.fetch(parts, LYCEES) is None
+    assert site.asked[1][1]["if-none-match"] == '"1"'
+    assert site.asked[0][1]["host"] == site.url.removeprefix("http://")
+    # What was noted is lost in a crash: the same edition is still one push.
+    parts.books.note_pull(LYCEES, parts.clock(), "pushed")
+    again = pull.fetch(parts, LYCEES)
+    assert again is not None
+    assert again.id == made.id
+    site.pages["/a"] = (200, {"etag": '"2"'}, world.lycees() + b"\n")
+    newer = pull.fetch(parts, LYCEES)
+    assert newer is not None
+    assert newer.id != made.id
+
+
+def test_the_worker_fetches_what_is_due(tmp_path: Path, site: Site) -> None:
+    site.pages["/a"] = (200, {"last-modified": "Mon, 01 Sep 2025 00:00:00 GMT"}, world.lycees())
+    parts = parts_for(tmp_path, f"{site.url}/a")
+    now = parts.clock()
+    assert pull.schedule(parts, now) == 1
+    assert pull.schedule(parts, now + timedelta(hours=23)) == 0
+    worker.drain(parts)
+    (made,) = parts.books.pushes()
+    assert (made.state, made.valid) == ("stored", 1)
+    assert parts.books.pulled(LYCEES).outcome == "pushed"
+    assert pull.schedule(parts, now + timedelta(hours=25)) == 1
+
+
+def test_what_goes_wrong_is_noted_and_holds_nothing_up(tmp_path: Path, site: Site) -> None:
+    site.pages["/a"] = (500, {}, b"")
+    parts = parts_for(tmp_path, f"{site.url}/a")
+    pull.schedule(parts, parts.clock())
+    worker.drain(parts)
+    assert parts.books.pulled(LYCEES).outcome == "pull-refused"
+    assert parts.books.promised() == set()
+    assert parts.books.pushes() == []
+    with pytest.raises(NotFound):
+        pull.fetch(parts, "orange/presence")
+
+
+def test_redirects_are_followed_a_few_times(tmp_path: Path, site: Site) -> None:
+    site.pages["/a"] = (302, {"location": "/b"}, b"")
+    site.pages["/b"] = (200, {}, world.lycees())
+    site.pages["/loop"] = (302, {"location": "/loop"}, b"")
+    site.pages["/file"] = (302, {"location": "file:///etc/passwd"}, b"")
+    assert pull.fetch(parts_for(tmp_path / "1", f"{site.url}/a"), LYCEES) is not None
+    for path, code in (("/loop", "pull-redirects"), ("/file", "pull-redirect-unsafe")):
+        with pytest.raises(Unavailable) as met:
+            pull.fetch(parts_for(tmp_path / path[1:], site.url + path), LYCEES)
+        assert met.value.code == code
+
+
+def test_a_body_cut_or_too_large_or_too_slow_leaves_nothing(
+    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.pages["/cut"] = (200, {"content-length": "1000"}, b"x" * 10)
+    site.pages["/large"] = (200, {}, b"x" * 2000)
+    cut = parts_for(tmp_path / "cut", f"{site.url}/cut")
+    with pytest.raises(Unavailable, match="could not be read"):
+        pull.fetch(cut, LYCEES)
+    large = parts_for(tmp_path / "large", f"{site.url}/large", push_bytes=1000)
+    with pytest.raises(TooLarge):
+        pull.fetch(large, LYCEES)
+    monkeypatch.setattr(pull, "PATIENCE", -timedelta(seconds=1))
+    with pytest.raises(Unavailable) as met:
+        pull.fetch(parts_for(tmp_path / "slow", f"{site.url}/large"), LYCEES)
+    assert met.value.code == "pull-too-slow"
+    for parts in (cut, large):
+        assert parts.books.pushes() == []
+        assert list(parts.vault.names()) == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1/", "http://[::1]/", "http://localhost/", "http://10.0.0.1/",
+     "http://169.254.169.254/latest/", "http://[::ffff:127.0.0.1]/", "http://0.0.0.0/",
+     "http://[64:ff9b::7f00:1]/", "http://2130706433/", "http://[fe80::1]/", "http://100.64.0.1/"],
+)  # fmt: skip
+def test_addresses_inside_are_not_reached(url: str, tmp_path: Path) -> None:
+    parts = parts_for(tmp_path, url, pull_allow_private=False)
+    with pytest.raises(Unavailable) as met:
+        pull.fetch(parts, LYCEES)
+    assert met.value.code == "pull-address-private"
+
+
+def test_a_redirect_inside_and_a_name_that_changes_are_not_followed(
+    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name answers a public address first, and the loopback the next time it is asked."""
+    site.pages["/a"] = (302, {"location": "http://inside.example/"}, b"")
+    asked: list[str] = []
+    real = socket.getaddrinfo
+
+    def resolve(host: str, *args: Any, **kwargs: Any) -> Any:
+        asked.append(host)
+        inside = host == "inside.example"
+        return real("10.1.2.3" if inside else "127.0.0.1", *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(pull, "is_public", lambda one: not one.is_private or one.is_loopback)
+    port = site.url.rsplit(":", 1)[1]
+    parts = parts_for(tmp_path, f"http://outside.example:{port}/a", pull_allow_private=False)
+    with pytest.raises(Unavailable) as met:
+        pull.fetch(parts, LYCEES)
+    assert met.value.code == "pull-address-private"
+    assert site.asked[0][1]["host"] == f"outside.example:{port}"
+    # Resolved once by us; the connection then goes to the literal address.
+    assert asked.count("outside.example") == 1
+
+
+@pytest.mark.parametrize("text", ["8.8.8.8", "2606:4700::1111"])
+def test_addresses_outside_are_public(text: str) -> None:
+    assert pull.is_public(ipaddress.ip_address(text))
