@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tempfile
+import tracemalloc
 import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -133,3 +140,142 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     next(half)
     half.close()  # type: ignore[attr-defined]
     assert list(tmp_path.iterdir()) == []
+
+
+# --- every dataset, every trick ---------------------------------------------------------------
+
+_GOOD = {dataset.key: dataset.examples[0].content() for dataset in ALL}
+
+
+def _bomb(_: Dataset) -> bytes:
+    return gzip.compress(b"a,b;c\n" * 8_000_000, 1)
+
+
+def _blank_bomb(_: Dataset) -> bytes:
+    return gzip.compress(b" " * 40_000_000, 1)
+
+
+def _gzip_in_gzip(dataset: Dataset) -> bytes:
+    return gzip.compress(gzip.compress(_GOOD[dataset.key]))
+
+
+def _zip_of_it(dataset: Dataset) -> bytes:
+    return packed({"data.csv": _GOOD[dataset.key]})
+
+
+def _zip_in_gzip(dataset: Dataset) -> bytes:
+    return gzip.compress(_zip_of_it(dataset))
+
+
+def _traversal(dataset: Dataset) -> bytes:
+    return packed({"../../etc/cron.d/x": _GOOD[dataset.key]})
+
+
+def _utf16(_: Dataset) -> bytes:
+    return "a;b\n".encode("utf-16")
+
+
+def _nul(_: Dataset) -> bytes:
+    return b"\0" * 5_000
+
+
+def _deep(_: Dataset) -> bytes:
+    return b"[" * 90_000
+
+
+def _deep_objects(_: Dataset) -> bytes:
+    return b'{"a":' * 15_000
+
+
+def _one_line(_: Dataset) -> bytes:
+    return b"x" * 200_000
+
+
+def _quotes(_: Dataset) -> bytes:
+    return b'"' * 200_001
+
+
+def _page(_: Dataset) -> bytes:
+    return b"<!doctype html><title>503</title>\n" * 3
+
+
+def _parquet_of_nothing(_: Dataset) -> bytes:
+    return b"PAR1" + b"\0" * 8 + b"PAR1"
+
+
+TRICKS = (
+    _bomb, _blank_bomb, _gzip_in_gzip, _zip_in_gzip, _traversal, _utf16, _nul, _deep,
+    _deep_objects, _one_line, _quotes, _page, _parquet_of_nothing,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("dataset", ALL, ids=lambda d: d.key)
+@pytest.mark.parametrize("trick", TRICKS, ids=lambda t: t.__name__.strip("_"))
+def test_no_trick_gets_a_row_in(dataset: Dataset, trick: Callable[[Dataset], bytes]) -> None:
+    """Refused whole, by name; or where it is JSON of sorts, every document of it set aside."""
+    content = trick(dataset)
+    survives(dataset, content)
+    with suppress(Malformed):
+        outcome = read(dataset, content, READING)
+        assert outcome.received == len(outcome.rejected) > 0
+        assert not sum(outcome.rows.values())
+
+
+@pytest.mark.parametrize("dataset", [d for d in ALL if d is not GTFS], ids=lambda d: d.key)
+def test_an_archive_where_none_is_published_is_refused_unopened(dataset: Dataset) -> None:
+    with pytest.raises(Malformed) as refused:
+        read(dataset, _zip_of_it(dataset), READING)
+    assert refused.value.code == "wrong_format"
+
+
+@pytest.mark.parametrize("dataset", ALL, ids=lambda d: d.key)
+def test_a_bomb_is_let_go_before_it_fills_the_memory(dataset: Dataset) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(Malformed):
+            read(dataset, _blank_bomb(dataset), READING)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 60_000_000
+
+
+SWAPPED = [(d, e) for d in ALL for e in d.examples if "position_swapped" in e.rejected]
+
+
+def test_every_dataset_with_positions_shows_them_swapped() -> None:
+    placed = {
+        d.key for d in ALL if any({"lat", "start_lat"} & set(s.names) for s in d.tables.values())
+    }
+    assert {d.key for d, _ in SWAPPED} == placed | {"covoiturage/journeys"}
+
+
+def test_every_dataset_has_a_dozen_bad_files_with_their_reasons() -> None:
+    for dataset in ALL:
+        bad = [e.name for e in dataset.examples if e.rejected or e.malformed]
+        assert len(bad) >= 12, (dataset.key, len(bad))
+
+
+def test_a_wide_parquet_of_one_repeated_row_is_bounded() -> None:
+    """Forty million equal rows pack into nearly nothing: the limit is on rows too."""
+    commutes = DATASETS["region/commutes"]
+    names = ("COMMUNE", "DCETUF", "AGEREV10", "IPONDI")
+    cells = dict(zip(names, ("41018", "41018", "15", "1"), strict=True))
+    sink = io.BytesIO()
+    schema = pa.schema([(name, pa.string()) for name in names])
+    rows = 200_000
+    batch = pa.table({name: pa.repeat(text, rows) for name, text in cells.items()}, schema)
+    with pq.ParquetWriter(sink, schema) as writer:
+        for _ in range(5):
+            writer.write_table(batch)
+    outcome = read(commutes, sink.getvalue(), READING)
+    assert outcome.table("commutes").to_pylist()[0]["records"] == 5 * rows
+    with pytest.raises(Malformed) as refused:
+        read(commutes, sink.getvalue(), replace(READING, max_expanded_bytes=2_000))
+    assert refused.value.code == "expands_too_much"
+
+
+def test_a_key_that_stands_twice_in_a_cell_is_refused() -> None:
+    density = DATASETS["orange/density"]
+    content = _GOOD["orange/density"].replace(b'"pplDensity"', b'"pplDensity": 3, "pplDensity"', 1)
+    assert read(density, content, READING).reasons == {"duplicate_key": 1}

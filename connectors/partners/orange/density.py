@@ -30,6 +30,7 @@ STATES: Final = {
     "NO_DATA": "no_data",
 }
 ROWS: Final = 50_000
+ONCE: Final = (b'"geohash"', b'"dataType"', b'"pplDensity"')
 INSTANT: Final = pa.timestamp("us", tz="UTC")
 SCHEMA: Final = documented(
     ("cell", pa.string(), "maille (geohash)", "cell (geohash)"),
@@ -106,6 +107,9 @@ def _density(raw: msgspec.Raw, period: _Period, reading: Reading, seen: set[int]
     end = _instant(period.endTime, "endTime", reading)
     if end <= start:
         raise BadRow("end_before_start", "endTime")
+    for name in ONCE:
+        if bytes(raw).count(name) > 1:
+            raise BadRow("duplicate_key", name.strip(b'"').decode())
     try:
         cell = _CELL.decode(raw)
     except msgspec.DecodeError as error:
