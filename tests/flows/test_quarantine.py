@@ -9,9 +9,11 @@ from typing import Any, BinaryIO
 
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from connectors.contract import Batch, Dataset, Malformed, Reading, Rejected
 from hub import push, quarantine, withdraw
+from hub.cli.app import app
 from hub.consents import digest_of
 from hub.errors import Conflict, Denied, NotFound
 from hub.parts import OPERATOR, Actor, Parts
@@ -242,3 +244,21 @@ def test_documents_are_replayed_one_by_one(parts: Parts) -> None:
     assert parts.books.set_aside(push=made.id) == []
     assert done.replayed == made.received
     assert done.kept == 48
+
+
+def test_the_command_line_shows_replays_and_lists(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = world.pushed(parts, "transdev/validations", taps(1, 2))
+    monkeypatch.setenv("HUB_HOME", str(parts.settings.home))
+
+    def said(*words: str) -> Any:
+        done = CliRunner().invoke(app, [*words, "--json"])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    assert len(said("quarantine", "list", "--reason", "unknown_value")) == 2
+    assert said("quarantine", "list", "--reason", "wrong_date") == []
+    assert [row["position"] for row in said("quarantine", "show", made.id, "3")] == [3]
+    assert said("quarantine", "replay", made.id)["left"] == 2
+    assert said("pull") == []
