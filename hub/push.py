@@ -43,14 +43,20 @@ from hub.errors import Busy, Conflict, NotFound, TooLarge, Unavailable
 from hub.events import AuditEvent, Kind
 from hub.parts import WORKER, Actor, Parts
 from hub.progress import READ, Progress, watched
-from hub.records import Agreement, Push, PushState, SetAside
+from hub.records import Agreement, Push, PushState, SetAside, Withdrawal
 from hub.storage.states import commit, state
 
 QUARANTINE: Final = timedelta(days=30)
 TRANSIT: Final = timedelta(hours=72)
 DAY: Final = timedelta(hours=24)
 REPLACED: Final = frozenset(
-    {"region/lycees", "region/enrolments", "region/carpool-places", "region/gtfs"}
+    {
+        "region/lycees",
+        "region/enrolments",
+        "region/carpool-places",
+        "region/gtfs",
+        "region/commutes",
+    }
 )
 """Reference datasets: a new edition takes the place of the old one."""
 NEEDS_PLACES: Final = frozenset({"coachco2/trips"})
@@ -221,6 +227,9 @@ def _read_in(
             sealed, push.file_bytes, lambda percentage: progress.within("reading", percentage)
         )
         parsed = stages.parse(dataset, source, reading, tally)
+        if dataset.key in stages.ACTS:
+            _object(parts, agreement, parsed)
+            return _counted(push, tally, {}), [], {}
         recognised = stages.recognise_rows(parsed, around, rules, tally)  # 5
         if dataset.subject and stages.TREATMENTS[dataset.key].whole_file:
             recognised = iter(list(recognised))  # outside the lease: it needs none and takes long
@@ -246,7 +255,16 @@ def _read_in(
                 )
                 after = state(parts.tables, name)
                 commits[name] = commit(before, after, made.version, made.rows)
-    counted = replace(
+    counted = _counted(push, tally, stored)
+    progress.stage("recording", READ)
+    header = b"" if documents(file.first_line()) else file.first_line()
+    set_aside = list(_set_aside(parts, push, dataset, agreement, standing, tally, header))
+    return counted, set_aside, commits
+
+
+def _counted(push: Push, tally: stages.Tally, stored: Mapping[str, stages.Stored]) -> Push:
+    """The push with what was counted on its way."""
+    return replace(
         push,
         state=PushState.STORED,
         received=tally.received,
@@ -258,10 +276,33 @@ def _read_in(
         warnings=dict(Counter(row.code for row in tally.warned)),
         tables={part.table: part.version for part in stored.values()},
     )
-    progress.stage("recording", READ)
-    header = b"" if documents(file.first_line()) else file.first_line()
-    set_aside = list(_set_aside(parts, push, dataset, agreement, standing, tally, header))
-    return counted, set_aside, commits
+
+
+def _object(parts: Parts, agreement: Agreement, chunks: Iterable[stages.Parsed]) -> None:
+    """Record an objection for each card that has none; done again, it finds those it recorded.
+
+    The whole file is read before the first is recorded, so that one refused half-way did nothing.
+    """
+    whole = [chunk.rows.column("subject") for chunk in chunks]
+    cards = pa.chunked_array(whole, pa.string()).unique()
+    known = set(parts.standing(agreement).objected.to_pylist())
+    key = parts.keyring.digest_key
+    for digest in pseudonyms.digests(key, agreement.partner, cards).to_pylist():
+        if digest in known:
+            continue
+        now = parts.clock()
+        made = Withdrawal(
+            id=parts.new_id(now),
+            partner=agreement.partner,
+            subject=digest,
+            purposes=(agreement.purpose,),
+            requested_at=now,
+        )
+        facts = {"partner": made.partner, "purposes": list(made.purposes), "via": "push"}
+        parts.books.withdraw(
+            made,
+            event=AuditEvent(Kind.OBJECTION_RECORDED, made.partner, made.id, now, facts),
+        )
 
 
 def _by_table(

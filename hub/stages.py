@@ -170,7 +170,10 @@ TREATMENTS: Final[Mapping[str, Treatment]] = {
     "coachco2/trips": Treatment(recognise.recognise, whole_file=True),
     "transdev/validations": Treatment(recognise.coarsen_taps, whole_file=False),
 }
-"""Every dataset with a subject has an entry; without one its push fails closed."""
+"""Every dataset with a subject has an entry, unless its rows are acts."""
+
+ACTS: Final = frozenset({"transdev/objections"})
+"""Datasets whose rows are no rows to keep but something people do: they reach no table."""
 
 
 def parse(dataset: Dataset, file: BinaryIO, reading: Reading, tally: Tally) -> Iterator[Parsed]:

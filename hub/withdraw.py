@@ -36,6 +36,7 @@ from hub.errors import NotFound, Rejected
 from hub.events import AuditEvent, Kind
 from hub.parts import WORKER, Actor, Parts
 from hub.records import Agreement, Basis, Withdrawal
+from hub.stages import ACTS
 from hub.storage.states import commit, state
 
 
@@ -200,4 +201,5 @@ def _personal(parts: Parts, partner: str, ended: Sequence[str]) -> list[Agreemen
         if agreement.partner == partner
         and agreement.purpose in ended
         and agreement.basis is not Basis.NOT_PERSONAL
+        and f"{partner}/{agreement.dataset}" not in ACTS
     ]

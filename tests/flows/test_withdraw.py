@@ -141,3 +141,24 @@ def test_an_objector_leaves_the_taps(parts: Parts) -> None:
     ]
     assert find(parts.settings.home, names, parts.vault.unseal) == []
     assert world.pushed(parts, "transdev/validations", world.taps(["CARD-A"])).kept == 0
+
+
+def test_objections_pushed_by_the_operator_take_effect(parts: Parts) -> None:
+    taps = world.taps(["CARD-0A", "CARD-0B", "CARD-0C"])
+    assert world.pushed(parts, "transdev/validations", taps).kept == 15
+    file = b"reference\nCARD-0A\nCARD-0B\nCARD-0A\n"
+    done = world.pushed(parts, "transdev/objections", file)
+    assert (done.state, done.received, done.kept, dict(done.tables)) == ("stored", 3, 0, {})
+    again = world.pushed(parts, "transdev/objections", file)
+    assert again.state == "stored"
+    assert len(parts.books.events(kind="objection.recorded")) == 2
+    assert world.pushed(parts, "transdev/validations", taps).kept == 5
+    digest = consents.digest_of(parts, "transdev", "CARD-0A")
+    names = [b"CARD-0A", b"CARD-0B"] + [
+        pseudonyms.pseudonym(parts.keyring.period_key("school-mobility", period), digest)
+        for period in parts.keyring.periods("school-mobility")
+    ]
+    assert find(parts.settings.home, names, parts.vault.unseal) == []
+    assert not [
+        job for job in iter(lambda: parts.books.lease_job("x", parts.clock(), parts.lease), None)
+    ]
