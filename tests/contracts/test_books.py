@@ -72,9 +72,10 @@ READS: Final = frozenset(
     {
         "account", "accounts", "agreement", "agreements", "check", "client", "clients",
         "event_at", "event_count", "events", "grant", "grant_counts", "grants_of",
-        "latest_release", "marks", "open_intents", "organisations", "pending_events",
-        "pending_pushes", "promised", "push", "pushes", "refusals", "release", "releases",
-        "search", "session", "set_aside", "set_aside_counts", "standing", "token",
+        "latest_release", "load", "marks", "open_intents", "organisations", "pending_events",
+        "pending_pushes", "progress", "promised", "pulled", "push", "pushes", "refusals",
+        "rejections", "release", "releases", "search", "segments", "session", "set_aside",
+        "set_aside_counts", "standing", "taken_up", "token", "upload", "uploads",
         "withdrawal", "withdrawals",
     }
 )  # fmt: skip
@@ -89,6 +90,12 @@ TECHNICAL: Final = frozenset(
         "place_events",
         # Replay protection and expiry: no right is given.
         "end_session", "forget_expired", "use_assertion",
+        # Files still coming in: nothing was acknowledged of them, `accept_push` is the event.
+        "add_segment", "begin_upload", "drop_upload", "end_upload",
+        # How far something is, and what is due: no row, no person.
+        "advance", "note_pull", "promise_pull",
+        # A replay's marks before its event; lists of positions whose rows expire with an event.
+        "forget_rejections", "put_back", "take_up",
     }
 )  # fmt: skip
 
@@ -168,6 +175,12 @@ WRITES: Final[dict[str, Write]] = {
     ),
     "drop_set_aside": Write(
         lambda b: b.drop_set_aside(push="p1", event=SAID),
+        None,
+        ("accept_push", "finish_push"),
+    ),
+    "drop_replayed": Write(
+        # None: the rows that no replay has marked; to mark them first is no write with an event.
+        lambda b: b.drop_replayed("p1", None, event=SAID),  # type: ignore[arg-type]
         None,
         ("accept_push", "finish_push"),
     ),
