@@ -21,7 +21,7 @@ from hub.settings import Settings
 from tests.flows.served import Served
 from tests.flows.test_http import PUSHES, bearer, is_problem
 from tests.flows.test_quarantine import taps
-from tests.thorough import THOROUGH
+from tests.thorough import EVERYTHING
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def test_a_day_has_so_many_bytes(parts: Parts, headers: dict[str, str]) -> None:
 
 
 def test_the_web_process_stays_small_while_a_big_file_is_pushed(tmp_path: Path) -> None:
-    size = (5 << 30) if THOROUGH else (300 << 20)
+    size = (5 << 30) if EVERYTHING else (300 << 20)
     home = tmp_path / "var"
     parts = compose(Settings(home=home), opens=True)
     made, secret = add_partner(parts, "transdev")

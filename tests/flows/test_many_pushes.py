@@ -1,6 +1,6 @@
 """Four partners push at once while server and worker are killed at random: all of it agrees.
 
-40 pushes by default, 1,000 with THOROUGH=yes. A client does what a sensible client does: the same
+40 pushes by default, 1,000 with THOROUGH=all. A client does what a sensible client does: the same
 file with the same key until it is acknowledged, then it waits for the receipt.
 """
 
@@ -27,10 +27,10 @@ from hub.settings import Settings
 from tests.flows import world
 from tests.flows.served import Served
 from tests.flows.test_quarantine import taps
-from tests.thorough import THOROUGH
+from tests.thorough import EVERYTHING
 
-PUSHES = 1000 if THOROUGH else 40
-PATIENCE = 1800 if THOROUGH else 240
+PUSHES = 1000 if EVERYTHING else 40
+PATIENCE = 1800 if EVERYTHING else 240
 
 
 def validations(number: int) -> bytes:
