@@ -107,25 +107,30 @@ class Serving:
         child: subprocess.Popen[bytes] | None = None
         while not self._stop.wait(SUPERVISE if child else 0):
             if child is None or child.poll() is not None:
-                child = subprocess.Popen([sys.executable, "-m", "hub.cli", "work"])
+                child = subprocess.Popen(  # noqa: S603 - our own words
+                    [sys.executable, "-m", "hub.cli", "work", "--parent", str(os.getpid())]
+                )
         if child is not None:
             child.terminate()
             child.wait()
 
 
-def work() -> None:
+def work(
+    parent: Annotated[int, typer.Option(help="Stop when this process is gone; 0: never.")] = 0,
+) -> None:
     """Work on jobs until told to stop, or until the process that started this one is gone."""
     stop = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: stop.set())
-    parent = os.getppid()
 
     def watch() -> None:
+        # Told, not asked at the start: the parent may be gone before this process can ask.
         while not stop.wait(1):
             if os.getppid() != parent:
                 stop.set()
 
-    threading.Thread(target=watch, name="orphan", daemon=True).start()
+    if parent:
+        threading.Thread(target=watch, name="orphan", daemon=True).start()
     with edge.opened() as parts:
         worker.run(parts, stop)
 

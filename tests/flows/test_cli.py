@@ -132,3 +132,7 @@ def test_keys_doctor_and_lists(home: Path) -> None:
     assert hub(home, "partner", "list", "--json")[0] == 0
     assert hub(home, "audit", "events", "--json")[0] == 4
     assert hub(home, "audit", "proof", "0", "--json")[0] == 0
+
+
+def test_a_worker_whose_parent_died_before_it_began_stops(home: Path) -> None:
+    assert hub(home, "work", "--parent", "999999999")[0] == 0
