@@ -22,7 +22,7 @@ from hub.audit import receipts
 from hub.errors import NotFound, Rejected
 from hub.events import AuditEvent, Kind
 from hub.parts import Actor, Parts
-from hub.records import Grant
+from hub.records import Agreement, Grant
 
 COLUMNS: Final = ("reference", "purpose", "population", "birth_month", "given_at", "state")
 
@@ -53,7 +53,7 @@ def give(parts: Parts, actor: Actor, partner: str, asked: Asked) -> Grant:
     """Record one answer. Raises `Rejected` naming why it cannot stand as consent."""
     _allowed(parts, actor, partner, asked.purpose)
     try:
-        grant = _grant(parts, partner, asked)
+        grant = _grant(parts, partner, asked, parts.agreement_for(partner, asked.purpose))
     except model.ConsentError as error:
         raise Rejected(error.code, fr=error.fr, en=error.en, who="person") from error
     if not _standing(parts, partner, [grant]):
@@ -87,12 +87,14 @@ def import_file(parts: Parts, actor: Actor, partner: str, path: Path) -> dict[st
     good: list[Grant] = []
     problems: Counter[str] = Counter()
     lines: dict[str, list[int]] = {}
-    for purpose in purposes.PURPOSES:
-        if parts.agreement_for(partner, purpose) is not None:
+    agreements = {name: parts.agreement_for(partner, name) for name in purposes.PURPOSES}
+    for purpose, agreement in agreements.items():
+        if agreement is not None:
             _allowed(parts, actor, partner, purpose)
     for line, row in _rows(path):
         try:
-            good.append(_grant(parts, partner, _asked(row)))
+            asked = _asked(row)
+            good.append(_grant(parts, partner, asked, agreements.get(asked.purpose)))
         except model.ConsentError as error:
             problems[error.code] += 1
             lines.setdefault(error.code, []).append(line)
@@ -178,7 +180,7 @@ def _allowed(parts: Parts, actor: Actor, partner: str, purpose: str) -> None:
     )
 
 
-def _grant(parts: Parts, partner: str, asked: Asked) -> Grant:
+def _grant(parts: Parts, partner: str, asked: Asked, agreement: Agreement | None) -> Grant:
     """Check an answer and give it its digest. Raises `ConsentError`."""
     now = parts.clock()
     known = purposes.PURPOSES.get(asked.purpose)
@@ -199,7 +201,6 @@ def _grant(parts: Parts, partner: str, asked: Asked) -> Grant:
             now=now,
         )
         state, given_at, expires_at = "given", granted.starts_at, granted.expires_at
-        agreement = parts.agreement_for(partner, asked.purpose)
         terms = dict(agreement.terms) if agreement else {}
         evidence = granted.evidence() | consent_receipts.consent_facts(
             record_id="",
