@@ -285,6 +285,32 @@ def test_a_push_that_a_crash_cut_off_is_no_finding(
     assert reconcile(parts).checked["commits"] > 0
 
 
+def test_pushes_that_overtake_one_cut_off_are_no_finding(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.drain(parts)
+    made, _ = push.accept(parts, OPERATOR, "coachco2", "trips", [world.trips(PEOPLE[:3], days=2)])
+
+    class Crash(Exception):
+        pass
+
+    def crash(*_: object, **__: object) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patched:
+        patched.setattr(push, "replace", crash)
+        with pytest.raises(Crash):
+            push.process(parts, made.id)
+    # One keeps nothing, since nobody in it agreed; the other makes the next version.
+    overtaking = [["stranger"], PEOPLE[4:6]]
+    for people in overtaking:
+        later, _ = push.accept(parts, OPERATOR, "coachco2", "trips", [world.trips(people, days=1)])
+        push.process(parts, later.id)
+        assert reconcile(parts).problems == []
+    worker.drain(parts)
+    assert reconcile(parts).problems == []
+
+
 def test_a_release_s_files_are_compared(parts: Parts) -> None:
     (made,) = parts.books.releases()
     folder = parts.settings.home / "objects" / "releases" / made.digest
