@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-HEAD: Final = "0003"
+HEAD: Final = "0009"
 """Revision this code works with: the newest file in `migrations/versions`."""
 
 
