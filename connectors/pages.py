@@ -25,6 +25,11 @@ _KINDS: Final[Mapping[str, str]] = {
     "integer": "entier / integer",
     "boolean": "true, false, 1, 0",
 }
+_EFFECTS: Final[Mapping[str, str]] = {
+    "file": "fichier refusé / file refused",
+    "row": "ligne écartée / row set aside",
+    "kept": "ligne gardée, signalée / row kept, told",
+}
 
 
 def pages() -> dict[str, str]:
@@ -109,29 +114,36 @@ def _told(column: pa.Field) -> str:
     return f"{told['fr']} / {told['en']}{_unit(told.get('unit', ''))}{optional}"
 
 
-def _reasons(dataset: Dataset) -> list[tuple[str, ...]]:
-    """Reasons the examples show, in the order files, rows, warnings."""
+def reasons(dataset: Dataset) -> dict[str, list[str]]:
+    """Codes the examples show by their effect: `file` refused, `row` set aside, `kept` (told)."""
     shown = dataset.examples
-    by_effect = {
-        "fichier refusé / file refused": {e.malformed for e in shown if e.malformed},
-        "ligne écartée / row set aside": set(itertools.chain(*(e.rejected for e in shown))),
-        "ligne gardée, signalée / row kept, told": set(itertools.chain(*(e.warned for e in shown))),
+    return {
+        "file": sorted({e.malformed for e in shown if e.malformed}),
+        "row": sorted(set(itertools.chain(*(e.rejected for e in shown)))),
+        "kept": sorted(set(itertools.chain(*(e.warned for e in shown)))),
     }
-    return [
-        (f"`{code}`", effect, REASONS[code].words["fr"], REASONS[code].words["en"])
-        for effect, codes in by_effect.items()
-        for code in sorted(codes)
-    ]
 
 
-def _snippet(dataset: Dataset) -> list[str]:
-    """The first lines of the first good example, where it is text."""
+def snippet(dataset: Dataset) -> list[str]:
+    """The first lines of the first good example, cut; none where it is no text."""
     content = dataset.examples[0].content()
     if dataset.examples[0].malformed or dataset.examples[0].rejected or b"\0" in content:
         return []
     lines = content.decode("utf-8-sig").splitlines()[:SNIPPET]
-    cut = [line if len(line) <= WIDTH else line[:WIDTH] + "…" for line in lines]
-    return ["\n".join(["```", *cut, "```"])]
+    return [line if len(line) <= WIDTH else line[:WIDTH] + "…" for line in lines]
+
+
+def _reasons(dataset: Dataset) -> list[tuple[str, ...]]:
+    return [
+        (f"`{code}`", _EFFECTS[effect], REASONS[code].words["fr"], REASONS[code].words["en"])
+        for effect, codes in reasons(dataset).items()
+        for code in codes
+    ]
+
+
+def _snippet(dataset: Dataset) -> list[str]:
+    lines = snippet(dataset)
+    return ["\n".join(["```", *lines, "```"])] if lines else []
 
 
 def _example(example: Example) -> tuple[str, ...]:
