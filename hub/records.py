@@ -6,7 +6,7 @@ measure, release, request, agreement, decision, event, checkpoint. Times are awa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -118,6 +118,8 @@ class Push:
     tables: Mapping[str, int] = field(default_factory=dict)
     """Table name to the Delta version this push committed."""
     problem: Mapping[str, Any] | None = None
+    findings: Sequence[Mapping[str, Any]] | None = None
+    """What was wrong, by reason and column (`connectors.report`); None on a push of before."""
     finished_at: datetime | None = None
     log_index: int | None = None
 

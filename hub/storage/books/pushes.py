@@ -287,6 +287,7 @@ def _values(push: Push) -> dict[str, Any]:
     for name in ("reasons", "warnings", "tables"):
         values[name] = dict(values[name])
     values["problem"] = None if push.problem is None else dict(push.problem)
+    values["findings"] = None if push.findings is None else [dict(each) for each in push.findings]
     return values
 
 

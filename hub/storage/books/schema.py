@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-HEAD: Final = "0009"
+HEAD: Final = "0010"
 """Revision this code works with: the newest file in `migrations/versions`."""
 
 
@@ -226,6 +226,7 @@ pushes = Table(
     Column("warnings", Json, nullable=False),
     Column("tables", Json, nullable=False),
     Column("problem", Json),
+    Column("findings", Json),
     Column("finished_at", Utc),
     _event(nullable=True),
     *_audited(),
