@@ -16,8 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from consent import model, pseudonyms, purposes
-from consent import receipts as consent_receipts
+from consent import dpv, model, pseudonyms, purposes, records
 from hub.audit import receipts
 from hub.errors import NotFound, Rejected
 from hub.events import AuditEvent, Kind
@@ -156,6 +155,16 @@ def shown(grant: Grant) -> dict[str, Any]:
     }
 
 
+def linked(parts: Parts, grant: Grant) -> dict[str, Any]:
+    """The record of a grant as linked data (JSON-LD, W3C DPV), with what came of it since."""
+    record = dict(grant.evidence)
+    if grant.ended_at is not None:
+        record = records.ended(record, grant.state, grant.ended_at)
+    elif grant.expires_at is not None and grant.expires_at <= parts.clock():
+        record = records.ended(record, "expired", grant.expires_at)
+    return dpv.jsonld(record, f"{parts.settings.public_url}/v1/consents/{grant.id}")
+
+
 def unknown_grant() -> NotFound:
     """The answer for a grant that is not there, or not the caller's to know of."""
     return NotFound(
@@ -188,7 +197,9 @@ def _grant(parts: Parts, partner: str, asked: Asked, agreement: Agreement | None
     parent = (
         model.ParentalHalf(asked.parent_at, asked.parent_identified_by) if asked.parent_at else None
     )
+    grant_id = parts.new_id(now)
     state, evidence, given_at, expires_at = "refused", {}, asked.given_at, None
+    events = records.refused(asked.given_at, grant_id)
     if asked.agreed:
         granted = model.check_grant(
             purpose=asked.purpose,
@@ -201,24 +212,18 @@ def _grant(parts: Parts, partner: str, asked: Asked, agreement: Agreement | None
             now=now,
         )
         state, given_at, expires_at = "given", granted.starts_at, granted.expires_at
-        terms = dict(agreement.terms) if agreement else {}
-        evidence = granted.evidence() | consent_receipts.consent_facts(
-            record_id="",
-            purpose=asked.purpose,
-            notice_version=version,
-            language=asked.language,
-            granted=granted,
-            collected_by=partner,
-            controllers=terms.get("controllers", ()),
-            processors=terms.get("processors", ()),
-            hosting_country=str(terms.get("hosting_country", "FR")),
-            collection_method=asked.collection_method,
-        )
-    elif known is None:
-        raise model.ConsentError("unknown-purpose")
-    grant_id = parts.new_id(now)
-    if evidence:
-        evidence |= {"record_id": grant_id, "pii_principal_id": grant_id}
+        evidence = granted.evidence()
+        events = records.given(granted, grant_id)
+    evidence |= records.record(
+        record_id=grant_id,
+        purpose=asked.purpose,
+        notice_version=version,
+        language=asked.language,
+        events=events,
+        parties=_parties(parts, partner, agreement),
+        hosting_country=str(agreement.terms.get("hosting_country", "FR")) if agreement else "FR",
+        collection_method=asked.collection_method,
+    )
     return Grant(
         id=grant_id,
         partner=partner,
@@ -231,6 +236,25 @@ def _grant(parts: Parts, partner: str, asked: Asked, agreement: Agreement | None
         notice_version=version,
         evidence=evidence,
     )
+
+
+def _parties(parts: Parts, partner: str, agreement: Agreement | None) -> Iterable[records.Party]:
+    """Whom the agreement names, as the territory describes them, and who collected the answer."""
+    terms = agreement.terms if agreement else {}
+    described = {party.name: party for party in parts.territory.parties}
+    roles = {"controller": terms.get("controllers", ()), "processor": terms.get("processors", ())}
+    for role, names in roles.items():
+        for name in names:
+            if (party := described.get(name)) is not None:
+                yield records.Party(
+                    party.id, party.name, role, party.address, party.contact, party.kind
+                )
+    for party in parts.territory.parties:
+        if party.id == partner:
+            yield records.Party(
+                f"{party.id}-collector", party.name, "collector",
+                party.address, party.contact, party.kind,
+            )  # fmt: skip
 
 
 def _standing(parts: Parts, partner: str, grants: Sequence[Grant]) -> list[Grant]:

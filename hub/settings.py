@@ -6,9 +6,9 @@ import tomllib
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from connectors.contract import ColumnMap, Reading
@@ -79,6 +79,18 @@ class PartnerTerms(BaseModel):
     name: str
 
 
+class PartyTerms(BaseModel):
+    """One `[[parties]]` entry: who an agreement's controllers and processors are, for records."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(pattern="^[a-z0-9-]+$")
+    name: str
+    address: str = Field(min_length=1)
+    contact: str = Field(min_length=1, description="of the data-protection officer")
+    kind: Literal["public", "private", "other"]
+
+
 class ColumnMapTerms(BaseModel):
     """One `[column_maps."partner/dataset"]` entry: how an operator's own CSV is to be read.
 
@@ -141,11 +153,25 @@ class Territory(BaseModel):
     public_holidays: list[str] = []
     bells: Mapping[str, Any] = {}
     partners: list[PartnerTerms] = []
+    parties: list[PartyTerms] = []
     agreements: list[AgreementTerms] = []
     pulls: list[PullTerms] = []
     recognition: Mapping[str, Any] = {}
     plan: Mapping[str, Any] = {}
     column_maps: dict[str, ColumnMapTerms] = {}
+
+    @model_validator(mode="after")
+    def _parties_known(self) -> Self:
+        """A record of consent says who answers for it: those names must be known beforehand."""
+        known = {party.name for party in self.parties}
+        for agreement in self.agreements:
+            for name in (*agreement.controllers, *agreement.processors):
+                if agreement.basis == "consent" and name not in known:
+                    raise ValueError(
+                        f"the agreement on {agreement.partner}/{agreement.dataset} names {name}, "
+                        "which no [[parties]] entry describes"
+                    )
+        return self
 
     def reading(
         self,

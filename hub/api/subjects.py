@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import APIRouter, Depends
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.responses import Response
@@ -84,6 +85,13 @@ def show(consent_id: str, actor: Who, parts: Hub) -> dict[str, Any]:
 def consent_receipt(consent_id: str, actor: Who, parts: Hub) -> Response:
     """A signed note, verifiable offline with `hub receipt verify`."""
     return Response(consents.receipt(parts, _own(parts, actor, consent_id)), media_type=NOTE)
+
+
+@router.get("/consents/{consent_id}/record", summary="The record as linked data")
+def record(consent_id: str, actor: Who, parts: Hub) -> Response:
+    """ISO/IEC TS 27560 in the terms of the W3C Data Privacy Vocabulary, as JSON-LD."""
+    made = consents.linked(parts, _own(parts, actor, consent_id))
+    return Response(msgspec.json.encode(made), media_type="application/ld+json")
 
 
 @router.post("/consents/{consent_id}/withdrawal", status_code=202, summary="End a consent")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from consent.purposes import PURPOSES, Notice, Purpose
-from consent.receipts import PII_INFORMATION
+from consent.records import PII_INFORMATION
 
 PUBLISHED = {
     # A published notice is pinned: change words by adding a version, never by editing one.
