@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
@@ -12,13 +13,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from connectors.contract import REASONS
-from hub import progress, push, uploads
+from hub import push, pushdesk
 from hub.api import intake, tus
 from hub.api.access import identified, parts_of
-from hub.errors import Unavailable
+from hub.errors import HubError, Unavailable
 from hub.identity.oauth import TokenServer
 from hub.parts import OPERATOR, Actor, Parts
-from hub.records import Push
 
 router = APIRouter(tags=["partners"])
 LOOK: Final = 0.5
@@ -26,6 +26,8 @@ LOOK: Final = 0.5
 SILENCE: Final = 15.0
 LISTENING: Final = 7200
 """Looks after which a listener is let go; it may come back."""
+RETRY: Final = 2000
+"""Milliseconds a listener waits before it comes back."""
 NOTE = "text/plain; charset=utf-8"
 Who = Annotated[Actor, Depends(identified)]
 Hub = Annotated[Parts, Depends(parts_of)]
@@ -88,14 +90,13 @@ async def push_file(
 @router.get("/v1/pushes", summary="A partner's latest pushes")
 def pushes(actor: Who, parts: Hub) -> list[dict[str, Any]]:
     """The pushes of the caller's own organisation, newest first."""
-    parts.require("push_read", actor, {"push": {"partner": actor.organisation}})
-    return [push.shown(made) for made in parts.books.pushes(partner=actor.organisation)]
+    return pushdesk.latest(parts, actor)
 
 
 @router.get("/v1/pushes/{push_id}", summary="State, progress and counts of a push")
 def push_state(push_id: str, actor: Who, parts: Hub) -> dict[str, Any]:
     """What a partner may know: how far it is; received, valid, rejected with reasons."""
-    return _state(parts, actor, push_id)
+    return pushdesk.state(parts, actor, push_id)
 
 
 @router.get(
@@ -103,16 +104,29 @@ def push_state(push_id: str, actor: Who, parts: Hub) -> dict[str, Any]:
     summary="Progress as it goes, as server-sent events",
     response_class=StreamingResponse,
 )
-async def push_events(push_id: str, actor: Who, parts: Hub) -> Response:
-    """Events named `progress` with the same JSON as the push's own address; ends when it does."""
-    first = await run_in_threadpool(_state, parts, actor, push_id)
+async def push_events(
+    push_id: str,
+    actor: Who,
+    parts: Hub,
+    last_event_id: Annotated[str, Header(max_length=64)] = "",
+) -> Response:
+    """Events named `progress` with the same JSON as the push's own address; ends when it does.
+
+    An event's id is the digest of its data, so that a listener who comes back, to whichever
+    process, hears only what it has not heard. One who has heard the end gets 204: stop asking.
+    """
+    first = await run_in_threadpool(pushdesk.state, parts, actor, push_id)
+    if _event(first)[0] == last_event_id and first["stage"] == "done":
+        return Response(status_code=204)
 
     async def stream() -> AsyncIterator[str]:
-        said, state, silent = None, first, 0.0
+        heard, state, silent = last_event_id, first, 0.0
+        yield f"retry: {RETRY}\n\n"
         for _ in range(LISTENING):
-            if state != said:
-                yield f"event: progress\ndata: {json.dumps(state, ensure_ascii=False)}\n\n"
-                said, silent = state, 0.0
+            name, event = _event(state)
+            if name != heard:
+                yield event
+                heard, silent = name, 0.0
             if state["stage"] == "done":
                 return
             await anyio.sleep(LOOK)
@@ -120,7 +134,10 @@ async def push_events(push_id: str, actor: Who, parts: Hub) -> Response:
             if silent >= SILENCE:  # so that nothing in between takes the line for dead
                 yield ": still here\n\n"
                 silent = 0.0
-            state = await run_in_threadpool(_state, parts, actor, push_id)
+            try:
+                state = await run_in_threadpool(pushdesk.state, parts, actor, push_id)
+            except HubError:
+                return  # the headers are gone: whoever comes back is told why
 
     return StreamingResponse(
         stream(), media_type="text/event-stream", headers={"cache-control": "no-store"}
@@ -130,7 +147,7 @@ async def push_events(push_id: str, actor: Who, parts: Hub) -> Response:
 @router.get("/v1/pushes/{push_id}/rejected", summary="Rows refused, by position and reason")
 def push_rejected(push_id: str, actor: Who, parts: Hub) -> list[dict[str, Any]]:
     """Where and why, never content; the same whatever has become of the rows since."""
-    made = _own(parts, actor, push_id)
+    made = pushdesk.own(parts, actor, push_id)
     return [
         {"position": position, "code": code, "column": column, **REASONS[code].words}
         for position, code, column in parts.books.rejections(made.id)
@@ -140,28 +157,14 @@ def push_rejected(push_id: str, actor: Who, parts: Hub) -> list[dict[str, Any]]:
 @router.get("/v1/pushes/{push_id}/receipt", summary="Signed receipt", response_class=Response)
 def push_receipt(push_id: str, actor: Who, parts: Hub) -> Response:
     """A signed note, verifiable offline with `hub receipt verify`."""
-    return Response(push.receipt(parts, _own(parts, actor, push_id)), media_type=NOTE)
+    return Response(push.receipt(parts, pushdesk.own(parts, actor, push_id)), media_type=NOTE)
 
 
-def _state(parts: Parts, actor: Actor, push_id: str) -> dict[str, Any]:
-    upload = parts.books.upload(push_id)
-    if upload is not None and upload.push is None and _may_read(parts, actor, upload.partner):
-        return uploads.shown(parts, upload)
-    made = _own(parts, actor, push_id if upload is None else upload.push or push_id)
-    return push.shown(made, operator=actor.role == "operator") | progress.told(parts, made)
-
-
-def _own(parts: Parts, actor: Actor, push_id: str) -> Push:
-    made = parts.books.push(push_id)
-    # The same answer for a push that is not there and one of another partner.
-    if made is None or not _may_read(parts, actor, made.partner):
-        raise push.unknown_push()
-    return made
-
-
-def _may_read(parts: Parts, actor: Actor, partner: str) -> bool:
-    question = {"actor": actor.facts(), "push": {"partner": partner}}
-    return parts.policy.decide("push_read", question).allow
+def _event(state: dict[str, Any]) -> tuple[str, str]:
+    """A state as an event, and the event's id."""
+    data = json.dumps(state, ensure_ascii=False)
+    name = hashlib.sha256(data.encode()).hexdigest()[:32]
+    return name, f"id: {name}\nevent: progress\ndata: {data}\n\n"
 
 
 def ready(parts: Parts) -> dict[str, str]:

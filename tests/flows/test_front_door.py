@@ -3,17 +3,19 @@
 import gzip
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import psutil
 import pytest
 from fastapi.testclient import TestClient
 
-from hub import progress, push, worker
+from hub import progress, push, pushdesk, worker
+from hub.api import partners
 from hub.cli.operate import add_partner
 from hub.main import application, compose
 from hub.parts import OPERATOR, Parts, utc_now
@@ -48,12 +50,12 @@ def test_progress_is_told_from_waiting_to_done(
     seen: list[tuple[str, int]] = []
     advance = type(parts.books).advance
 
-    def told(self: object, push_id: str, stage: str, percentage: int) -> None:
+    def advanced(self: object, push_id: str, stage: str, percentage: int) -> None:
         advance(self, push_id, stage, percentage)  # type: ignore[arg-type]
         state = client.get(location, headers=headers).json()
         seen.append((state["stage"], state["percentage"]))
 
-    monkeypatch.setattr(type(parts.books), "advance", told)
+    monkeypatch.setattr(type(parts.books), "advance", advanced)
     monkeypatch.setattr(progress, "EVERY", progress.EVERY * 0)
     worker.drain(parts)
     assert seen[0] == ("opening", 0)
@@ -67,13 +69,22 @@ def test_progress_is_told_from_waiting_to_done(
 
 def test_progress_is_written_once_a_second_at_most(parts: Parts) -> None:
     now = [parts.clock()]
-    told = progress.Progress(replace(parts, clock=lambda: now[0]), "p")
-    told.within("reading", 1)
-    told.within("reading", 2)
+    teller = progress.Progress(replace(parts, clock=lambda: now[0]), "p")
+    teller.within("reading", 1)
+    teller.within("reading", 2)
     assert parts.books.progress("p") == ("reading", 1)
     now[0] += progress.EVERY
-    told.within("reading", 3)
+    teller.within("reading", 3)
     assert parts.books.progress("p") == ("reading", 3)
+
+
+def told(stream: str) -> list[tuple[str, dict[str, Any]]]:
+    """Id and state of each event of a stream."""
+    blocks = [block.splitlines() for block in stream.split("\n\n") if "event: progress" in block]
+    return [
+        (name.removeprefix("id: "), json.loads(data.removeprefix("data: ")))
+        for name, _, data in blocks
+    ]
 
 
 def test_events_tell_the_state_and_end_with_it(
@@ -83,12 +94,45 @@ def test_events_tell_the_state_and_end_with_it(
     worker.drain(parts)
     answer = client.get(f"{location}/events", headers=headers)
     assert answer.headers["content-type"].startswith("text/event-stream")
-    event, data, *_ = answer.text.splitlines()
-    assert event == "event: progress"
-    assert json.loads(data.removeprefix("data: ")) == client.get(location, headers=headers).json()
+    assert answer.text.startswith("retry: ")
+    ((_, state),) = told(answer.text)
+    assert state == client.get(location, headers=headers).json()
+    assert (state["stage"], state["percentage"]) == ("done", 100)
     stranger = bearer(client, parts, "orange")
     assert is_problem(client.get(f"{location}/events", headers=stranger), 404)
     assert is_problem(client.get(f"{location}/rejected", headers=stranger), 404)
+
+
+def test_events_come_as_it_goes_and_a_listener_may_come_back(
+    client: TestClient, parts: Parts, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The work is done by the looks themselves, one step before each: no clock is waited for."""
+    monkeypatch.setattr(partners, "LOOK", 0.001)
+    location = client.post(PUSHES, content=taps(50, 1), headers=headers).headers["location"]
+    push_id = location.rsplit("/", 1)[1]
+    steps: list[Callable[[], object]] = [
+        lambda: None,
+        lambda: parts.books.advance(push_id, "reading", 45),
+        lambda: None,
+        lambda: worker.drain(parts),
+    ]
+    real = pushdesk.state
+
+    def looked(*asked: Any) -> dict[str, Any]:
+        if steps:
+            steps.pop(0)()
+        return real(*asked)
+
+    monkeypatch.setattr(pushdesk, "state", looked)
+    heard = told(client.get(f"{location}/events", headers=headers).text)
+    stages = [(state["stage"], state["percentage"]) for _, state in heard]
+    assert stages == [("waiting", 0), ("reading", 45), ("done", 100)]
+    # Whoever was cut off after the second event hears the rest, and nothing twice.
+    for kept, rest in ((heard[1][0], heard[2:]), ("", heard[2:]), ("unknown", heard[2:])):
+        again = client.get(f"{location}/events", headers=headers | {"last-event-id": kept})
+        assert told(again.text) == rest
+    last = client.get(f"{location}/events", headers=headers | {"last-event-id": heard[2][0]})
+    assert (last.status_code, last.text) == (204, "")
 
 
 def test_refused_rows_are_told_by_position_and_reason(
