@@ -50,7 +50,7 @@ check: setup ## format, lint, types, import contracts, policies, generated docum
 bench: setup ## every benchmark beside its peer; prints a table, writes benchmarks.json
 	$(BIN)/python -m tests.benchmarks
 
-services: setup ## installs and finds what the service tests need, and says what is missing
+services: setup ## installs and starts what the service tests need, and says what is missing
 	deploy/services
 
 lock: ## new lock files from pyproject.toml (needs uv)

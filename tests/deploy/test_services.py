@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NEEDED_BY_BASH = ("bash", "dirname", "mkdir", "rm", "id", "chmod")
+NEEDED_BY_BASH = ("bash", "dirname", "mkdir", "rm", "id", "chmod", "readlink")
 OPA = "#!/bin/bash\necho 'Version: 1.4.2'\n"
 SILENT = "#!/bin/bash\n"
 # Builds what it is asked to, as a program that does nothing.
@@ -16,7 +16,9 @@ while [[ $1 != -o ]]; do shift || exit 0; done
 echo "#!/bin/bash" >"$2"
 chmod +x "$2"
 """
-ALL = ("chromium", "age", "opa", "log-verifier")
+PROGRAMS = ("chromium", "age", "opa", "log-verifier")
+SERVERS = ("postgres", "minio", "versitygw", "policy", "oidc")
+ALL = (*PROGRAMS, *SERVERS)
 
 
 class Machine:
@@ -27,6 +29,7 @@ class Machine:
         self.path.mkdir()
         (self.home / "deploy/verifier").mkdir(parents=True)
         shutil.copy(ROOT / "deploy/services", self.home / "deploy/services")
+        shutil.copytree(ROOT / "deploy/services.d", self.home / "deploy/services.d")
         for name in NEEDED_BY_BASH:
             found = shutil.which(name)
             assert found
@@ -36,10 +39,15 @@ class Machine:
         (self.path / name).write_text(text)
         (self.path / name).chmod(0o755)
 
-    def run(self, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [str(self.path / "bash"), str(self.home / "deploy/services")],
-            env={"PATH": str(self.path), **environment},
+            [str(self.path / "bash"), str(self.home / "deploy/services"), *words],
+            env={
+                "PATH": str(self.path),
+                "POSTGRES_HOME": str(self.home / "none"),
+                "HUB_PYTHON": "/none",
+                **environment,
+            },
             capture_output=True,
             text=True,
             check=False,
@@ -70,18 +78,26 @@ def test_where_all_are_required_a_missing_one_is_a_failure(
         machine.install(name)
     done = machine.run(**setting)
     assert done.returncode == 1
-    assert lines_with(done.stdout, "missing; skipped: ") == ["opa"]
+    assert lines_with(done.stdout, "missing; skipped: ") == ["opa", *SERVERS]
     assert "all are required" in done.stderr
 
 
 def test_what_is_there_is_named_with_its_place_each_time(machine: Machine) -> None:
-    for name in ALL:
+    for name in PROGRAMS:
         machine.install(name, OPA if name == "opa" else SILENT)
-    first, again = machine.run(SERVICES="required"), machine.run(SERVICES="required")
+    first, again = machine.run(), machine.run()
     assert (first.returncode, first.stdout) == (0, again.stdout)
-    for name in ALL:
+    for name in PROGRAMS:
         assert str(machine.path / name) in first.stdout
-    assert first.stdout.endswith("services: all here\n")
+    assert lines_with(first.stdout, "missing; skipped: ") == list(SERVERS)
+    assert first.stdout.endswith(f"services: {len(SERVERS)} missing\n")
+
+
+def test_where_nothing_runs_stopping_and_resetting_do_nothing(machine: Machine) -> None:
+    for word in ("stop", "reset"):
+        done = machine.run(word)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert machine.run("nonsense").returncode == 2
 
 
 def test_an_opa_of_another_version_does_not_count(machine: Machine) -> None:
