@@ -18,7 +18,7 @@ from hub.main import application, compose
 from hub.parts import OPERATOR, Parts
 from hub.policy.gate import DenyAll
 from hub.records import PushState
-from hub.settings import Settings
+from hub.settings import DEFAULT_TERRITORY, Settings
 from hub.storage.tables import DeltaTables
 from tests.flows import world
 
@@ -168,3 +168,9 @@ def test_a_home_or_territory_that_cannot_be_used_is_named(tmp_path: Path) -> Non
     file.write_text("id = 3")
     with named("territory-invalid"):
         compose(Settings(home=tmp_path / "b", territory=file), opens=True)
+    # A record of consent could not say who answers for it.
+    file.write_text(
+        DEFAULT_TERRITORY.read_text().replace('name = "CoachCO2"\naddress', 'name = "X"\naddress')
+    )
+    with named("territory-invalid"):
+        compose(Settings(home=tmp_path / "c", territory=file), opens=True)

@@ -151,8 +151,13 @@ def test_a_consent_by_http_and_its_end(client: TestClient, parts: Parts) -> None
     state = client.get(f"/v1/withdrawals/{ended.json()['id']}", headers=headers).json()
     assert state["state"] == "completed"
     assert is_problem(client.post(f"{address}/withdrawal", headers=headers), 409)
+    record = client.get(f"{address}/record", headers=headers)
+    assert record.headers["content-type"] == "application/ld+json"
+    states = [event["@type"] for event in record.json()["dpv:hasConsentStatus"]]
+    assert states == ["dpv:ConsentGiven", "dpv:ConsentWithdrawn"]
     stranger = bearer(client, parts, "orange")
-    assert is_problem(client.get(address, headers=stranger), 404)
+    for hidden in (address, f"{address}/record"):
+        assert is_problem(client.get(hidden, headers=stranger), 404)
 
 
 @pytest.mark.parametrize(
