@@ -72,6 +72,10 @@ PROBLEMS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "Cette étape n’est pas possible dans l’état actuel de l’accord.",
             "This step is not possible in the present state of the consent.",
         ),
+        "code-unreadable": (
+            "Ce code comporte une faute de frappe : vérifiez chaque lettre et chaque chiffre.",
+            "This code is mistyped: check each letter and digit.",
+        ),
         "reference-unreadable": (
             "La référence de la personne est vide ou n’est pas un texte Unicode.",
             "The person's reference is empty or is not Unicode text.",
