@@ -3,7 +3,8 @@
 Data files are written first, then committed in one log entry. So a push whose source fails, or
 whose process dies, has committed nothing, and its rows are counted before the commit that says so.
 
-Rows leave by rewriting the files of their bucket: the log (see `deltalog`) never names a person.
+Rows leave by rewriting the files of their bucket, or of their leaf where the bucket was cut (see
+`leaves`): the log (see `deltalog`) never names a person.
 
 Exactly once. A push is two application transactions, its Delta version and its number of rows.
 Both live as long as the table, through checkpoints and purges. A commit is never retried blindly:
@@ -12,12 +13,15 @@ the loop reopens the table and asks for the push again.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -40,6 +44,18 @@ from hub.storage.deltalog import (
     schema_of,
 )
 from hub.storage.durable import Witness, sync_file, sync_folder, sync_up
+from hub.storage.leaves import (
+    Layout,
+    Prefixes,
+    Span,
+    cut,
+    is_leaf,
+    prefixes,
+    span_of,
+    spread,
+    together,
+    write_spans,
+)
 from hub.storage.parquet import Written, write
 from hub.storage.rows import BUCKET, PARTITIONS, PERIOD, PSEUDONYM, check_columns
 
@@ -127,17 +143,13 @@ class DeltaFolder:
         """
         with delta_errors():
             for _ in range(_ATTEMPTS):
-                table = self._open()
+                table = self._personal()
                 if table is None:
                     return 0
-                if table.metadata().partition_columns != PARTITIONS.names:
-                    raise TypeError("a table about nobody has nobody to remove")
-                hit = self._holding(live_files(table), gone)
+                schema = schema_of(table)
+                hit, written = self._without(live_files(table), gone, schema)
                 if not hit:
                     return 0
-                schema = schema_of(table)
-                remaining = self._remaining(list(hit), gone)
-                written = write(self._path, remaining, schema, PARTITIONS)
                 with ExitStack() as undo:
                     undo.callback(self._abandon, written)
                     actions: Actions = [*adds(written), *removes(hit)]
@@ -145,6 +157,63 @@ class DeltaFolder:
                         undo.pop_all()
                         return sum(hit.values())
             raise _contended()
+
+    def drop(self, periods: Sequence[str]) -> int:
+        """Remove every row of these periods, in one entry; return how many there were."""
+        with delta_errors():
+            for _ in range(_ATTEMPTS):
+                table = self._personal()
+                if table is None:
+                    return 0
+                hit = [file for file in live_files(table) if file.period in periods]
+                if not hit:
+                    return 0
+                if self._commit(table, schema_of(table), PARTITIONS, [*removes(hit)], []):
+                    return sum(file.rows for file in hit)
+            raise _contended()
+
+    def gather(self, layout: Layout) -> int:
+        """Cut the buckets with many loose rows into leaves, in one entry; return the files made.
+
+        The rows are the same. A bucket's rows are in memory at once. The old files stay on disk
+        until `purge`.
+        """
+        with delta_errors():
+            for _ in range(_ATTEMPTS):
+                table = self._personal()
+                if table is None:
+                    return 0
+                buckets = defaultdict[tuple[str, int], list[Live]](list)
+                for file in live_files(table):
+                    if file.period is not None and file.bucket is not None:
+                        buckets[file.period, file.bucket].append(file)
+                moved: list[Live] = []
+                written: list[Written] = []
+                with ExitStack() as undo:
+                    undo.callback(self._abandon, written)
+                    for (period, bucket), files in sorted(buckets.items()):
+                        if not _is_loose(files, layout):
+                            continue
+                        rows = pa.concat_tables(spread(self._read, files))
+                        written += write_spans(self._path, period, bucket, cut(rows, layout))
+                        moved += files
+                    if not moved:
+                        return 0
+                    actions: Actions = [*adds(written), *removes(moved)]
+                    if self._commit(table, schema_of(table), PARTITIONS, actions, []):
+                        undo.pop_all()
+                        return len(written)
+            raise _contended()
+
+    def periods(self) -> dict[str, int]:
+        """Periods of a personal table, with their number of rows."""
+        with delta_errors():
+            table = self._open()
+            counted = Counter[str]()
+            for file in live_files(table) if table is not None else ():
+                if file.period is not None:
+                    counted[file.period] += file.rows
+            return dict(counted)
 
     def purge(self) -> None:
         """Leave the live files and the shortest log that tells them, nothing else.
@@ -168,10 +237,11 @@ class DeltaFolder:
 
     def _sweep(self, kept: set[Path], current: str) -> None:
         log = self._path / _LOG
-        for path in sorted(path for path in self._path.rglob("*") if path.is_file()):
-            if path in kept or (path.parent == log and _is_log(path.name, current)):
-                continue
-            path.unlink()
+        files = sorted(path for path in self._path.rglob("*") if path.is_file())
+        for path in files:
+            if path.parent == log and not _is_log(path.name, current):
+                path.unlink()
+        spread(Path.unlink, [p for p in files if p.parent != log and p not in kept])
         for folder in sorted(self._path.rglob("*/"), reverse=True):
             with suppress(OSError):  # it is not empty
                 folder.rmdir()
@@ -245,45 +315,112 @@ class DeltaFolder:
         sync_folder(log)
         sync_folder(self._path)
 
-    def _holding(
-        self, live: Iterable[Live], gone: Mapping[str, Sequence[bytes]]
-    ) -> dict[Live, int]:
-        """Files that hold rows of these pseudonyms, with their number; one column is read."""
-        counts: dict[Live, int] = {}
-        sets = {period: _value_set(names) for period, names in gone.items() if len(names)}
-        buckets = {period: set(_buckets(names)) for period, names in sets.items()}
+    def _without(
+        self, live: Iterable[Live], gone: Mapping[str, Sequence[bytes]], schema: pa.Schema
+    ) -> tuple[dict[Live, int], list[Written]]:
+        """Write what remains of the files that hold these pseudonyms.
+
+        Returns those files, with the number of rows that leave, and the files that take their
+        place. Of a leaf all columns are read at once, of a loose file first the pseudonyms.
+        """
+        sought = {period: _sought(names) for period, names in gone.items() if len(names)}
+        leaves = defaultdict[tuple[str, int], list[Live]](list)
+        loose: list[Live] = []
         for file in live:
-            if file.period in sets and file.bucket in buckets[file.period]:
-                column = pq.ParquetFile(self._path / file.path).iter_batches(columns=[PSEUDONYM])
-                values = sets[file.period]
-                count = sum(pc.sum(pc.is_in(b.column(0), values)).as_py() or 0 for b in column)
-                if count:
-                    counts[file] = count
-        return counts
+            if file.period not in sought or file.bucket is None:
+                continue
+            among, span = sought[file.period].get(file.bucket), span_of(file.path)
+            if among is None:
+                continue
+            if span is None:
+                loose.append(file)
+            elif span.holds(among.prefixes):
+                leaves[file.period, file.bucket].append(file)
+        hit: dict[Live, int] = {}
+        written: list[Written] = []
+        whole = False
+        try:
+            for (period, bucket), files in sorted(leaves.items()):
+                among = sought[period][bucket]
+                left = []
+                for file, rows in zip(files, spread(self._read, files), strict=True):
+                    kept = rows.filter(pc.invert(pc.is_in(rows.column(PSEUDONYM), among.names)))
+                    if kept.num_rows < rows.num_rows:
+                        hit[file] = rows.num_rows - kept.num_rows
+                        left.append((span_of(file.path) or Span(0, 0), kept))
+                written += write_spans(self._path, period, bucket, together(left))
+            counts = spread(lambda file: self._count(file, sought), loose)
+            holding = {file: n for file, n in zip(loose, counts, strict=True) if n}
+            if holding:
+                remaining = self._remaining(holding, sought)
+                written += write(self._path, remaining, schema, PARTITIONS)
+            whole = True
+        finally:
+            if not whole:
+                self._abandon(written)
+        return hit | holding, written
+
+    def _read(self, file: Live) -> pa.Table:
+        return pq.ParquetFile(self._path / file.path).read(use_threads=False)
+
+    def _count(self, file: Live, sought: Mapping[str, Mapping[int, _Sought]]) -> int:
+        """Rows of these pseudonyms in a file; one column is read."""
+        among = _among(file, sought)
+        column = pq.ParquetFile(self._path / file.path).iter_batches(columns=[PSEUDONYM])
+        return sum(pc.sum(pc.is_in(b.column(0), among.names)).as_py() or 0 for b in column)
 
     def _remaining(
-        self, files: Iterable[Live], gone: Mapping[str, Sequence[bytes]]
+        self, files: Iterable[Live], sought: Mapping[str, Mapping[int, _Sought]]
     ) -> Iterator[pa.Table]:
         """The rows of these files that stay, with the partition columns files do not carry."""
         for file in files:
-            assert file.period is not None
-            values = _value_set(gone[file.period])
+            among = _among(file, sought)
             for batch in pq.ParquetFile(self._path / file.path).iter_batches():
                 part = pa.Table.from_batches([batch])
-                part = part.filter(pc.invert(pc.is_in(part.column(PSEUDONYM), values)))
+                part = part.filter(pc.invert(pc.is_in(part.column(PSEUDONYM), among.names)))
                 count = part.num_rows
                 part = part.append_column(PERIOD, pa.repeat(pa.scalar(file.period), count))
                 yield part.append_column(
                     BUCKET, pa.repeat(pa.scalar(file.bucket, pa.int16()), count)
                 )
 
+    def _personal(self) -> DeltaTable | None:
+        table = self._open()
+        if table is not None and table.metadata().partition_columns != PARTITIONS.names:
+            raise TypeError("a table about nobody has nobody to remove")
+        return table
 
-def _value_set(names: Sequence[bytes]) -> pa.Array:
-    return pa.array(names, pa.binary())
+
+@dataclass(frozen=True, slots=True)
+class _Sought:
+    """Pseudonyms sought in one bucket, and their leading bits, sorted."""
+
+    names: pa.Array
+    prefixes: Prefixes
 
 
-def _buckets(names: pa.Array) -> list[int]:
-    return list(pc.unique(pseudonyms.buckets(names)).to_pylist())
+def _sought(names: Sequence[bytes]) -> dict[int, _Sought]:
+    """Pseudonyms by bucket."""
+    values = pa.array(names, pa.binary())
+    among = pseudonyms.buckets(values)
+    by_bucket: dict[int, _Sought] = {}
+    for bucket in pc.unique(among).to_pylist():
+        part = values.filter(pc.equal(among, bucket))
+        by_bucket[bucket] = _Sought(part, np.sort(prefixes(part)))
+    return by_bucket
+
+
+def _among(file: Live, sought: Mapping[str, Mapping[int, _Sought]]) -> _Sought:
+    assert file.period is not None
+    assert file.bucket is not None
+    return sought[file.period][file.bucket]
+
+
+def _is_loose(files: Sequence[Live], layout: Layout) -> bool:
+    """Whether a bucket has so many rows outside leaves that cutting it anew is worth it."""
+    rows = sum(file.rows for file in files)
+    loose = sum(file.rows for file in files if not is_leaf(file.path, rows, layout))
+    return loose >= layout.loose and 4 * loose >= rows
 
 
 def _is_log(name: str, current: str) -> bool:

@@ -42,6 +42,7 @@ class Live:
     size: int
     period: str | None
     bucket: int | None
+    rows: int = 0
 
     @property
     def values(self) -> dict[str, str | None]:
@@ -92,7 +93,13 @@ def live_files(table: DeltaTable) -> list[Live]:
     none = [None] * rows.num_rows
     columns = (
         rows.column(name).to_pylist() if name in rows.column_names else none
-        for name in ("path", "size_bytes", f"partition.{PERIOD}", f"partition.{BUCKET}")
+        for name in (
+            "path",
+            "size_bytes",
+            f"partition.{PERIOD}",
+            f"partition.{BUCKET}",
+            "num_records",
+        )
     )
     return sorted((Live(*row) for row in zip(*columns, strict=True)), key=lambda file: file.path)
 

@@ -47,9 +47,8 @@ def write(
         batch for part in parts for batch in part.select(schema.names).cast(schema).to_batches()
     )
     format_ = pads.ParquetFileFormat()
-    flat = [f.name for f in schema if f.name != PSEUDONYM and not pa.types.is_nested(f.type)]
     options = format_.make_write_options(
-        compression="zstd", write_statistics=flat, store_schema=False
+        compression="zstd", write_statistics=statistics(schema), store_schema=False
     )
     try:
         pads.write_dataset(
@@ -67,7 +66,10 @@ def write(
             max_open_files=_OPEN_FILES,
             max_partitions=_MOST_PARTITIONS,
         )
-        written = sorted((_described(root, file) for file in seen), key=lambda file: file.path)
+        written = sorted(
+            (described(root, Path(file.path), file.metadata.num_rows) for file in seen),
+            key=lambda file: file.path,
+        )
         for file in written:
             sync_file(root / file.path)
         for folder in sorted({(root / file.path).parent for file in written}):
@@ -80,15 +82,14 @@ def write(
     return written
 
 
-def _described(root: Path, file: Any) -> Written:
-    path = Path(file.path)
+def statistics(schema: pa.Schema) -> list[str]:
+    """Columns whose minimum and maximum a footer may tell."""
+    return [f.name for f in schema if f.name != PSEUDONYM and not pa.types.is_nested(f.type)]
+
+
+def described(root: Path, path: Path, rows: int) -> Written:
+    """A file of this many rows under `root`, as a commit names it."""
     relative = path.relative_to(root)
     values = dict(folder.split("=", 1) for folder in relative.parts[:-1])
     status = path.stat()
-    return Written(
-        relative.as_posix(),
-        status.st_size,
-        file.metadata.num_rows,
-        int(status.st_mtime * 1000),
-        values,
-    )
+    return Written(relative.as_posix(), status.st_size, rows, int(status.st_mtime * 1000), values)

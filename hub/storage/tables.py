@@ -27,6 +27,7 @@ from hub.errors import Rejected
 from hub.stages import Opened, Pseudonymous, Stored
 from hub.storage.delta import DeltaFolder
 from hub.storage.durable import checked_name
+from hub.storage.leaves import Layout
 from hub.storage.parquet import write
 from hub.storage.rows import PARTITIONS, PERIOD, PSEUDONYM, check_columns, plain
 
@@ -78,6 +79,24 @@ class Tables(ABC):
         """
 
     @abstractmethod
+    def drop(self, name: str, periods: Sequence[str]) -> int:
+        """Remove all rows of these periods, in one commit; return their number.
+
+        As `rewrite`: nothing to remove commits nothing, older versions keep the rows.
+        """
+
+    @abstractmethod
+    def gather(self, name: str) -> int:
+        """Rearrange the files of a personal table where that makes later rewrites quicker.
+
+        The rows stay the same. Returns the number of files made; 0: nothing was committed.
+        """
+
+    @abstractmethod
+    def periods(self, name: str) -> Mapping[str, int]:
+        """Periods a personal table holds rows of, with their number; none without a table."""
+
+    @abstractmethod
     def purge(self, name: str) -> None:
         """Make the current version the only one; nothing of another stays in storage."""
 
@@ -101,8 +120,9 @@ class Tables(ABC):
 class DeltaTables(Tables):
     """Delta tables, each in the folder of its name under `root`."""
 
-    def __init__(self, root: Path | str) -> None:
+    def __init__(self, root: Path | str, layout: Layout | None = None) -> None:
         self._root = Path(root).absolute()
+        self._layout = layout or Layout()
         if "%" in str(self._root):
             # delta-rs takes a path for an address and decodes it.
             raise Rejected(
@@ -115,6 +135,18 @@ class DeltaTables(Tables):
     def rewrite(self, name: str, gone: Mapping[str, Sequence[bytes]]) -> int:
         """See `Tables.rewrite`."""
         return self._table(name).rewrite(gone)
+
+    def drop(self, name: str, periods: Sequence[str]) -> int:
+        """See `Tables.drop`."""
+        return self._table(name).drop(periods)
+
+    def gather(self, name: str) -> int:
+        """See `Tables.gather`."""
+        return self._table(name).gather(self._layout)
+
+    def periods(self, name: str) -> Mapping[str, int]:
+        """See `Tables.periods`."""
+        return self._table(name).periods()
 
     def purge(self, name: str) -> None:
         """See `Tables.purge`."""
@@ -180,6 +212,32 @@ class MemoryTables(Tables):
         if removed:
             table.versions[table.version + 1] = rows
         return removed
+
+    def drop(self, name: str, periods: Sequence[str]) -> int:
+        """See `Tables.drop`."""
+        table = self._tables.get(_checked(name))
+        if table is None:
+            return 0
+        if not table.personal:
+            raise TypeError("a table about nobody has nobody to remove")
+        theirs = pc.is_in(table.rows.column(PERIOD), pa.array(periods, pa.string()))
+        removed: int = pc.sum(theirs).as_py() or 0
+        if removed:
+            table.versions[table.version + 1] = table.rows.filter(pc.invert(theirs))
+        return removed
+
+    def gather(self, name: str) -> int:
+        """See `Tables.gather`: there are no files to rearrange."""
+        _checked(name)
+        return 0
+
+    def periods(self, name: str) -> Mapping[str, int]:
+        """See `Tables.periods`."""
+        table = self._tables.get(_checked(name))
+        if table is None or not table.personal:
+            return {}
+        counted = pc.value_counts(table.rows.column(PERIOD)).to_pylist()
+        return {one["values"]: one["counts"] for one in counted}
 
     def purge(self, name: str) -> None:
         """See `Tables.purge`."""

@@ -20,6 +20,7 @@ import pyarrow.dataset as pads
 import pytest
 from deltalake import DeltaTable
 
+from hub.storage.leaves import Layout
 from hub.storage.tables import DeltaTables
 from tests.storage import making
 from tests.storage.making import NAME
@@ -45,6 +46,14 @@ def rewrite(root: Path) -> None:
     DeltaTables(root).rewrite(NAME, making.gone(LEAVING))
 
 
+def gather(root: Path) -> None:
+    DeltaTables(root, Layout(rows=8, loose=8)).gather(NAME)
+
+
+def drop(root: Path) -> None:
+    DeltaTables(root).drop(NAME, making.PERIODS[:1])
+
+
 def purge(root: Path) -> None:
     DeltaTables(root).purge(NAME)
 
@@ -65,14 +74,17 @@ def check_between(root: Path) -> None:
         making.expected(PEOPLE),
         making.expected(PEOPLE, each=4),
         making.expected(set(PEOPLE) - set(LEAVING), each=4),
+        making.expected(PEOPLE, each=4, periods=making.PERIODS[1:]),
     )
 
 
 def check_after(root: Path, action: Callable[[Path], None]) -> None:
     tables = DeltaTables(root)
     opened = tables.snapshot([NAME])
-    left = () if action is append else LEAVING
-    assert making.people_in(opened) == making.expected(set(PEOPLE) - set(left), each=4)
+    left = LEAVING if action in (rewrite, purge) else ()
+    periods = making.PERIODS[1:] if action is drop else making.PERIODS
+    there = making.expected(set(PEOPLE) - set(left), each=4, periods=periods)
+    assert making.people_in(opened) == there
     assert opened.versions == {NAME: 2 if action is append else 3}, "one commit each"
     append(root)
     tables.purge(NAME)
@@ -117,7 +129,7 @@ def ended(process: BaseProcess) -> int | None:
     return process.exitcode
 
 
-@pytest.mark.parametrize("action", [append, rewrite, purge])
+@pytest.mark.parametrize("action", [append, rewrite, gather, purge])
 def test_killed_at_every_step(tmp_path: Path, action: Callable[[Path], None]) -> None:
     prepared(tmp_path, action)
     deaths = 0
@@ -135,7 +147,7 @@ def test_killed_at_every_step(tmp_path: Path, action: Callable[[Path], None]) ->
     check_after(tmp_path, action)
 
 
-@pytest.mark.parametrize("action", [append, rewrite, purge])
+@pytest.mark.parametrize("action", [append, rewrite, gather, drop, purge])
 def test_killed_at_random(tmp_path: Path, action: Callable[[Path], None]) -> None:
     prepared(tmp_path, action)
     moments = random.Random(20261129)

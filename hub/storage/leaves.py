@@ -1,0 +1,162 @@
+"""Leaves: a large bucket cut by further leading bits of the pseudonym, so that few rows move.
+
+A push appends one file a bucket: quick, and *loose*, anyone of the bucket may be in it. Gathering
+cuts the rows of a bucket into leaves of about `Layout.rows` rows, a file each, sorted by pseudonym:
+a person's rows of a period are then in one small file, beside some dozens of other people's. A
+leaf's file name tells which leading 16 bits it may hold; like the bucket's folder this names a
+group and never a person, and bounds are those of the cut, not of the values.
+
+Leaves that a rewrite touches come back together, in files that span several of them: a thousand
+people leave a table with some dozens of new files, not a thousand. The next gathering cuts again.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Final, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from hub.storage.durable import sync_file, sync_up
+from hub.storage.parquet import Written, described, statistics
+from hub.storage.rows import BUCKET, PERIOD, PSEUDONYM
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+Prefixes = NDArray[np.uint16]
+
+BITS: Final = 16
+"""Bits of the pseudonym a name may tell: the bucket's 4 and up to 12 more."""
+BUCKET_BITS: Final = 4
+_NAMED: Final = re.compile(r"[0-9a-f]{32}-([0-9a-f]{4})-([0-9a-f]{4})\.parquet")
+_TOGETHER: Final = 32
+"""Leaves a rewrite puts into one file at most."""
+_THREADS: Final = 8  # they wait for the disk more than they work
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a personal table is cut: rows a leaf, and loose rows a bucket may hold before it is."""
+
+    rows: int = 2_048
+    loose: int = 65_536
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """The leading 16 bits a file's pseudonyms have, both bounds included."""
+
+    low: int
+    high: int
+
+    def holds(self, sought: Prefixes) -> bool:
+        """Whether any of these prefixes, sorted, falls into the span."""
+        return bool(np.searchsorted(sought, self.low) < np.searchsorted(sought, self.high, "right"))
+
+
+def span_of(path: str) -> Span | None:
+    """The span a file's name tells; None for a loose file."""
+    named = _NAMED.fullmatch(path.rpartition("/")[2])
+    return Span(int(named[1], 16), int(named[2], 16)) if named else None
+
+
+def prefixes(pseudonyms: pa.Array) -> Prefixes:
+    """The leading 16 bits of each pseudonym."""
+    fixed = pseudonyms.cast(pa.binary(16))
+    whole = np.frombuffer(fixed.buffers()[1] or b"", ">u2").reshape(-1, 8)
+    return whole[fixed.offset : fixed.offset + len(fixed), 0].astype(np.uint16)
+
+
+def cut(rows: pa.Table, layout: Layout) -> Iterator[tuple[Span, pa.Table]]:
+    """Cut the rows of one bucket into leaves, each sorted by pseudonym."""
+    rows = rows.combine_chunks().sort_by(PSEUDONYM)
+    width = _width(rows.num_rows, layout)
+    leaves = prefixes(rows.column(PSEUDONYM).combine_chunks()) >> width
+    starts = [0, *(np.flatnonzero(np.diff(leaves)) + 1).tolist(), rows.num_rows]
+    for start, end in pairwise(starts):
+        low = int(leaves[start]) << width
+        yield Span(low, low + (1 << width) - 1), rows.slice(start, end - start)
+
+
+def is_leaf(path: str, rows: int, layout: Layout) -> bool:
+    """Whether a file is about as narrow as a leaf of a bucket of so many rows is today."""
+    span = span_of(path)
+    return span is not None and span.high - span.low < 4 << _width(rows, layout)
+
+
+def _width(rows: int, layout: Layout) -> int:
+    """Bits, of the 16 a name may tell, that a leaf of such a bucket leaves open."""
+    wanted = max(rows // layout.rows, 1).bit_length() - 1
+    return BITS - BUCKET_BITS - min(wanted, BITS - BUCKET_BITS)
+
+
+def together(leaves: Iterable[tuple[Span, pa.Table]]) -> Iterator[tuple[Span, pa.Table]]:
+    """Put what is left of touched leaves into few files; empty ones vanish."""
+    left = sorted(
+        ((span, rows) for span, rows in leaves if rows.num_rows), key=lambda pair: pair[0]
+    )
+    for start in range(0, len(left), _TOGETHER):
+        some = left[start : start + _TOGETHER]
+        span = Span(some[0][0].low, max(span.high for span, _ in some))
+        yield span, pa.concat_tables([rows for _, rows in some])
+
+
+def write_spans(
+    root: Path, period: str, bucket: int, parts: Iterable[tuple[Span, pa.Table]]
+) -> list[Written]:
+    """Write a file for each part under `root`, synced. Whatever fails, none stays.
+
+    The parts lack the partition columns, as files do.
+    """
+    folder = root / f"{PERIOD}={period}" / f"{BUCKET}={bucket}"
+    folder.mkdir(parents=True, exist_ok=True)
+    mark, whole = secrets.token_hex(16), False
+
+    def one(part: tuple[Span, pa.Table]) -> Path:
+        span, rows = part
+        path = folder / f"{mark}-{span.low:04x}-{span.high:04x}.parquet"
+        pq.write_table(
+            rows,
+            path,
+            compression="zstd",
+            write_statistics=statistics(rows.schema),
+            store_schema=False,
+        )
+        sync_file(path)
+        return path
+
+    try:
+        written = [described(root, path, rows) for path, rows in _named(one, parts)]
+        sync_up(folder, root)
+        whole = True
+    finally:
+        if not whole:
+            for path in folder.glob(f"{mark}-*"):
+                path.unlink()
+    return written
+
+
+def _named(
+    write: Callable[[tuple[Span, pa.Table]], Path], parts: Iterable[tuple[Span, pa.Table]]
+) -> Iterator[tuple[Path, int]]:
+    parts = list(parts)
+    for path, (_, rows) in zip(spread(write, parts), parts, strict=True):
+        yield path, rows.num_rows
+
+
+def spread(work: Callable[[T], U], items: Sequence[T]) -> list[U]:
+    """Do a piece of work for each item, several at a time, in order."""
+    if len(items) < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(min(_THREADS, len(items)), "leaves") as threads:
+        return list(threads.map(work, items))
