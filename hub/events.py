@@ -34,6 +34,18 @@ class Kind(StrEnum):
     PUSH_REFUSED = "push.refused"
     CONSENT_GIVEN = "consent.given"
     CONSENT_IMPORTED = "consent.imported"
+    CONSENT_ASKED_AGAIN = "consent.asked_again"
+    CONSENT_EXPIRED = "consent.expired"
+    CONSENT_OF_AGE = "consent.of_age"
+    CODES_GIVEN = "codes.given"
+    SECRET_CHANGED = "secret.changed"  # noqa: S105 - a kind of event
+    REFERENCE_LINKED = "reference.linked"
+    VISIT_BEGUN = "visit.begun"
+    VISIT_REFUSED = "visit.refused"
+    ROWS_SHOWN = "rows.shown"
+    CASE_OPENED = "case.opened"
+    CASE_EXTENDED = "case.extended"
+    CASE_CLOSED = "case.closed"
     CONSENT_WITHDRAWN = "consent.withdrawn"
     WITHDRAWAL_COMPLETED = "withdrawal.completed"
     OBJECTION_RECORDED = "objection.recorded"
@@ -78,6 +90,26 @@ VOCABULARY: Final[dict[Kind, Meaning]] = {
     Kind.PUSH_REFUSED: Meaning("worker", "a file that cannot be read", "the reason's code"),
     Kind.CONSENT_GIVEN: Meaning("person or collecting partner", "a grant", "purposes, not whom"),
     Kind.CONSENT_IMPORTED: Meaning("collecting partner", "grants given elsewhere", "their number"),
+    Kind.CONSENT_ASKED_AGAIN: Meaning(
+        "worker", "the 15th birthday passed: the young person is asked", "purposes, not whom"
+    ),
+    Kind.CONSENT_EXPIRED: Meaning(
+        "worker", "a grant ended by its date or by silence", "purposes, not whom"
+    ),
+    Kind.CONSENT_OF_AGE: Meaning("worker", "the 18th birthday passed", "purposes, not whom"),
+    Kind.CODES_GIVEN: Meaning(
+        "person or collecting partner", "new participation codes", "their number, not whose"
+    ),
+    Kind.SECRET_CHANGED: Meaning("person with a code", "a second secret replaced", "nothing"),
+    Kind.REFERENCE_LINKED: Meaning("partner", "a reference tied to a code", "the partner"),
+    Kind.VISIT_BEGUN: Meaning("person with a code", "one's own page opened", "that it happened"),
+    Kind.VISIT_REFUSED: Meaning("anyone", "a code or a secret that failed", "that it happened"),
+    Kind.ROWS_SHOWN: Meaning("person with a code", "one's own rows read", "the format"),
+    Kind.CASE_OPENED: Meaning(
+        "person with a code or dpo", "a right claimed, and until when to answer", "its kind"
+    ),
+    Kind.CASE_EXTENDED: Meaning("dpo", "two more months, with the reason", "the reason"),
+    Kind.CASE_CLOSED: Meaning("dpo", "a claim answered", "how it ended"),
     Kind.CONSENT_WITHDRAWN: Meaning("person", "a grant ended", "purposes, not whom"),
     Kind.WITHDRAWAL_COMPLETED: Meaning("worker", "rows rewritten and purged", "tables, not rows"),
     Kind.OBJECTION_RECORDED: Meaning("person or operator", "an objection", "the dataset, not whom"),

@@ -80,9 +80,19 @@ class Account:
     password_hash: str = field(repr=False)
 
 
+class Side(StrEnum):
+    """The two sides of an agreement."""
+
+    HUB = "hub"
+    PARTNER = "partner"
+
+
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What a partner and the hub agreed on for one dataset and one purpose."""
+    """What a partner and the hub agreed on for one dataset and one purpose: one version of it.
+
+    `signatures` says when each side signed; `ended_at` when either ended it.
+    """
 
     partner: str
     dataset: str
@@ -90,6 +100,28 @@ class Agreement:
     basis: Basis
     terms: Mapping[str, Any]
     """Controllers, processors, hosting country, legal text, impact assessment, demo flag…"""
+    number: int = 0
+    signatures: Mapping[str, datetime] = field(default_factory=dict)
+    ended_at: datetime | None = None
+
+    @property
+    def signed(self) -> bool:
+        """Whether both sides have signed."""
+        return set(self.signatures) == set(Side)
+
+    @property
+    def begins(self) -> date:
+        """First day in force."""
+        return _day(self.terms.get("valid_from"), date.min)
+
+    @property
+    def ends(self) -> date:
+        """Last day in force."""
+        return _day(self.terms.get("valid_until"), date.max)
+
+
+def _day(text: object, otherwise: date) -> date:
+    return date.fromisoformat(str(text)) if text else otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +225,61 @@ class Withdrawal:
     completed_at: datetime | None = None
     tables: Mapping[str, Any] = field(default_factory=dict)
     log_index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A participation code as the books keep it: nothing here is the code or the secret.
+
+    `digest` is keyed, `secret` an argon2 hash. `holder` is "person" or "parent"; the two halves of
+    a joint consent share `participant`. `identified_by` says how a parent was identified.
+    """
+
+    id: str
+    participant: str
+    digest: bytes = field(repr=False)
+    secret: str = field(repr=False)
+    holder: str
+    identified_by: str
+    given_at: datetime
+    lapses_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    def live(self, now: datetime) -> bool:
+        """Whether it still opens anything: not replaced, and a parent's not lapsed."""
+        return self.ended_at is None and (self.lapses_at is None or self.lapses_at > now)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A partner's reference tied to a code, both as keyed digests. Ended with its consents."""
+
+    partner: str
+    subject: bytes = field(repr=False)
+    code: bytes = field(repr=False)
+    linked_at: datetime
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A request under a person's rights that somebody must answer by `due_at`.
+
+    `concerns` is a code of what it is about, `extended_for` and `ground` codes of reasons: no
+    field holds free text, which would name people. `participant` is None where the DPO opened it
+    for somebody without a code.
+    """
+
+    id: str
+    kind: str
+    concerns: str
+    participant: str | None
+    state: str
+    opened_at: datetime
+    due_at: datetime
+    extended_for: str = ""
+    closed_at: datetime | None = None
+    ground: str = ""
 
 
 @dataclass(frozen=True, slots=True)

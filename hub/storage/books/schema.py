@@ -78,6 +78,9 @@ metadata: Final = MetaData(
 )
 
 
+IMMEDIATE: Final = "books_immediate"
+SHARED: Final = "books_shared"
+"""Execution options of connections that will write: alone, or beside others, row by row."""
 SEQUENCE: Final = "books_event"
 RANDOM: Final = "books_random"
 """Execution options of a transaction: the event it belongs to, and where its nonces come from."""
@@ -363,6 +366,71 @@ withdrawals = Table(
     _event(),
     *_audited(),
     Index(None, "subject"),
+)
+
+# What a person holds: a code, kept as a keyed digest, and a secret, as an argon2 hash. Halves of a
+# joint consent have a code each and share `participant`, a random id.
+codes = Table(
+    "codes",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("participant", String, nullable=False, index=True),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("secret", String, nullable=False),
+    Column("holder", String, nullable=False),
+    Column("identified_by", String, nullable=False),
+    Column("given_at", Utc, nullable=False),
+    Column("lapses_at", Utc),
+    Column("ended_at", Utc),
+    _event(),
+    *_audited(),
+    CheckConstraint("holder IN ('person', 'parent')", name="holder"),
+)
+
+# Which partner knows the holder of a code under which reference, both as digests. Not a reference
+# to `codes`: a link to a code nobody has is kept like any other, so that it answers like any other.
+links = Table(
+    "links",
+    metadata,
+    Column("number", Number, primary_key=True, autoincrement=True),
+    Column("partner", String, ForeignKey("organisations.id"), nullable=False),
+    Column("subject", LargeBinary, nullable=False),
+    Column("code", LargeBinary, nullable=False, index=True),
+    Column("linked_at", Utc, nullable=False),
+    Column("ended_at", Utc),
+    _event(),
+    *_audited(),
+    UniqueConstraint("partner", "subject", "code"),
+    sqlite_autoincrement=True,
+)
+
+visits = Table(
+    "visits",
+    metadata,
+    Column("visit_hash", LargeBinary, primary_key=True),
+    Column("code", String, ForeignKey("codes.id"), nullable=False),
+    Column("expires_at", Utc, nullable=False, index=True),
+    _event(),
+    *_audited(),
+)
+
+# The register of rights (GDPR art. 12): what a code cannot do by itself, and until when.
+cases = Table(
+    "cases",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("concerns", String, nullable=False),
+    Column("participant", String, index=True),
+    Column("state", String, nullable=False),
+    Column("opened_at", Utc, nullable=False),
+    Column("due_at", Utc, nullable=False),
+    Column("extended_for", String, nullable=False),
+    Column("closed_at", Utc),
+    Column("ground", String, nullable=False),
+    _event(),
+    *_audited(),
+    Index(None, "state", "due_at"),
 )
 
 # What was announced for a digest; `outcome` is filled in once.
