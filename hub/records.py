@@ -214,6 +214,18 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class Contribution:
+    """What finds a grant among the contributors of a release, see `consent.contributors`.
+
+    `commitment` is in the log; `secret` is sealed, None once the grant ended.
+    """
+
+    grant: str
+    commitment: bytes = field(repr=False)
+    secret: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Withdrawal:
     """A consent that ended, and how far its effect has come."""
 

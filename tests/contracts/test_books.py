@@ -71,6 +71,7 @@ def everything(books: Books) -> dict[str, list[Any]]:
 READS: Final = frozenset(
     {
         "account", "accounts", "agreement", "agreements", "check", "client", "clients",
+        "contributing", "contribution", "ended_by",
         "event_at", "event_count", "events", "grant", "grant_counts", "grants_of",
         "latest_release", "load", "marks", "open_intents", "organisations", "pending_events",
         "pending_pushes", "progress", "promised", "pulled", "push", "pushes", "refusals",

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Final, Self
 
 from hub.storage.books.accounts import Accounts
+from hub.storage.books.contributions import Contributions
 from hub.storage.books.engine import ahead, connect, emptied, prepare, revision
 from hub.storage.books.events import Events
 from hub.storage.books.faults import translated
@@ -25,7 +26,17 @@ PATIENCE: Final = timedelta(seconds=30)
 
 
 class Books(
-    Organisations, Accounts, Pushes, Uploads, Pulls, Jobs, Leases, Grants, Releases, Events
+    Organisations,
+    Accounts,
+    Pushes,
+    Uploads,
+    Pulls,
+    Jobs,
+    Leases,
+    Grants,
+    Contributions,
+    Releases,
+    Events,
 ):
     """Records in SQL. Every write takes its `AuditEvent` and shares a transaction with it.
 

@@ -18,7 +18,8 @@ from sqlalchemy import Connection, Row, Select, and_, case, func, insert, or_, s
 
 from hub.errors import Conflict, NotFound
 from hub.events import AuditEvent
-from hub.records import Basis, Grant, Withdrawal
+from hub.records import Basis, Contribution, Grant, Withdrawal
+from hub.storage.books import contributions
 from hub.storage.books.desk import Desk
 from hub.storage.books.jobs import WITHDRAWAL, fulfil, promise
 from hub.storage.books.organisations import IN_FORCE as AGREEMENTS
@@ -35,8 +36,14 @@ SAYS_NO: Final = (REFUSED, OBJECTED)
 class Grants(Desk):
     """Who allowed what, by keyed digest."""
 
-    def give(self, given: Sequence[Grant], *, event: AuditEvent) -> list[Grant]:
-        """Record grants (or objections), all or none, under one event.
+    def give(
+        self,
+        given: Sequence[Grant],
+        secrets: Sequence[Contribution] = (),
+        *,
+        event: AuditEvent,
+    ) -> list[Grant]:
+        """Record grants (or objections) and their secrets, all or none, under one event.
 
         A `Conflict` where an id is taken. An empty sequence is no act and leaves no event.
         """
@@ -44,6 +51,7 @@ class Grants(Desk):
             return []
         with self._write(event) as (connection, sequence):
             connection.execute(insert(grants), [_values(grant, sequence) for grant in given])
+            contributions.keep(connection, secrets, sequence)
         return list(given)
 
     def grant(self, grant_id: str) -> Grant | None:
@@ -135,7 +143,10 @@ class Grants(Desk):
                 )
             )
             for purpose in withdrawal.purposes:
-                _refuse(connection, withdrawal, purpose, sequence)
+                ended = _refuse(connection, withdrawal, purpose, sequence)
+                stand_in = self._randomness(contributions.COMMITMENT_BYTES)
+                refusal = _refusal(withdrawal, purpose)
+                contributions.end(connection, withdrawal, ended, refusal, stand_in, sequence)
             promise(connection, WITHDRAWAL, withdrawal.id)
         return replace(withdrawal, completed_at=None, tables={}, log_index=None)
 
@@ -178,20 +189,25 @@ class Grants(Desk):
         return _withdrawal(after)
 
 
-def _refuse(connection: Connection, withdrawal: Withdrawal, purpose: str, sequence: int) -> None:
+def _refuse(
+    connection: Connection, withdrawal: Withdrawal, purpose: str, sequence: int
+) -> list[str]:
+    """Refuse from now on; the grants that ended."""
     theirs = (
         (grants.c.partner == withdrawal.partner)
         & (grants.c.purpose == purpose)
         & (grants.c.subject == withdrawal.subject)
     )
     newest = connection.execute(select(func.max(grants.c.given_at)).where(theirs)).scalar()
-    connection.execute(
+    ended = connection.execute(
         update(grants)
         .where(theirs, grants.c.state == GIVEN, grants.c.ended_at.is_(None))
         .values(state=WITHDRAWN, ended_at=withdrawal.requested_at)
+        .returning(grants.c.id)
     )
+    ids = list(ended.scalars())
     refusal = Grant(
-        id=f"{withdrawal.id}.{purpose}",
+        id=_refusal(withdrawal, purpose),
         partner=withdrawal.partner,
         purpose=purpose,
         subject=withdrawal.subject,
@@ -203,6 +219,11 @@ def _refuse(connection: Connection, withdrawal: Withdrawal, purpose: str, sequen
         notice_version="",
     )
     connection.execute(insert(grants).values(_values(refusal, sequence)))
+    return ids
+
+
+def _refusal(withdrawal: Withdrawal, purpose: str) -> str:
+    return f"{withdrawal.id}.{purpose}"
 
 
 def _no(connection: Connection, partner: str, purpose: str) -> str:

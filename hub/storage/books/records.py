@@ -42,6 +42,7 @@ AUDITED: Final[Mapping[str, str]] = {
     "pushes": "id",
     "grants": "id",
     "withdrawals": "id",
+    "contributions": "grant",
     "codes": "id",
     "links": "number",
     "visits": "visit_hash",

@@ -433,6 +433,18 @@ cases = Table(
     Index(None, "state", "due_at"),
 )
 
+# The secret is sealed, and gone once `ended_by` names the withdrawal that ended the grant.
+contributions = Table(
+    "contributions",
+    metadata,
+    Column("grant", String, ForeignKey("grants.id"), primary_key=True),
+    Column("commitment", LargeBinary, nullable=False),
+    Column("secret", LargeBinary),
+    Column("ended_by", String, index=True),
+    _event(),
+    *_audited(),
+)
+
 # What was announced for a digest; `outcome` is filled in once.
 release_intents = Table(
     "release_intents",
