@@ -109,13 +109,20 @@ class ColumnMap:
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
+def _nothing() -> pa.Table | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What reading depends on besides the bytes; passed in, so that a re-run reads the same.
 
     `reference` is the person a whole file is about, where the format names nobody inside.
     `expected_from` is the first day of the school year: what is older is kept with a warning.
-    `communes` are chef-lieu positions (longitude, latitude) by INSEE code, to check others by.
+    `communes` are positions (longitude, latitude) in communes by INSEE code, to check others by.
+    `schools` is what `connectors.schools.match` looks names up in. `earlier` gives the rows of the
+    dataset's table as it stands, for a dataset whose files send rows again; it is asked when the
+    file is read to its end, under the table's lease.
     `column_map` stands between an operator's own CSV and the published layout.
     """
 
@@ -123,6 +130,8 @@ class Reading:
     reference: str | None = field(default=None, repr=False)
     expected_from: date | None = None
     communes: Mapping[str, tuple[float, float]] = field(default_factory=dict, repr=False)
+    schools: Mapping[str, str] = field(default_factory=dict, repr=False)
+    earlier: Callable[[], pa.Table | None] = field(default=_nothing, repr=False)
     column_map: ColumnMap | None = None
     max_record_bytes: int = 64 * 1024 * 1024
     max_expanded_bytes: int = 8 * 1024 * 1024 * 1024
@@ -176,9 +185,10 @@ class Dataset:
 
     `tables` maps a table's name to its Arrow schema; most datasets have one. `subject` names the
     column holding the partner's raw reference to a person, None where rows are about nobody.
-    Field metadata `fr`, `en` and `unit` document each column. `published` are the columns of the
-    layout a partner writes, empty where the file is no table; `delimiter` is their separator and
-    `blanks` what an empty cell may be written as.
+    `about_one` says that a file may be about one person whom it does not name: the reference then
+    comes with the push. Field metadata `fr`, `en` and `unit` document each column. `published` are
+    the columns of the layout a partner writes, empty where the file is no table; `delimiter` is
+    their separator and `blanks` what an empty cell may be written as.
     """
 
     partner: str
@@ -188,6 +198,7 @@ class Dataset:
     tables: Mapping[str, pa.Schema]
     read: Callable[[BinaryIO, Reading], Iterator[Batch]]
     subject: str | None = None
+    about_one: bool = False
     media_types: tuple[str, ...] = ("text/csv",)
     examples: tuple[Example, ...] = ()
     published: tuple[Published, ...] = ()

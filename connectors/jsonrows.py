@@ -41,7 +41,8 @@ class Reader(Generic[Decoded]):
 
     `row` returns the row and codes of warnings with their field, or raises `BadRow`. `once` are
     keys (in quotes, as bytes) that may stand only once in a document. `subject` finds the
-    reference in the bytes of a document that could not be read.
+    reference in the bytes of a document that could not be read. `position`, where given, is the
+    column of the schema that gets the document's own.
     """
 
     table: str
@@ -51,6 +52,7 @@ class Reader(Generic[Decoded]):
     unique: Callable[[Row], Any] | None = None
     once: tuple[bytes, ...] = ()
     subject: Callable[[bytes], str | None] = lambda _: None
+    position: str = ""
 
 
 def read_documents(file: BinaryIO, reader: Reader[Decoded], reading: Reading) -> Iterator[Batch]:
@@ -89,6 +91,8 @@ def read_source(source: Source, reader: Reader[Decoded], reading: Reading) -> It
                 )
             )
         else:
+            if reader.position:
+                row[reader.position] = document.position
             rows.append(row)
             warned.extend(Warned(document.position, code, column) for code, column in warnings)
         if len(rows) + len(rejected) >= ROWS:

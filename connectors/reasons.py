@@ -211,6 +211,14 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "Le volume est sous le plancher de 20 de la source : il n'aurait pas dû être livré.",
         "The volume is under the source's floor of 20: it should not have been delivered.",
     ),
+    "sent_again": (
+        "Un envoi plus récent du même mois remplace cette ligne : elle est lue et non comptée.",
+        "A later post of the same month replaces this row: it is read and not counted.",
+    ),
+    "unknown_school": (
+        "Aucun lycée de l'annuaire, ou plus d'un, ne porte ce nom : ligne gardée sans code UAI.",
+        "No lycée of the directory, or more than one, has this name: row kept without UAI.",
+    ),
     "unknown_reference": (
         "La ligne renvoie à un identifiant absent de l'autre table.",
         "The row refers to an identifier that is not in the other table.",

@@ -1,7 +1,12 @@
 """CoachCO2 measures: what the app posts to Cozy's aggregator, the DACC, one row per post.
 
-Nothing here is about a person. Each day repeats the month to date, counts and CO2 are sums and
-durations and distances means: `analytics` knows that, a connector only reads.
+Nothing here names a person, but each post is one participant's. The app posts the month to date
+again every day, so that adding days up would count a trip up to thirty times: of a sender, measure,
+group and month only the posts of the last day stand, in a file and across files (`resent`). Posts
+of one day under one group are several participants' and all stand.
+
+`statistic` says how posts of different groups may be merged: a sum by adding, a mean only weighted
+by the count of the same groups. The school is a displayed name; its UAI comes from the directory.
 """
 
 from __future__ import annotations
@@ -18,7 +23,9 @@ from connectors.documented import documented
 from connectors.jsonrows import BadRow, Reader, Row, read_documents
 from connectors.layouts import EARLIEST, today
 from connectors.partners.coachco2.modes import MODES, UNKNOWN
+from connectors.partners.coachco2.resent import latest
 from connectors.partners.coachco2.samples import MEASURE_EXAMPLES
+from connectors.schools import match
 
 NAMES: Final = frozenset(
     {"experimentation-consent", "co2-emissions-monthly", "bike-goal-yearly"}
@@ -37,15 +44,21 @@ SCHEMA: Final = documented(
     ("measure", pa.string(), "nom de la mesure", "name of the measure"),
     ("start_date", pa.date32(), "jour d'envoi, mois à date", "day sent, month to date"),
     ("value", pa.float64(), "compte, kg, s ou m selon la mesure", "count, kg, s or m by measure"),
+    ("statistic", pa.string(), "somme (sum) ou moyenne (mean)", "how to merge: sum or mean"),
     ("mode", pa.string(), "mode du tronçon", "mode of the section"),
     ("modes", pa.string(), "modes du trajet, joints par « : »", "modes of the trip, joined by “:”"),
     ("school", pa.string(), "nom de l'établissement", "name of the school"),
+    ("uai", pa.string(), "code de l'établissement, si reconnu", "code of the school, if matched"),
     ("user_type", pa.string(), "type d'usager", "type of user"),
     ("direction", pa.string(), "sens domicile–lycée", "direction home–lycée"),
     ("is_main_mode", pa.bool_(), "mode principal du trajet", "main mode of the trip"),
     ("main_mode", pa.string(), "mode principal", "main mode"),
-    optional=("mode", "modes", "school", "user_type", "direction", "is_main_mode", "main_mode"),
-)
+    optional=(
+        "mode", "modes", "school", "uai", "user_type", "direction", "is_main_mode", "main_mode",
+    ),
+)  # fmt: skip
+MEANS: Final = ("-duration-monthly", "-distance-monthly")
+POSITION: Final = "position"
 Group = dict[str, str | bool | int | float | None]
 
 
@@ -78,14 +91,20 @@ def _row(post: _Post, reading: Reading) -> tuple[Row, list[tuple[str, str]]]:
     for group in (*post.groups, post.group1, post.group2, post.group3):
         groups |= group or {}
     warnings: list[tuple[str, str]] = []
+    school = _text(groups, "school")
+    uai = match(school, reading.schools) if school else None
+    if school and reading.schools and uai is None:
+        warnings.append(("unknown_school", "school"))
     return {
         "created_by": post.createdBy,
         "measure": post.measureName,
         "start_date": _date(post.startDate or "", reading),
         "value": post.value,
+        "statistic": "mean" if post.measureName.endswith(MEANS) else "sum",
         "mode": _mode(groups, "mode", warnings),
         "modes": _text(groups, "modes"),
-        "school": _text(groups, "school"),
+        "school": school,
+        "uai": uai,
         "user_type": _listed(groups, "userType", USERS),
         "direction": _listed(groups, "schoolTripDirection", DIRECTIONS),
         "is_main_mode": _flag(groups, "isMainMode"),
@@ -140,15 +159,16 @@ def _flag(groups: Group, key: str) -> bool | None:
 
 _READER: Final = Reader(
     table="measures",
-    schema=SCHEMA,
+    schema=SCHEMA.append(pa.field(POSITION, pa.int64(), nullable=False)),
     decoder=msgspec.json.Decoder(_Post),
     row=_row,
     once=(b'"value"', b'"measureName"'),
+    position=POSITION,
 )
 
 
 def _read(file: BinaryIO, reading: Reading) -> Iterator[Batch]:
-    return read_documents(file, _READER, reading)
+    return latest(read_documents(file, _READER, reading), SCHEMA, reading)
 
 
 MEASURES: Final = Dataset(

@@ -200,7 +200,21 @@ MEASURE_EXAMPLES: Final = (
         {k: v for k, v in measure().items() if k != "groups"}
         | {"group1": {"mode": "BUS"}, "group2": {"school": "x"}}), valid=1),
     Example("flag as boolean", _post(groups=[{"isMainMode": True}]), valid=1),
+    Example("sent again the next day", lambda: lines(measure(), measure(value=4)
+            | {"startDate": "2026-03-16"}), 2, {}, {"sent_again": 1}, rows={"measures": 1}),
+    Example("another month", lambda: lines(measure(), measure() | {"startDate": "2026-02-28"}), 2),
     Example("unknown mode", lambda: lines(measure(mode="ROCKET")), 1, {}, {"unknown_mode": 1}),
+    Example("unknown user", lambda: lines(measure(userType="teacher")), 0, {"unknown_value": 1}),
+    Example("a school name that holds a slash", lambda: lines(measure(school="Lycée A",
+            userType="B")), 0, {"unknown_value": 1}),
+    Example("endless value", lambda: lines(measure()).replace(b": 3,", b": 1e999,"), 0,
+            {"wrong_type": 1}),
+    Example("NaN", lambda: lines(measure()).replace(b": 3,", b": NaN,"), 0, {"invalid_json": 1}),
+    Example("two values", lambda: lines(measure()).replace(b": 3,", b': 3, "value": 9,'), 0,
+            {"duplicate_key": 1}),
+    Example("deep", lambda: lines(measure()).replace(b": 3,", b": 3, \"x\": " + b"[" * 60_000
+            + b"]" * 60_000 + b","), 0, {"too_deep": 1}),
+    Example("NUL byte", lambda: lines(measure()).replace(b"Pothier", b"\0"), 0, {"nul_byte": 1}),
     Example("unknown measure", _post(measureName="steps"), 0, {"unknown_value": 1}),
     Example("unknown direction", lambda: lines(measure(schoolTripDirection="up")), 0,
             {"unknown_value": 1}),

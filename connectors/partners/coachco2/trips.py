@@ -282,6 +282,7 @@ TRIPS: Final = Dataset(
     tables={"trips": SCHEMA},
     read=_read,
     subject="subject",
+    about_one=True,
     media_types=("application/json", "application/x-ndjson", "text/csv", "application/gzip"),
     examples=(*TRIP_EXAMPLES, *EXPORT_EXAMPLES),
 )
