@@ -19,6 +19,7 @@ from analytics import recognise
 from analytics.plan import Plan
 from connectors.registry import DATASETS
 from hub.api import collectivities, dpo, evidence, partners, problems, subjects, tus
+from hub.audit.journal import JournaledStore
 from hub.audit.log import Log
 from hub.audit.notes import Signer, VerifierKey
 from hub.audit.publish import Publisher
@@ -61,7 +62,7 @@ def compose(settings: Settings, *, opens: bool) -> Parts:
     books = Books.open(settings.books_url)
     origin = f"{territory.id}/hub"
     log = Log(
-        FolderStore(home / "log"),
+        JournaledStore(home / "log"),
         lambda: [Signer(origin, key) for key in keyring.log_keys()],
         books,
     )

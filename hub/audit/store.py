@@ -11,7 +11,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -50,12 +50,12 @@ class MemoryStore:
 
     def read(self, name: str) -> bytes | None:
         """See `TileStore`."""
-        return self.files.get(_known(name))
+        return self.files.get(known_name(name))
 
     def write(self, files: Mapping[str, bytes]) -> None:
         """See `TileStore`."""
         for name, data in files.items():
-            self.files[_known(name)] = bytes(data)
+            self.files[known_name(name)] = bytes(data)
 
     def names(self, prefix: str = "") -> Iterator[str]:
         """See `TileStore`."""
@@ -64,7 +64,7 @@ class MemoryStore:
 
     def drop(self, name: str) -> None:
         """See `TileStore`."""
-        self.files.pop(_known(name), None)
+        self.files.pop(known_name(name), None)
 
 
 class FolderStore:
@@ -78,7 +78,7 @@ class FolderStore:
     def read(self, name: str) -> bytes | None:
         """See `TileStore`."""
         try:
-            return (self.root / _known(name)).read_bytes()
+            return (self.root / known_name(name)).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -90,7 +90,7 @@ class FolderStore:
         Bytes first, then names, then the folders that hold the names: after a power cut a name
         never points at bytes that were not on disk.
         """
-        targets = {self.root / _known(name): data for name, data in files.items()}
+        targets = {self.root / known_name(name): data for name, data in files.items()}
         scratch: list[Path] = []
         try:
             folders = self._make({target.parent for target in targets})
@@ -120,7 +120,7 @@ class FolderStore:
 
     def drop(self, name: str) -> None:
         """See `TileStore`. An emptied folder of partial tiles goes too."""
-        target = self.root / _known(name)
+        target = self.root / known_name(name)
         try:
             target.unlink(missing_ok=True)
         except NotADirectoryError:
@@ -170,6 +170,15 @@ class FolderStore:
         list(self._threads.map(_sync_one, paths))
 
 
+@contextmanager
+def storage_fails() -> Iterator[None]:
+    """Turn what the disk raises into `Unavailable`."""
+    try:
+        yield
+    except OSError as error:
+        raise _unavailable(error) from error
+
+
 def _sync_one(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -178,7 +187,7 @@ def _sync_one(path: Path) -> None:
         os.close(handle)
 
 
-def _known(name: str) -> str:
+def known_name(name: str) -> str:
     """The name itself; a name that is no log file never reaches the disk (nor `../` with it)."""
     if not tiles.is_name(name):
         raise NotFound(

@@ -15,8 +15,8 @@ import traceback
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from hub.audit.journal import JournaledStore
 from hub.audit.log import Log
-from hub.audit.store import FolderStore
 from hub.events import AuditEvent, Kind
 from hub.storage.books import Books
 from tests.audit.helpers import signer
@@ -29,7 +29,7 @@ def books_in(folder: Path) -> Books:
 
 
 def log_in(folder: Path, books: Books) -> Log:
-    return Log(FolderStore(folder / "log"), signer(), books)
+    return Log(JournaledStore(folder / "log"), signer(), books)
 
 
 def owner(pid: int) -> str:

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from hub.audit.journal import JournaledStore
 from hub.audit.log import Log
-from hub.audit.store import FolderStore
 from hub.records import LoggedEvent
 from tests.audit.helpers import NOW, signer
 
@@ -61,7 +61,7 @@ class SqliteOutbox:
 
 def write_for_ever(folder: Path) -> None:
     outbox = SqliteOutbox(folder / "books.sqlite")
-    log = Log(FolderStore(folder / "log"), signer(), outbox)
+    log = Log(JournaledStore(folder / "log"), signer(), outbox)
     log.sequence(NOW)
     n = 0
     while True:

@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hub.audit import notes
+from hub.audit.journal import JournaledStore
 from hub.audit.log import Log, MemoryOutbox
 from hub.audit.notes import Checkpoint
 from hub.audit.store import FolderStore, MemoryStore
@@ -207,6 +209,36 @@ def test_a_full_disk_in_the_middle_of_an_append_costs_nothing(
     assert verify(FolderStore(tmp_path), KEY).size == 300
     assert not list((tmp_path / ".scratch").iterdir())
     assert log.sequence(NOW) == 400
+    assert verify(FolderStore(tmp_path), KEY, books.events).size == 700
+
+
+@pytest.mark.parametrize("call", ["pwrite", "fdatasync", "open"])
+@pytest.mark.parametrize("room", range(6))
+def test_a_full_disk_costs_the_hubs_own_copy_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, room: int
+) -> None:
+    books = MemoryOutbox()
+    log = Log(JournaledStore(tmp_path), signer(), books)
+    record(books, 300)
+    log.sequence(NOW)
+    record(books, 400)
+    left, real = room, getattr(os, call)
+
+    def full(*args: object) -> object:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, call, full)
+        with suppress(Unavailable):
+            log.sequence(NOW)
+    assert left < 0 or call != "open"
+    placed = sum(event.index is not None for event in books.events)
+    assert verify(FolderStore(tmp_path), KEY).size >= placed
+    assert log.sequence(NOW) + placed == 700
     assert verify(FolderStore(tmp_path), KEY, books.events).size == 700
 
 

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+from hub.audit.journal import JournaledStore
 from hub.audit.log import Log
 from hub.audit.store import FolderStore
 from hub.audit.verify import verify
@@ -44,7 +45,7 @@ def test_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
         unplaced += bool(outbox.pending_events(1))
         outbox.close()
     outbox = SqliteOutbox(tmp_path / "books.sqlite")
-    Log(FolderStore(tmp_path / "log"), signer(), outbox).sequence(NOW)
+    Log(JournaledStore(tmp_path / "log"), signer(), outbox).sequence(NOW)
     events = outbox.all_events()
     outbox.close()
     assert {event.body.decode() for event in events} >= acknowledged

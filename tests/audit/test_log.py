@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hub.audit import merkle
 from hub.audit.entries import entry_of
+from hub.audit.journal import JournaledStore
 from hub.audit.log import Log, MemoryOutbox
 from hub.audit.store import FolderStore, MemoryStore
 from hub.audit.tiles import Tree
@@ -303,10 +304,11 @@ def test_a_failure_while_placing_loses_and_repeats_nothing(after: bool) -> None:
     check_whole(store, outbox)
 
 
-def test_a_folder_is_a_log_others_can_open(tmp_path: Path) -> None:
-    _, outbox = grown(FolderStore(tmp_path), 3, 600, 1)
+@pytest.mark.parametrize("kind", [FolderStore, JournaledStore])
+def test_a_folder_is_a_log_others_can_open(tmp_path: Path, kind: type[FolderStore]) -> None:
+    _, outbox = grown(kind(tmp_path), 3, 600, 1)
     check_whole(FolderStore(tmp_path), outbox)
-    log = Log(FolderStore(tmp_path), signer(), outbox)
+    log = Log(kind(tmp_path), signer(), outbox)
     record(outbox, 5)
     assert log.sequence(NOW) == 5
     check_whole(FolderStore(tmp_path), outbox)

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from hub.audit.journal import JournaledStore
 from hub.audit.store import SCRATCH, FolderStore, MemoryStore, TileStore
 from hub.errors import NotFound, Unavailable
 
 
-@pytest.fixture(params=["memory", "folder"])
+@pytest.fixture(params=["memory", "folder", "journal"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> TileStore:
+    if request.param == "journal":
+        return JournaledStore(tmp_path / "log", limit=400)
     return MemoryStore() if request.param == "memory" else FolderStore(tmp_path / "log")
 
 

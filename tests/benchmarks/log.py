@@ -14,6 +14,7 @@ from pymerkle import SqliteTree
 
 from hub.audit import notes
 from hub.audit.edge import Edge
+from hub.audit.journal import JournaledStore
 from hub.audit.log import Log
 from hub.audit.notes import Checkpoint
 from hub.audit.store import FolderStore, MemoryStore, TileStore
@@ -25,6 +26,8 @@ from tests.benchmarks.runner import Row, limited, paired, seconds
 
 BATCH: Final = 256
 BATCHES: Final = 40
+FULL: Final = 2
+"""SQLite's number for `synchronous=FULL`."""
 MILLION: Final = 1_000_000
 SIZES: Final = tuple(10**n for n in range(3, 8))
 NOW: Final = datetime(2026, 3, 2, tzinfo=UTC)
@@ -68,17 +71,24 @@ def filled(store: TileStore, size: int) -> None:
 
 
 def appends(folder: Path, first: int, name: str) -> Row:
-    """Batches of 256 with a root each, both on disk before the next."""
+    """Batches of 256 with a root each, both on disk before the next.
+
+    The peer's SQLite is as it opens it: rollback journal, `synchronous=FULL`. What we put off
+    until the journal is full (`settle`) is done, and counted, within each round.
+    """
     outbox = Outbox()
-    log = Log(FolderStore(folder / f"log-{first}"), signer(), outbox, batch=BATCH)
+    store = JournaledStore(folder / f"log-{first}")
+    log = Log(store, signer(), outbox, batch=BATCH)
     outbox.recorded = first
     log.sequence(NOW)
     tree = SqliteTree(str(folder / f"pymerkle-{first}.sqlite"))
+    assert tree.con.execute("PRAGMA synchronous").fetchone() == FULL
     tree.append_entries([os.urandom(32) for _ in range(first)])
 
     def ours() -> None:
         outbox.recorded += BATCH * BATCHES
         log.sequence(NOW)
+        store.settle()
 
     def peer() -> None:
         for _ in range(BATCHES):
