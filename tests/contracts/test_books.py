@@ -26,10 +26,13 @@ from tests.storage.books.made import (
     PURPOSE,
     account,
     agreement,
+    case,
     client,
+    code,
     digest,
     event,
     grant,
+    link,
     push,
     release,
     row,
@@ -78,6 +81,8 @@ READS: Final = frozenset(
         "rejections", "release", "releases", "search", "segments", "session", "set_aside",
         "set_aside_counts", "standing", "taken_up", "token", "upload", "uploads",
         "withdrawal", "withdrawals",
+        "asked_again", "came_of_age", "case", "cases", "code", "codes_of", "late_cases",
+        "links_of", "overdue_grants", "participant_of", "visit", "withdrawals_of",
     }
 )  # fmt: skip
 TECHNICAL: Final = frozenset(
@@ -90,7 +95,9 @@ TECHNICAL: Final = frozenset(
         # The log's own bookkeeping: an event for each placed event would never end.
         "place_events",
         # Replay protection and expiry: no right is given.
-        "end_session", "forget_expired", "use_assertion",
+        "end_session", "end_visit", "forget_expired", "forget_visits", "use_assertion",
+        # What was asked with a code has been seen to: its withdrawal is the event, if it has one.
+        "stopped",
         # Files still coming in: nothing was acknowledged of them, `accept_push` is the event.
         "add_segment", "begin_upload", "drop_upload", "end_upload",
         # How far something is, and what is due: no row, no person.
@@ -203,6 +210,43 @@ WRITES: Final[dict[str, Write]] = {
             event=SAID,
         ),
         ("give", "withdraw"),
+    ),
+    "participate": Write(
+        lambda b: b.participate([grant("g1", "ada")], [code("c1")], [link("ada")], event=SAID),
+        lambda b: b.participate([], [code("c1"), code("c2", digest=digest("c1"))], [], event=SAID),
+    ),
+    "replace_codes": Write(
+        lambda b: b.replace_codes("p-c1", [code("c2")], [link("ada", "c2")], event=SAID),
+        lambda b: b.replace_codes("p-c1", [code("c1")], [], event=SAID),
+        ("participate",),
+    ),
+    "link": Write(
+        lambda b: b.link(link("ada", "c2"), digest("mark"), event=SAID),
+        lambda b: b.link(replace(link("ada", "c2"), partner="nobody"), b"", event=SAID),
+    ),
+    "replace_secret": Write(
+        lambda b: b.replace_secret("c1", "argon2-2", event=SAID),
+        lambda b: b.replace_secret("nobody", "argon2-2", event=SAID),
+        ("participate",),
+    ),
+    "add_visit": Write(
+        lambda b: b.add_visit(digest("v"), "c1", NOW, event=SAID),
+        lambda b: b.add_visit(digest("v"), "nobody", NOW, event=SAID),
+        ("participate",),
+    ),
+    "turn": Write(
+        lambda b: b.turn("g1", "expired", event=SAID),
+        lambda b: b.turn("g2", "expired", event=SAID),
+        ("give",),
+    ),
+    "open_case": Write(
+        lambda b: b.open_case(case(), event=SAID),
+        lambda b: b.open_case(replace(case(), kind=None), event=SAID),  # type: ignore[arg-type]
+    ),
+    "move_case": Write(
+        lambda b: b.move_case(replace(case(), state="extended"), was="open", event=SAID),
+        lambda b: b.move_case(replace(case(), state="open"), was="extended", event=SAID),
+        ("open_case",),
     ),
     "intend_release": Write(
         lambda b: b.intend_release("digest-1", {}, event=SAID),

@@ -2,17 +2,21 @@
 
 from hub.storage.books.books import Books
 from hub.storage.books.events import Search
-from hub.storage.books.grants import GIVEN, OBJECTED, REFUSED, WITHDRAWN
+from hub.storage.books.grants import ASKED_AGAIN, EXPIRED, GIVEN, OBJECTED, REFUSED, WITHDRAWN
+from hub.storage.books.jobs import STOP
 from hub.storage.books.leases import Held
 from hub.storage.books.records import AUDITED, PASSING, Marked
 from hub.storage.books.releases import Intent
 
 __all__ = [
+    "ASKED_AGAIN",
     "AUDITED",
+    "EXPIRED",
     "GIVEN",
     "OBJECTED",
     "PASSING",
     "REFUSED",
+    "STOP",
     "WITHDRAWN",
     "Books",
     "Held",

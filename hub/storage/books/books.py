@@ -16,9 +16,11 @@ from hub.storage.books.grants import Grants
 from hub.storage.books.jobs import Jobs
 from hub.storage.books.leases import Leases
 from hub.storage.books.organisations import Organisations
+from hub.storage.books.participation import Participation
 from hub.storage.books.pulls import Pulls
 from hub.storage.books.pushes import Pushes
 from hub.storage.books.releases import Releases
+from hub.storage.books.rights import Rights
 from hub.storage.books.schema import HEAD
 from hub.storage.books.uploads import Uploads
 
@@ -35,6 +37,8 @@ class Books(
     Leases,
     Grants,
     Contributions,
+    Participation,
+    Rights,
     Releases,
     Events,
 ):

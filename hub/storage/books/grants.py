@@ -23,12 +23,14 @@ from hub.storage.books import contributions
 from hub.storage.books.desk import Desk
 from hub.storage.books.jobs import WITHDRAWAL, fulfil, promise
 from hub.storage.books.organisations import IN_FORCE as AGREEMENTS
-from hub.storage.books.schema import events, grants, withdrawals
+from hub.storage.books.schema import events, grants, links, withdrawals
 
 GIVEN: Final = "given"
 WITHDRAWN: Final = "withdrawn"
 REFUSED: Final = "refused"
 OBJECTED: Final = "objected"
+ASKED_AGAIN: Final = "asked_again"
+EXPIRED: Final = "expired"
 SAYS_NO: Final = (REFUSED, OBJECTED)
 """States that stand against: a refusal where the basis is consent, else an objection."""
 
@@ -50,24 +52,24 @@ class Grants(Desk):
         if not given:
             return []
         with self._write(event) as (connection, sequence):
-            connection.execute(insert(grants), [_values(grant, sequence) for grant in given])
+            connection.execute(insert(grants), [grant_values(grant, sequence) for grant in given])
             contributions.keep(connection, secrets, sequence)
         return list(given)
 
     def grant(self, grant_id: str) -> Grant | None:
         """One grant; `log_index` is the place of the event that gave it."""
         with self._read() as connection:
-            row = connection.execute(_query().where(grants.c.id == grant_id)).first()
-        return None if row is None else _grant(row)
+            row = connection.execute(grant_query().where(grants.c.id == grant_id)).first()
+        return None if row is None else grant_of(row)
 
     def grants_of(self, subject: bytes, purpose: str | None = None) -> list[Grant]:
         """A person's grants, refusals and objections, oldest first."""
-        query = _query().where(grants.c.subject == subject)
+        query = grant_query().where(grants.c.subject == subject)
         if purpose is not None:
             query = query.where(grants.c.purpose == purpose)
         with self._read() as connection:
             rows = connection.execute(query.order_by(grants.c.given_at, grants.c.number))
-            return [_grant(row) for row in rows]
+            return [grant_of(row) for row in rows]
 
     def standing(
         self, partner: str, purpose: str, now: datetime
@@ -154,7 +156,7 @@ class Grants(Desk):
         """One withdrawal; `log_index` is the place of its latest event, request or completion."""
         with self._read() as connection:
             row = _find(connection, withdrawal_id)
-        return None if row is None else _withdrawal(row)
+        return None if row is None else withdrawal_of(row)
 
     def complete_withdrawal(self, withdrawal: Withdrawal, *, event: AuditEvent) -> Withdrawal:
         """Record that the rows are gone, and strike the job off.
@@ -186,7 +188,7 @@ class Grants(Desk):
             fulfil(connection, WITHDRAWAL, withdrawal.id)
             after = _find(connection, withdrawal.id)
         assert after is not None
-        return _withdrawal(after)
+        return withdrawal_of(after)
 
 
 def _refuse(
@@ -201,7 +203,7 @@ def _refuse(
     newest = connection.execute(select(func.max(grants.c.given_at)).where(theirs)).scalar()
     ended = connection.execute(
         update(grants)
-        .where(theirs, grants.c.state == GIVEN, grants.c.ended_at.is_(None))
+        .where(theirs, grants.c.state.in_((GIVEN, ASKED_AGAIN)), grants.c.ended_at.is_(None))
         .values(state=WITHDRAWN, ended_at=withdrawal.requested_at)
         .returning(grants.c.id)
     )
@@ -218,7 +220,7 @@ def _refuse(
         expires_at=None,
         notice_version="",
     )
-    connection.execute(insert(grants).values(_values(refusal, sequence)))
+    connection.execute(insert(grants).values(grant_values(refusal, sequence)))
     return ids
 
 
@@ -236,19 +238,29 @@ def _no(connection: Connection, partner: str, purpose: str) -> str:
 
 
 def _replace_subject(connection: Connection, row: Row[Any], mark: bytes) -> None:
+    theirs = (grants.c.partner == row.partner) & (grants.c.subject == row.subject)
     connection.execute(
         update(grants)
-        .where(grants.c.partner == row.partner, grants.c.subject == row.subject)
-        .where(grants.c.purpose.in_(row.purposes), grants.c.state.in_((WITHDRAWN, REFUSED)))
+        .where(theirs, grants.c.purpose.in_(row.purposes))
+        .where(grants.c.state.in_((WITHDRAWN, REFUSED, EXPIRED)))
         .values(subject=mark)
     )
+    if connection.execute(select(grants.c.number).where(theirs)).first() is None:
+        # Nothing of the person is left at this partner: their code leads to the mark from here on.
+        connection.execute(
+            update(links)
+            .where(links.c.partner == row.partner, links.c.subject == row.subject)
+            .values(subject=mark, ended_at=row.requested_at)
+        )
 
 
-def _query() -> Select[Any]:
+def grant_query() -> Select[Any]:
+    """Grants with the place of their event."""
     return select(grants, events.c.log_index).join(events)
 
 
-def _values(grant: Grant, sequence: int) -> dict[str, Any]:
+def grant_values(grant: Grant, sequence: int) -> dict[str, Any]:
+    """The columns of a grant."""
     return {
         "id": grant.id,
         "partner": grant.partner,
@@ -265,7 +277,8 @@ def _values(grant: Grant, sequence: int) -> dict[str, Any]:
     }
 
 
-def _grant(row: Row[Any]) -> Grant:
+def grant_of(row: Row[Any]) -> Grant:
+    """A grant from its row."""
     return Grant(
         id=row.id,
         partner=row.partner,
@@ -287,7 +300,8 @@ def _find(connection: Connection, withdrawal_id: str) -> Row[Any] | None:
     return connection.execute(query.where(withdrawals.c.id == withdrawal_id)).first()
 
 
-def _withdrawal(row: Row[Any]) -> Withdrawal:
+def withdrawal_of(row: Row[Any]) -> Withdrawal:
+    """A withdrawal from its row."""
     return Withdrawal(
         id=row.id,
         partner=row.partner,

@@ -14,6 +14,7 @@ PUSH = "push"
 WITHDRAWAL = "withdrawal"
 UPLOAD = "upload"
 PULL = "pull"
+STOP = "stop"
 
 
 class Jobs(Desk):

@@ -11,8 +11,11 @@ from hub.records import (
     Account,
     Agreement,
     Basis,
+    Case,
     Client,
+    Code,
     Grant,
+    Link,
     Organisation,
     Push,
     PushState,
@@ -124,6 +127,42 @@ def withdrawal(name: str, who: str, at: datetime = NOW, **changes: Any) -> Withd
         "requested_at": at,
     }
     return Withdrawal(**facts | changes)
+
+
+def code(name: str, **changes: Any) -> Code:
+    facts: dict[str, Any] = {
+        "id": name,
+        "participant": f"p-{name}",
+        "digest": digest(name),
+        "secret": "argon2…",
+        "holder": "person",
+        "identified_by": "",
+        "given_at": NOW,
+    }
+    return Code(**facts | changes)
+
+
+def link(who: str, code: str = "c1", **changes: Any) -> Link:
+    facts: dict[str, Any] = {
+        "partner": "coachco2",
+        "subject": digest(who),
+        "code": digest(code),
+        "linked_at": NOW,
+    }
+    return Link(**facts | changes)
+
+
+def case(name: str = "r1", **changes: Any) -> Case:
+    facts: dict[str, Any] = {
+        "id": name,
+        "kind": "rectification",
+        "concerns": "mode",
+        "participant": None,
+        "state": "open",
+        "opened_at": NOW,
+        "due_at": NOW + timedelta(days=31),
+    }
+    return Case(**facts | changes)
 
 
 def release(version: int = 1, **changes: Any) -> Release:
