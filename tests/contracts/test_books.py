@@ -1,4 +1,4 @@
-"""The contract of the books, on every database they run on: SQLite now."""
+"""The contract of the books, on every database they run on: SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -13,13 +13,21 @@ from typing import Any, ClassVar, Final
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import select
 
 from hub.errors import Conflict, HubError, Unavailable
 from hub.records import Grant, Organisation, Push, PushState
 from hub.storage.books import GIVEN, OBJECTED, REFUSED, Books
 from hub.storage.books.schema import metadata
+from tests.storage.books import real
 from tests.storage.books.made import (
     HOUR,
     NOW,
@@ -43,16 +51,18 @@ from tests.storage.books.made import (
 
 Random = Callable[[int], bytes]
 Open = Callable[..., Books]
-DATABASES: Final = ("sqlite",)
+DATABASES: Final = ("sqlite", "postgresql")
 
 
 @pytest.fixture(params=DATABASES)
 def open_books(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Opens the same books each time it is called."""
     opened: list[Books] = []
+    file = f"sqlite:///{tmp_path / 'books.sqlite'}"
+    url = file if request.param == "sqlite" else real.emptied()
 
     def open_(**options: Any) -> Books:
-        opened.append(Books.open(f"sqlite:///{tmp_path / 'books.sqlite'}", **options))
+        opened.append(Books.open(url, **options))
         return opened[-1]
 
     yield open_
@@ -339,12 +349,13 @@ TIMES: Final = st.integers(0, 6).map(lambda hours: NOW + hours * HOUR)
 class AnyOrder(RuleBasedStateMachine):
     """Pushes, jobs and grants in any order, beside a model of a few lines."""
 
-    database: ClassVar[str] = "sqlite"
+    emptied: ClassVar[Callable[[], str] | None] = None
 
     @initialize()
     def begin(self) -> None:
         self.folder = TemporaryDirectory()
-        self.books = with_partner(Books.open(f"sqlite:///{self.folder.name}/books.sqlite"))
+        file = f"sqlite:///{self.folder.name}/books.sqlite"
+        self.books = with_partner(Books.open(self.emptied() if self.emptied else file))
         self.events = 1
         self.pushes: dict[str, Push] = {}
         self.jobs: dict[str, datetime] = {}  # about what, due when
@@ -469,3 +480,13 @@ TestAnyOrder.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+
+
+def test_any_order_on_postgresql() -> None:
+    real.migrated()  # skips where there is none
+    machine = type("Machine", (AnyOrder,), {"emptied": staticmethod(real.emptied)})
+    run_state_machine_as_test(
+        machine, settings=settings(max_examples=10, stateful_step_count=20, deadline=None)
+    )
+
+

@@ -9,7 +9,16 @@ from typing import Final, Self
 
 from hub.storage.books.accounts import Accounts
 from hub.storage.books.contributions import Contributions
-from hub.storage.books.engine import ahead, connect, emptied, prepare, revision
+from hub.storage.books.engine import (
+    ahead,
+    alembic_config,
+    behind,
+    connect,
+    emptied,
+    is_known,
+    prepare,
+    revision,
+)
 from hub.storage.books.events import Events
 from hub.storage.books.faults import translated
 from hub.storage.books.grants import Grants
@@ -78,10 +87,10 @@ class Books(
         """Raise `Unavailable` where the books do not answer or are not this hub's."""
         with self._read() as connection:
             found = revision(connection)
-        if found is None:
-            raise emptied()
-        if found != HEAD:
-            raise ahead()
+            if found is None:
+                raise emptied()
+            if found != HEAD:
+                raise behind() if is_known(found, alembic_config(connection)) else ahead()
 
     def compact(self) -> bool:
         """Make deleted content unreadable in the files, not only in the tables.

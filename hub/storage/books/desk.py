@@ -9,9 +9,8 @@ from sqlalchemy import Connection, Engine, insert
 
 from hub.events import AuditEvent
 from hub.storage.books import records
-from hub.storage.books.engine import IMMEDIATE
 from hub.storage.books.faults import translated
-from hub.storage.books.schema import events
+from hub.storage.books.schema import IMMEDIATE, SHARED, events
 
 SALT_BYTES = 32
 
@@ -22,6 +21,7 @@ class Desk:
     def __init__(self, engine: Engine, randomness: Callable[[int], bytes]) -> None:
         self._engine = engine
         self._writer = engine.execution_options(**{IMMEDIATE: True})
+        self._beside = self._writer.execution_options(**{SHARED: True})
         self._randomness = randomness
 
     @contextmanager
@@ -34,6 +34,12 @@ class Desk:
     def _change(self) -> Iterator[Connection]:
         """A transaction without an event: for leases, jobs and what nobody is accountable for."""
         with translated(), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _share(self) -> Iterator[Connection]:
+        """A transaction that each statement makes safe by itself: it waits for its rows only."""
+        with translated(), self._beside.begin() as connection:
             yield connection
 
     @contextmanager

@@ -15,14 +15,12 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, ProgrammingError
 
 from hub.errors import Rejected, Unavailable
+from hub.storage.books import postgres
 from hub.storage.books.faults import translated
-from hub.storage.books.schema import HEAD
-
-IMMEDIATE: Final = "books_immediate"
-"""Execution option of connections that will write."""
+from hub.storage.books.schema import HEAD, IMMEDIATE
 
 _PRAGMAS: Final = (
     "journal_mode = WAL",
@@ -45,7 +43,9 @@ def connect(url: str, patience: timedelta) -> Engine:
         address = make_url(url)
         if address.get_backend_name() == "sqlite":
             return _sqlite(address, patience)
-        return create_engine(address, hide_parameters=True, pool_pre_ping=True)
+        if address.get_backend_name() == "postgresql":
+            return postgres.engine(address, patience, json)
+        raise _bad_address()
     except (ArgumentError, ImportError) as error:
         raise _bad_address() from error
 
@@ -56,7 +56,7 @@ def _sqlite(address: URL, patience: timedelta) -> Engine:
     engine = create_engine(
         address,
         hide_parameters=True,
-        json_serializer=_json,
+        json_serializer=json,
         json_deserializer=msgspec.json.decode,
         connect_args={"timeout": patience.total_seconds()},
         pool_size=8,
@@ -80,7 +80,8 @@ def _sqlite(address: URL, patience: timedelta) -> Engine:
     return engine
 
 
-def _json(value: object) -> str:
+def json(value: object) -> str:
+    """A JSON column's text."""
     return msgspec.json.encode(value).decode()
 
 
@@ -96,7 +97,8 @@ def prepare(engine: Engine, patience: timedelta) -> None:
         try:
             _upgrade(engine)
         except Unavailable as error:
-            # SQLite does not wait its turn while another process switches a new file to WAL.
+            # SQLite does not wait its turn while another process switches a new file to WAL. On
+            # PostgreSQL a migration gives way to readers after a moment, and tries again.
             if error.code != "books-busy" or time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
@@ -129,10 +131,20 @@ def _upgrade(engine: Engine) -> None:
         if current == HEAD:
             return
         config = alembic_config(connection)
-        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-        if current is not None and current not in known:
+        if current is not None and not is_known(current, config):
             raise ahead()
-        command.upgrade(config, "head")
+        postgres.give_way(connection)
+        try:
+            command.upgrade(config, "head")
+        except ProgrammingError as error:
+            if postgres.is_forbidden(error):
+                raise behind() from error
+            raise
+
+
+def is_known(current: str, config: Config) -> bool:
+    """Whether this hub has the migration that led to a revision: else a newer hub made it."""
+    return current in {s.revision for s in ScriptDirectory.from_config(config).walk_revisions()}
 
 
 def alembic_config(connection: Connection) -> Config:
@@ -158,6 +170,22 @@ def ahead() -> Unavailable:
         "books-ahead",
         fr="Une version plus récente du hub a écrit ces registres ; installez-la.",
         en="A newer version of the hub has written these books; install it.",
+        who="operator",
+    )
+
+
+def behind() -> Unavailable:
+    """The error of books made by an older hub, where this process may not migrate them."""
+    return Unavailable(
+        "books-behind",
+        fr=(
+            "Ces registres sont d’une version antérieure et ce rôle ne peut les migrer : lancez "
+            "une fois « hub doctor » avec l’adresse de leur propriétaire dans HUB_DATABASE_URL."
+        ),
+        en=(
+            "These books are of an earlier version and this role may not migrate them: run "
+            "`hub doctor` once with their owner's address in HUB_DATABASE_URL."
+        ),
         who="operator",
     )
 

@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy import exc
 
 from hub.errors import Conflict, HubError, Unavailable
+from hub.storage.books import postgres
 
 FAULTS: Final[dict[str, tuple[str, str, str]]] = {
     "SQLITE_BUSY": (
@@ -42,8 +43,23 @@ FAULTS: Final[dict[str, tuple[str, str, str]]] = {
         "Les registres ne peuvent être ouverts ; l’opérateur doit vérifier leur adresse.",
         "The books cannot be opened; the operator must check their address.",
     ),
+    "credentials": (
+        "books-credentials",
+        "La base refuse ce rôle ou son mot de passe ; l’opérateur doit corriger HUB_DATABASE_URL.",
+        "The database refuses this role or its password; the operator must mend HUB_DATABASE_URL.",
+    ),
+    "missing": (
+        "books-missing",
+        "La base ou le rôle de HUB_DATABASE_URL n’existe pas ; l’opérateur doit le créer.",
+        "The database or role of HUB_DATABASE_URL does not exist; the operator must create it.",
+    ),
+    "forbidden": (
+        "books-forbidden",
+        "Ce rôle n’a pas le droit nécessaire dans la base ; l’opérateur doit le lui donner.",
+        "This role lacks a privilege in the database; the operator must grant it.",
+    ),
 }
-"""Primary result code of SQLite to (code, French, English)."""
+"""Primary result code of SQLite, or what PostgreSQL means, to (code, French, English)."""
 
 SAME_AS: Final[dict[str, str]] = {
     "SQLITE_LOCKED": "SQLITE_BUSY",
@@ -51,6 +67,12 @@ SAME_AS: Final[dict[str, str]] = {
     # A table of ours that is not there: someone else's file, or half of a restored one.
     "SQLITE_ERROR": "SQLITE_CORRUPT",
     "SQLITE_PERM": "SQLITE_READONLY",
+    "busy": "SQLITE_BUSY",
+    "full": "SQLITE_FULL",
+    "readonly": "SQLITE_READONLY",
+    "damaged": "SQLITE_CORRUPT",
+    "io": "SQLITE_IOERR",
+    "unreachable": "SQLITE_CANTOPEN",
 }
 
 
@@ -68,7 +90,8 @@ def translated() -> Iterator[None]:
     except exc.TimeoutError as error:
         raise _unavailable("SQLITE_BUSY") from error
     except (exc.OperationalError, exc.DatabaseError) as error:
-        if isinstance(error, (exc.ProgrammingError, exc.DataError, exc.NotSupportedError)):
+        ours = isinstance(error, (exc.ProgrammingError, exc.DataError, exc.NotSupportedError))
+        if ours and postgres.meaning(error.orig) is None:
             raise _fault() from error
         raise _unavailable(_result(error.orig)) from error
     except sqlite3.Error as error:
@@ -79,6 +102,9 @@ def translated() -> Iterator[None]:
 
 def _result(error: BaseException | None) -> str:
     """Primary result code; extended codes (SQLITE_IOERR_WRITE…) say more than anyone needs."""
+    meant = postgres.meaning(error)
+    if meant is not None:
+        return SAME_AS.get(meant, meant)
     name: str = getattr(error, "sqlite_errorname", "SQLITE_CANTOPEN")
     primary = "_".join(name.split("_")[:2])
     return SAME_AS.get(primary, primary)

@@ -22,7 +22,7 @@ class Jobs(Desk):
 
     def add_job(self, kind: str, about: str, at: datetime | None = None) -> None:
         """Promise a piece of work, not before `at`."""
-        with self._change() as connection:
+        with self._share() as connection:
             promise(connection, kind, about, at)
 
     def lease_job(self, owner: str, now: datetime, ttl: timedelta) -> Job | None:
@@ -34,7 +34,7 @@ class Jobs(Desk):
         with self._read() as connection:
             if connection.execute(query).first() is None:
                 return None  # idle workers take no write lock
-        with self._change() as connection:
+        with self._share() as connection:
             # SKIP LOCKED where the database has it; SQLite has one writer and needs none.
             row = connection.execute(query.with_for_update(skip_locked=True)).first()
             if row is None:
@@ -48,7 +48,7 @@ class Jobs(Desk):
 
     def renew_job(self, job_id: int, owner: str, now: datetime, ttl: timedelta) -> bool:
         """Hold a job longer; False where it is done, or another worker has it by now."""
-        with self._change() as connection:
+        with self._share() as connection:
             done = connection.execute(
                 update(jobs)
                 .where(jobs.c.id == job_id, jobs.c.owner == owner)
@@ -58,13 +58,13 @@ class Jobs(Desk):
 
     def finish_job(self, job_id: int) -> None:
         """Strike a job off; nothing where its last transaction did so already."""
-        with self._change() as connection:
+        with self._share() as connection:
             connection.execute(delete(jobs).where(jobs.c.id == job_id))
 
     def retry_job(self, job_id: int, at: datetime, owner: str | None = None) -> None:
         """Give a job back, not to be run before `at`; if `owner` is given, only where it holds."""
         mine = [jobs.c.id == job_id] + ([jobs.c.owner == owner] if owner is not None else [])
-        with self._change() as connection:
+        with self._share() as connection:
             connection.execute(
                 update(jobs).where(*mine).values(owner=None, leased_until=None, due_at=at)
             )

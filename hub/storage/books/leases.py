@@ -29,7 +29,7 @@ class Leases(Desk):
             if connection.execute(held).first() is not None:
                 return False  # those who wait take no write lock
         try:
-            with self._change() as connection:
+            with self._share() as connection:
                 expired = (leases.c.name == name) & (leases.c.until <= now)
                 connection.execute(delete(leases).where(expired))
                 connection.execute(insert(leases).values(name=name, owner=owner, until=now + ttl))
@@ -39,7 +39,7 @@ class Leases(Desk):
 
     def renew(self, name: str, owner: str, now: datetime, ttl: timedelta) -> bool:
         """Hold a lease longer; False where it passed to someone else."""
-        with self._change() as connection:
+        with self._share() as connection:
             done = connection.execute(
                 update(leases)
                 .where(leases.c.name == name, leases.c.owner == owner)
@@ -50,7 +50,7 @@ class Leases(Desk):
     def release_lease(self, name: str, owner: str) -> None:
         """Give a lease back; nothing where `owner` no longer has it."""
         mine = (leases.c.name == name) & (leases.c.owner == owner)
-        with self._change() as connection:
+        with self._share() as connection:
             connection.execute(delete(leases).where(mine))
 
     @contextmanager
