@@ -2,8 +2,9 @@
 # title: Who may end a person's consent or record an objection
 # description: |
 #   The person, with their code alone, without an account and without a reason (GDPR art. 7(3):
-#   ending is as easy as giving). Else the partner that collected the consent, to whom the person
-#   said it; or the hub's operator or data-protection officer, who take it on paper.
+#   ending is as easy as giving), or by the form that takes a card number, which objects and tells
+#   nothing. Else the partner that collected the consent, to whom the person said it; or the hub's
+#   operator or data-protection officer, who take it on paper; or time, when a grant has run out.
 package hub.withdraw
 
 import data.hub.lib
@@ -25,10 +26,10 @@ refused contains "partner_missing" if not partner_named
 partner_named if lib.named(input.partner)
 
 # METADATA
-# title: One of the three ways
+# title: One of the five ways
 refused contains "way_unknown" if not way_known
 
-way_known if input.via in {"code", "partner", "cli"}
+way_known if input.via in {"code", "form", "partner", "cli", "time"}
 
 # METADATA
 # title: Through a partner, only the one that collected the consent
@@ -56,3 +57,12 @@ refused contains "role_may_not_withdraw" if {
 }
 
 role_withdraws if input.actor.role in {"operator", "dpo"}
+
+# METADATA
+# title: That time has run out is found by the hub's own worker
+refused contains "role_may_not_withdraw" if {
+	input.via == "time"
+	not by_the_worker
+}
+
+by_the_worker if input.actor.role == "worker"

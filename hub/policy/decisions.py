@@ -26,6 +26,7 @@ RULES: Final = (
     "push_read",
     "release_publish",
     "release_read",
+    "rights",
     "withdraw",
 )
 """The rules, each a package `hub.<rule>` of the policies with a document `decision`."""
