@@ -22,6 +22,9 @@ class Kind(StrEnum):
     HUB_CREATED = "hub.created"
     PARTNER_ADDED = "partner.added"
     AGREEMENT_RECORDED = "agreement.recorded"
+    AGREEMENT_PROPOSED = "agreement.proposed"
+    AGREEMENT_SIGNED = "agreement.signed"
+    AGREEMENT_ENDED = "agreement.ended"
     USER_ADDED = "user.added"
     USER_AUTHENTICATED = "user.authenticated"
     USER_REFUSED = "user.refused"
@@ -75,6 +78,15 @@ VOCABULARY: Final[dict[Kind, Meaning]] = {
     ),
     Kind.AGREEMENT_RECORDED: Meaning(
         "operator", "datasets, purposes and lawful bases of a partner", "its terms, to the DPO"
+    ),
+    Kind.AGREEMENT_PROPOSED: Meaning(
+        "partner, steward or operator", "a version of an agreement", "its terms, to both sides"
+    ),
+    Kind.AGREEMENT_SIGNED: Meaning(
+        "partner, steward or operator", "a side signed a version", "its terms, to both sides"
+    ),
+    Kind.AGREEMENT_ENDED: Meaning(
+        "partner, steward or operator", "a side ended a version", "its terms, to both sides"
     ),
     Kind.USER_ADDED: Meaning("operator", "a local account and its role", "its role, to the DPO"),
     Kind.USER_AUTHENTICATED: Meaning("person with an account", "a login", "that it happened"),

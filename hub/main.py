@@ -18,7 +18,7 @@ import hub
 from analytics import recognise
 from analytics.plan import Plan
 from connectors.registry import DATASETS
-from hub.api import collectivities, dpo, evidence, partners, problems, subjects, tus
+from hub.api import agreements, collectivities, dpo, evidence, partners, problems, subjects, tus
 from hub.audit.journal import JournaledStore
 from hub.audit.log import Log
 from hub.audit.notes import Signer, VerifierKey
@@ -31,6 +31,7 @@ from hub.identity.oauth import TokenServer
 from hub.identity.sessions import Sessions
 from hub.parts import Parts, utc_now
 from hub.policy.gate import EmbeddedGate
+from hub.pushdesk import PartsPushDesk
 from hub.settings import Settings, Territory, load_territory
 from hub.shelf import Shelf
 from hub.storage.books import Books
@@ -128,8 +129,19 @@ def application(parts: Parts) -> FastAPI:
     shelf = Shelf(parts)
     secure = parts.settings.public_url.startswith("https:")
     people = Sessions(parts.books, parts.clock)
+    reception = pages.Reception(
+        parts.datasets,
+        PartsPushDesk(parts),
+        parts.settings.public_url,
+        parts.settings.push_bytes,
+        parts.settings.push_bytes_a_day,
+    )
     site = pages.site(
-        _PagesShelf(shelf, parts.territory), people, secure=secure, desk=PartsDesk(parts)
+        _PagesShelf(shelf, parts.territory),
+        people,
+        secure=secure,
+        desk=PartsDesk(parts),
+        reception=reception,
     )
     app.state.parts = parts
     app.state.shelf = shelf
@@ -140,6 +152,7 @@ def application(parts: Parts) -> FastAPI:
     for router in (
         partners.router,
         tus.router,
+        agreements.router,
         subjects.router,
         collectivities.router,
         dpo.router,

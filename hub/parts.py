@@ -125,12 +125,17 @@ class Parts:
         agreement = self.books.agreement(partner, dataset)
         if agreement is None:
             return None
+        terms = agreement.terms
         return {
             "basis": str(agreement.basis),
             "purpose": agreement.purpose,
-            "demo": bool(agreement.terms.get("demo", False)),
-            "legal_text": str(agreement.terms.get("legal_text", "")),
-            "impact_assessment": str(agreement.terms.get("impact_assessment", "")),
+            "demo": bool(terms.get("demo", False)),
+            "legal_text": str(terms.get("legal_text", "")),
+            "impact_assessment": str((terms.get("impact_assessment") or {}).get("digest", "")),
+            "signed": agreement.signed,
+            "signed_off": str(terms.get("signed_off", "")),
+            "begins": agreement.begins.toordinal(),
+            "ends": agreement.ends.toordinal(),
         }
 
     def agreement_for(self, partner: str, purpose: str) -> Agreement | None:

@@ -3,7 +3,8 @@
 `accept`, at the front door, which can only seal:
 
 1. The policy says whether this partner may push this dataset now, the quotas how much of it.
-2. The file is sealed while it streams in; nothing of it touches the disk in the clear.
+2. The file is sealed while it streams in; nothing of it touches the disk in the clear. Whom it is
+   about, where it names nobody itself, is sealed beside it (`hub.reading`).
 3. One transaction records the push, its job and its event. Only then is it acknowledged: a crash
    before this leaves a sealed orphan that was never promised, a crash after it loses nothing.
 
@@ -26,7 +27,7 @@ Reading depends on the time of acceptance, not of processing, so a re-run counts
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -35,14 +36,17 @@ import duckdb
 import pyarrow as pa
 
 from analytics import recognise
-from connectors.contract import REASONS, Dataset, Malformed, Reading
+from connectors.contract import REASONS, Dataset, Malformed
+from connectors.report import report
 from consent import gate, pseudonyms
+from hub import reading as readings
 from hub import stages
 from hub.audit import receipts
 from hub.errors import Busy, Conflict, NotFound, TooLarge, Unavailable
 from hub.events import AuditEvent, Kind
 from hub.parts import WORKER, Actor, Parts
 from hub.progress import READ, Progress, watched
+from hub.reading import ENROLMENTS, LYCEES, RESENT
 from hub.records import Agreement, Push, PushState, SetAside, Withdrawal
 from hub.storage.states import commit, state
 
@@ -60,8 +64,6 @@ REPLACED: Final = frozenset(
 )
 """Reference datasets: a new edition takes the place of the old one."""
 NEEDS_PLACES: Final = frozenset({"coachco2/trips"})
-LYCEES: Final = "region/lycees/lycees"
-ENROLMENTS: Final = "region/enrolments/enrolments"
 
 
 def sealed_name(push_id: str) -> str:
@@ -76,15 +78,19 @@ def accept(
     dataset: str,
     body: Iterable[bytes],
     idempotency_key: str | None = None,
+    reference: str | None = None,
 ) -> tuple[Push, bool]:
     """Seal and acknowledge a file. Returns the push and whether it is new.
 
     The same key with the same bytes answers the first push; with other bytes it is a `Conflict`.
+    `reference` is the partner's for the one person a file is about, where it names nobody itself.
     """
     now = parts.clock()
     room = admission(parts, actor, partner, dataset)  # 1
     push_id = parts.new_id(now)
+    readings.check_reference(_dataset(parts, partner, dataset), reference)
     sealed = parts.vault.keep(sealed_name(push_id), body, room)  # 2
+    readings.keep_reference(parts, push_id, reference)
     push = Push(
         id=push_id,
         partner=partner,
@@ -93,7 +99,7 @@ def accept(
         accepted_at=now,
         file_sha256=sealed.sha256,
         file_bytes=sealed.size,
-        idempotency_key=idempotency_key,
+        idempotency_key=readings.bound(parts, partner, idempotency_key, reference),
     )
     return acknowledge(parts, push, actor.id)
 
@@ -114,6 +120,7 @@ def admission(
             "partner": partner,
             "dataset": dataset,
             "agreement": parts.agreement_facts(partner, dataset),
+            "day": parts.clock().date().toordinal(),
         },
     )
     limits = parts.settings
@@ -164,15 +171,21 @@ def acknowledge(parts: Parts, push: Push, client: str) -> tuple[Push, bool]:
             "sha256": push.file_sha256,
         },
     )
-    name = sealed_name(push.id)
+    pushed = push.id
     try:
         push, kept = parts.books.accept_push(push, event=event)  # 3
     except Conflict:
-        parts.vault.forget(name)
+        forget(parts, pushed)
         raise
     if not kept:
-        parts.vault.forget(name)
+        forget(parts, pushed)
     return push, kept
+
+
+def forget(parts: Parts, push_id: str) -> None:
+    """Forget a push's file, and then whom it is about."""
+    parts.vault.forget(sealed_name(push_id))
+    parts.vault.forget(readings.reference_name(push_id))
 
 
 def process(parts: Parts, push_id: str) -> Push:
@@ -192,7 +205,7 @@ def process(parts: Parts, push_id: str) -> Push:
             done, set_aside, commits = _refused(push, unreadable), [], {}
         done = replace(done, finished_at=parts.clock())
         push = parts.books.finish_push(done, set_aside, event=_finished(done, commits))  # 10
-    parts.vault.forget(sealed_name(push_id))  # 11
+    forget(parts, push_id)  # 11
     parts.sequence()  # 12
     return parts.books.push(push_id) or push
 
@@ -216,7 +229,7 @@ def _read_in(
     progress: Progress,
     tally: stages.Tally,
 ) -> tuple[Push, list[SetAside], dict[str, Any]]:
-    reading = reading_of(parts, push)
+    reading = readings.of(parts, push)
     around = places(parts, needed=dataset.key in NEEDS_PLACES)
     rules = parts.rules
     stored: dict[str, stages.Stored] = {}
@@ -251,14 +264,18 @@ def _read_in(
                     chunks,
                     push.id,
                     personal=dataset.subject is not None,
-                    mode="replace" if dataset.key in REPLACED else "append",
+                    mode="replace" if dataset.key in REPLACED | RESENT else "append",
                 )
                 after = state(parts.tables, name)
                 commits[name] = commit(before, after, made.version, made.rows)
     counted = _counted(push, tally, stored)
     progress.stage("recording", READ)
     header = b"" if documents(file.first_line()) else file.first_line()
-    set_aside = list(_set_aside(parts, push, dataset, agreement, standing, tally, header))
+
+    def whole(row: bytes) -> bytes:
+        return readings.with_reference(header + row, reading.reference)
+
+    set_aside = list(_set_aside(parts, push, dataset, agreement, standing, tally, whole))
     return counted, set_aside, commits
 
 
@@ -274,8 +291,14 @@ def _counted(push: Push, tally: stages.Tally, stored: Mapping[str, stages.Stored
         kept=sum(part.rows for part in stored.values()),
         reasons=dict(Counter(row.code for row in tally.rejected)),
         warnings=dict(Counter(row.code for row in tally.warned)),
+        findings=_findings(tally),
         tables={part.table: part.version for part in stored.values()},
     )
+
+
+def _findings(tally: stages.Tally) -> list[dict[str, Any]]:
+    """What the connector found, summed up; the gate comes after it and has no part in this."""
+    return [found.as_json() for found in report([*tally.rejected, *tally.warned])]
 
 
 def _object(parts: Parts, agreement: Agreement, chunks: Iterable[stages.Parsed]) -> None:
@@ -328,12 +351,12 @@ def _set_aside(
     agreement: Agreement,
     standing: gate.Standing,
     tally: stages.Tally,
-    header: bytes,
+    whole: Callable[[bytes], bytes],
 ) -> Iterator[SetAside]:
     """Rejected rows for quarantine; content only where its person may be stored, and sealed.
 
-    A row is sealed as a file of its own, below its header if it has one, so that it can be read
-    again, and destroyed, without any other.
+    A row is sealed as a file of its own, `whole` with its header if it has one, so that it can be
+    read again, and destroyed, without any other.
     """
     names = sorted({row.subject for row in tally.rejected if row.subject})
     digests = pseudonyms.digests(
@@ -357,7 +380,7 @@ def _set_aside(
             code=row.code,
             column=row.column,
             digest=digest,
-            sealed=parts.vault.seal(header + row.raw) if keep and row.raw is not None else None,
+            sealed=parts.vault.seal(whole(row.raw)) if keep and row.raw is not None else None,
             until=until,
         )
 
@@ -397,14 +420,11 @@ def shown(push: Push, *, operator: bool = False) -> dict[str, Any]:
         "log_index": push.log_index,
         "problem": dict(push.problem) if push.problem else None,
     }
+    if push.findings is not None or push.state is PushState.ACCEPTED:
+        facts["findings"] = [dict(found) for found in push.findings or ()]
     if operator:
         facts |= {"kept": push.kept, "dropped": push.dropped, "tables": dict(push.tables)}
     return facts
-
-
-def reading_of(parts: Parts, push: Push) -> Reading:
-    """What reading a push depends on: the territory, and the time it was accepted."""
-    return parts.territory.reading(f"{push.partner}/{push.dataset}", push.accepted_at)
 
 
 def documents(data: bytes) -> bool:
@@ -414,9 +434,12 @@ def documents(data: bytes) -> bool:
 
 def sweep(parts: Parts, now: datetime) -> int:
     """Forget sealed files nobody waits for: never acknowledged, or processed before a crash."""
-    waiting = {sealed_name(push.id) for push in parts.books.pending_pushes()}
+    pending = [push.id for push in parts.books.pending_pushes()]
+    waiting = {name(push) for push in pending for name in (sealed_name, readings.reference_name)}
     forgotten = 0
     for name in list(parts.vault.names()):
+        if name in waiting:
+            continue
         upload = _upload_of(name)
         stamp = name.rpartition("/")[2].split("-")[0]
         age = now - datetime.strptime(f"{stamp}+0000", "%Y%m%dT%H%M%S%z")
@@ -425,7 +448,7 @@ def sweep(parts: Parts, now: datetime) -> int:
             made = parts.books.upload(upload)
             wanted = made is not None and made.push is None and made.problem is None
         else:
-            wanted = name in waiting
+            wanted = False
         if not wanted and age > timedelta(hours=1):
             parts.vault.forget(name)
             forgotten += 1
@@ -433,9 +456,9 @@ def sweep(parts: Parts, now: datetime) -> int:
 
 
 def _upload_of(name: str) -> str | None:
-    """The upload a sealed piece belongs to, None for other files."""
+    """The upload a sealed piece, or whom it is about, belongs to; None for other files."""
     folder, _, piece = name.rpartition("/")
-    return "-".join(piece.split("-")[:2]) if folder == "uploads" else None
+    return "-".join(piece.split("-")[:2]) if folder in {"uploads", "references"} else None
 
 
 def unknown_push() -> NotFound:
@@ -503,6 +526,7 @@ def _refused(push: Push, unreadable: _Unreadable) -> Push:
         rejected=0,
         dropped=0,
         kept=0,
+        findings=_findings(tally),
         problem={
             "code": error.code,
             "where": error.where,
@@ -549,13 +573,7 @@ def places(parts: Parts, *, needed: bool) -> recognise.Places:
     opened = parts.tables.snapshot([LYCEES, ENROLMENTS])
     for name, files in opened.files.items():
         if not files:
-            raise Unavailable(
-                "reference-missing",
-                fr=f"« {name} » n’a pas encore été déposé ; le dépôt attend la Région.",
-                en=f"“{name}” has not been pushed yet; this push waits for the region.",
-                who="operator",
-                where=name,
-            )
+            raise readings.missing(name)
     with duckdb.connect() as connection:
         lycees = connection.sql(
             "SELECT uai, name, lon, lat, commune, department FROM read_parquet($files)",

@@ -53,21 +53,58 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{(self.home / 'books.sqlite').absolute()}"
 
 
+class ImpactAssessment(BaseModel):
+    """The impact assessment (AIPD, GDPR art. 35) an agreement rests on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    digest: str = Field(pattern="^sha256:[0-9a-f]{64}$", description="of the document")
+    date: date
+    opinion: str = Field(min_length=1, description="of the data-protection officer")
+
+
+class Obligations(BaseModel):
+    """What the hub must and must not do with a dataset beyond the law."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    no_join: bool = Field(False, description="never joined with another partner's rows")
+    embargo_until: date | None = Field(None, description="no release that uses it before")
+    business_secret: bool = Field(False, description="a separate test protects the operator")
+
+
 class AgreementTerms(BaseModel):
     """One `[[agreements]]` entry: the lawful basis of a dataset for a purpose, and its terms."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    partner: str
-    dataset: str
-    purpose: str
-    basis: str
-    controllers: list[str]
+    partner: str = Field(max_length=50)
+    dataset: str = Field(max_length=50)
+    purpose: str = Field(max_length=50)
+    basis: Literal["consent", "public_task", "not_personal"]
+    controllers: list[str] = Field(min_length=1)
     processors: list[str] = []
-    hosting_country: str = "FR"
+    recipients: list[str] = Field([], description="who may be given more than open releases")
+    protection: str = Field("publication plan", description="level: the plan, or stricter words")
+    territory: str = Field("", description="where it holds; empty: the hub's whole territory")
+    valid_from: date | None = None
+    valid_until: date | None = None
+    hosting_country: str = Field("FR", pattern="^[A-Z]{2}$")
     legal_text: str = ""
-    impact_assessment: str = ""
+    impact_assessment: ImpactAssessment | None = None
+    obligations: Obligations = Obligations()
+    signed_off: str = Field("", description="reference of the agreement signed on paper")
     demo: bool = False
+
+    @model_validator(mode="after")
+    def _begins_before_it_ends(self) -> Self:
+        if self.valid_from and self.valid_until and self.valid_from > self.valid_until:
+            raise ValueError("valid_from is after valid_until")
+        return self
+
+    def terms(self) -> dict[str, Any]:
+        """What the books keep, as plain JSON."""
+        return self.model_dump(mode="json", exclude={"partner", "dataset", "purpose", "basis"})
 
 
 class PartnerTerms(BaseModel):

@@ -94,6 +94,36 @@ founded if input.agreement.basis in {"consent", "not_personal"}
 founded if input.agreement.demo == true
 
 # METADATA
+# title: Both sides have signed the agreement
+# description: Through the hub, or on paper under a reference. Excused for the demonstration.
+refused contains "agreement_not_signed" if {
+	agreed
+	not signed
+}
+
+signed if input.agreement.signed == true
+
+signed if lib.named(input.agreement.signed_off)
+
+signed if input.agreement.demo == true
+
+# METADATA
+# title: The agreement is in force today
+# description: Days are counted as numbers; the last day is included.
+refused contains "agreement_not_in_force" if {
+	agreed
+	not in_force
+}
+
+in_force if {
+	is_number(input.day)
+	is_number(input.agreement.begins)
+	is_number(input.agreement.ends)
+	input.agreement.begins <= input.day
+	input.day <= input.agreement.ends
+}
+
+# METADATA
 # title: What the hub must do with the file
 # description: The sealed file is transit; it is used for the agreed purpose under its basis.
 obligations := {

@@ -13,7 +13,12 @@ asked := {
 		"demo": false,
 		"impact_assessment": "AIPD-2025-12",
 		"legal_text": "",
+		"signed": true,
+		"signed_off": "",
+		"begins": 10,
+		"ends": 20,
 	},
+	"day": 20,
 }
 
 cases := {
@@ -25,6 +30,14 @@ cases := {
 	"without a scope": {
 		"question": json.patch(asked, [{"op": "add", "path": "/actor/scopes", "value": []}]),
 		"reasons": ["scope_missing"],
+	},
+	"signed by one side only": {
+		"question": json.patch(asked, [{"op": "add", "path": "/agreement/signed", "value": false}]),
+		"reasons": ["agreement_not_signed"],
+	},
+	"the day after its last": {
+		"question": json.patch(asked, [{"op": "add", "path": "/day", "value": 21}]),
+		"reasons": ["agreement_not_in_force"],
 	},
 	"without an agreement": {
 		"question": json.patch(asked, [{"op": "add", "path": "/agreement", "value": null}]),

@@ -7,6 +7,11 @@ test_admin[name] if {
 	data.hub.admin.decision == vector.expected with input as vector.question
 }
 
+test_agreement[name] if {
+	some name, vector in data.vectors.agreement
+	data.hub.agreement.decision == vector.expected with input as vector.question
+}
+
 test_audit_read[name] if {
 	some name, vector in data.vectors.audit_read
 	data.hub.audit_read.decision == vector.expected with input as vector.question

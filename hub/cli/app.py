@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from hub.cli import audit, consents, demo, edge, events, operate, pushes, releases, witness
+from hub.cli import agreements, audit, consents, demo, edge, events, operate, pushes, releases, witness
 from hub.errors import HubError, fault
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 for part in (pushes, consents, releases, operate, demo):
     part.add_to(app)
 events.add_to(audit.app)
+app.add_typer(agreements.app, name="agreement", help="Terms partners push under.")
 app.add_typer(audit.app, name="audit", help="The log: verify, events, proofs.")
 app.add_typer(witness.app, name="witness", help="Watch a log, and cosign its checkpoints.")
 app.add_typer(audit.receipts_app, name="receipt", help="Verify any receipt, offline.")

@@ -187,7 +187,7 @@ def add_partner(
                 dataset=entry.dataset,
                 purpose=entry.purpose,
                 basis=Basis(entry.basis),
-                terms=entry.model_dump(exclude={"partner", "dataset", "purpose", "basis"}),
+                terms=entry.terms(),
             ),
             event=AuditEvent(
                 Kind.AGREEMENT_RECORDED,

@@ -20,6 +20,7 @@ import hub
 
 RULES: Final = (
     "admin",
+    "agreement",
     "audit_read",
     "consent",
     "push",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import hypothesis.strategies as st
 import pytest
@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from sqlalchemy import select
 
 from hub.errors import Conflict, HubError, Unavailable
-from hub.records import Grant, Organisation, Push, PushState
+from hub.records import Grant, Organisation, Push, PushState, Side
 from hub.storage.books import GIVEN, OBJECTED, REFUSED, Books
 from hub.storage.books.schema import metadata
 from tests.storage.books import real
@@ -83,7 +83,8 @@ def everything(books: Books) -> dict[str, list[Any]]:
 
 READS: Final = frozenset(
     {
-        "account", "accounts", "agreement", "agreements", "check", "client", "clients",
+        "account", "accounts", "agreement", "agreement_version", "agreement_versions",
+        "agreements", "check", "client", "clients",
         "contributing", "contribution", "ended_by",
         "event_at", "event_count", "events", "grant", "grant_counts", "grants_of",
         "latest_release", "load", "marks", "open_intents", "organisations", "pending_events",
@@ -163,6 +164,11 @@ WRITES: Final[dict[str, Write]] = {
     "add_agreement": Write(
         lambda b: b.add_agreement(agreement(), event=SAID),
         lambda b: b.add_agreement(agreement(partner="nobody"), event=SAID),
+    ),
+    "act_on_agreement": Write(
+        lambda b: b.act_on_agreement(1, Side.HUB, "signed", "steward", NOW, event=SAID),
+        lambda b: b.act_on_agreement(9, Side.HUB, "signed", "steward", NOW, event=SAID),
+        ("add_agreement",),
     ),
     "add_client": Write(
         lambda b: b.add_client(client(), event=SAID),
@@ -349,7 +355,7 @@ TIMES: Final = st.integers(0, 6).map(lambda hours: NOW + hours * HOUR)
 class AnyOrder(RuleBasedStateMachine):
     """Pushes, jobs and grants in any order, beside a model of a few lines."""
 
-    emptied: ClassVar[Callable[[], str] | None] = None
+    emptied: Callable[[], str] | None = None
 
     @initialize()
     def begin(self) -> None:
@@ -488,5 +494,3 @@ def test_any_order_on_postgresql() -> None:
     run_state_machine_as_test(
         machine, settings=settings(max_examples=10, stateful_step_count=20, deadline=None)
     )
-
-

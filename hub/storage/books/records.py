@@ -35,6 +35,7 @@ FACT: Final = "records"
 AUDITED: Final[Mapping[str, str]] = {
     "organisations": "id",
     "agreements": "number",
+    "agreement_acts": "number",
     "clients": "id",
     "accounts": "id",
     "tokens": "token_hash",

@@ -157,6 +157,22 @@ agreements = Table(
     sqlite_autoincrement=True,
 )
 
+# What each side did to an agreement: "signed", "ended". Never changed.
+agreement_acts = Table(
+    "agreement_acts",
+    metadata,
+    Column("number", Number, primary_key=True, autoincrement=True),
+    Column("agreement", Number, ForeignKey("agreements.number"), nullable=False),
+    Column("side", String, nullable=False),
+    Column("act", String, nullable=False),
+    Column("by", String, nullable=False),
+    Column("at", Utc, nullable=False),
+    _event(),
+    *_audited(),
+    UniqueConstraint("agreement", "side", "act"),
+    sqlite_autoincrement=True,
+)
+
 clients = Table(
     "clients",
     metadata,
