@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from hub.audit import merkle, tiles
@@ -43,18 +44,10 @@ class Edge:
     def root(self) -> bytes:
         """The tree's root: its perfect subtrees, folded from the smallest, at the right."""
         folded: bytes | None = None
-        for subtree in self._subtrees():
-            folded = subtree if folded is None else merkle.node_hash(subtree, folded)
-        return merkle.EMPTY_ROOT if folded is None else folded
-
-    def _subtrees(self) -> Iterator[bytes]:
         for hashes in self.levels:
-            end, width = len(hashes), 1
-            while end:
-                if end // HASH_BYTES & width:
-                    yield merkle.perfect_root(hashes[end - width * HASH_BYTES : end])
-                    end -= width * HASH_BYTES
-                width *= 2
+            for subtree in _subtrees(hashes):
+                folded = subtree if folded is None else merkle.node_hash(subtree, folded)
+        return merkle.EMPTY_ROOT if folded is None else folded
 
     def append(self, entries: Sequence[bytes]) -> tuple[Edge, dict[str, bytes]]:
         """The edge after these entries, and the files that differ, by name."""
@@ -89,3 +82,19 @@ class Edge:
         for level in range(len(self.levels) + 1):
             index, width = divmod(self.size >> 8 * level, WIDTH)
             yield Tile(level, index, width)
+
+
+@lru_cache(maxsize=64)
+def _subtrees(hashes: bytes) -> tuple[bytes, ...]:
+    """Roots of the perfect subtrees of a partial tile, the smallest (at the right) first.
+
+    Kept: from one append to the next, only the lowest levels change.
+    """
+    found: list[bytes] = []
+    end, width = len(hashes), 1
+    while end:
+        if end // HASH_BYTES & width:
+            found.append(merkle.perfect_root(hashes[end - width * HASH_BYTES : end]))
+            end -= width * HASH_BYTES
+        width *= 2
+    return tuple(found)

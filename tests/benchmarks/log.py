@@ -22,6 +22,7 @@ from hub.audit.tiles import CHECKPOINT, Tree
 from hub.audit.verify import verify
 from hub.records import LoggedEvent
 from tests.audit.helpers import signer
+from tests.benchmarks import plot
 from tests.benchmarks.runner import Row, limited, paired, seconds
 
 BATCH: Final = 256
@@ -30,6 +31,7 @@ FULL: Final = 2
 """SQLite's number for `synchronous=FULL`."""
 MILLION: Final = 1_000_000
 SIZES: Final = tuple(10**n for n in range(3, 8))
+PLOT: Final = Path("build/append-cost.svg")
 NOW: Final = datetime(2026, 3, 2, tzinfo=UTC)
 
 
@@ -149,8 +151,12 @@ def proof_limit(folder: Path) -> Row:
 
 
 def growing(_: Path) -> Row:
-    """The cost of a batch from a thousand to ten million entries, which shall not grow."""
+    """The cost of a batch from a thousand to ten million entries, which shall not grow.
+
+    Drawn to `PLOT`.
+    """
     costs = growth()
+    plot.append_cost(costs, BATCH, PLOT)
     for size, cost in costs.items():
         print(f"  {size:>12,} entries  {cost * 1e6 / BATCH:6.2f} µs an entry  "  # noqa: T201
               + "▇" * round(cost / max(costs.values()) * 40))  # fmt: skip
