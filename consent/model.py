@@ -3,14 +3,14 @@
 Under 15, consent is joint (loi 78-17, art. 45): the person and a parent each give a half, in
 either order; neither overrides the other, either one ends it. From 15 the person decides alone
 and a parent's half is refused. Turning 15 ends the parent's half: the young person is asked again
-and silence ends the grant.
+and silence ends the grant. Turning 18 changes no consent; it is recorded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, NoReturn
 
@@ -40,6 +40,8 @@ class State(StrEnum):
 
 
 ADMITTING: Final = frozenset({State.ACTIVE})
+ENDED: Final = frozenset({State.REFUSED, State.WITHDRAWN, State.EXPIRED, State.OBJECTED})
+"""From here no consent comes back: a new one is a new grant."""
 
 
 class Act(StrEnum):
@@ -52,6 +54,7 @@ class Act(StrEnum):
     OBJECTS = "objects"
     TIME_ENDS = "time_ends"
     TURNS_15 = "turns_15"
+    TURNS_18 = "turns_18"
 
 
 _NO: Final = (None, None)
@@ -72,6 +75,7 @@ def _ended(state: State) -> Mapping[Act, tuple[State | None, State | None]]:
         Act.OBJECTS: _OBJECTED,
         Act.TIME_ENDS: stays,
         Act.TURNS_15: (None, state),
+        Act.TURNS_18: (state, None),
     }
 
 
@@ -86,6 +90,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Act, tuple[State | None, State | None]
         Act.OBJECTS: _OBJECTED,
         Act.TIME_ENDS: _EXPIRED,
         Act.TURNS_15: (None, State.ASKED_AGAIN),
+        Act.TURNS_18: (State.ASKED, None),
     },
     State.AWAITING_PARENT: {
         Act.PERSON_AGREES: (None, State.AWAITING_PARENT),
@@ -95,6 +100,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Act, tuple[State | None, State | None]
         Act.OBJECTS: _OBJECTED,
         Act.TIME_ENDS: (None, State.EXPIRED),
         Act.TURNS_15: (None, State.ASKED_AGAIN),
+        Act.TURNS_18: _NO,
     },
     State.AWAITING_PERSON: {
         Act.PERSON_AGREES: (None, State.ACTIVE),
@@ -104,6 +110,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Act, tuple[State | None, State | None]
         Act.OBJECTS: _OBJECTED,
         Act.TIME_ENDS: (None, State.EXPIRED),
         Act.TURNS_15: (None, State.ASKED_AGAIN),
+        Act.TURNS_18: _NO,
     },
     State.ACTIVE: {
         Act.PERSON_AGREES: (State.ACTIVE, State.ACTIVE),
@@ -113,6 +120,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Act, tuple[State | None, State | None]
         Act.OBJECTS: _OBJECTED,
         Act.TIME_ENDS: _EXPIRED,
         Act.TURNS_15: (None, State.ASKED_AGAIN),
+        Act.TURNS_18: (State.ACTIVE, None),
     },
     # From here on the person decides alone: the parent's half has lapsed with the 15th birthday.
     State.ASKED_AGAIN: {
@@ -123,6 +131,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Act, tuple[State | None, State | None]
         Act.OBJECTS: (State.OBJECTED, None),
         Act.TIME_ENDS: (State.EXPIRED, None),
         Act.TURNS_15: _NO,
+        Act.TURNS_18: _NO,
     },
     State.REFUSED: _ended(State.REFUSED),
     State.WITHDRAWN: _ended(State.WITHDRAWN),
@@ -130,6 +139,32 @@ TRANSITIONS: Final[Mapping[State, Mapping[Act, tuple[State | None, State | None]
     State.OBJECTED: _ended(State.OBJECTED),
 }
 """Every state and every act, once: (alone, joint)."""
+
+
+ANSWER_WITHIN: Final = timedelta(days=31)
+"""How long whoever turned 15 has to answer for themselves; silence then ends the grant."""
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram: what a person decides alone, and what jointly.
+
+    Left out: acts that change nothing, and acts that no state allows.
+    """
+    lines = ["stateDiagram-v2", f"    [*] --> {State.ASKED}"]
+    for state, acts in TRANSITIONS.items():
+        for act, (alone, joint) in acts.items():
+            moves = {
+                following: ""
+                if alone == joint
+                else " (alone)"
+                if following is alone
+                else " (joint)"
+                for following in (alone, joint)
+                if following is not None and following is not state
+            }
+            lines += [f"    {state} --> {to}: {act}{who}" for to, who in moves.items()]
+    lines += [f"    {state} --> [*]" for state in State if state in ENDED]
+    return "\n".join(lines)
 
 
 def step(state: State, act: Act, *, joint: bool) -> State:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from connectors.registry import DATASETS
+from consent.model import diagram
 from hub.cli.app import app
 from hub.events import VOCABULARY
 from hub.settings import Settings
@@ -46,6 +47,11 @@ def stages() -> str:
     return "\n".join(["| stage | made only by |", "| --- | --- |", *rows])
 
 
+def grants() -> str:
+    """The states of a grant, as a diagram."""
+    return f"```mermaid\n{diagram()}\n```"
+
+
 def datasets() -> str:
     """The datasets partners push."""
     rows = [
@@ -69,6 +75,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "settings": settings,
     "stages": stages,
     "datasets": datasets,
+    "grants": grants,
     "commands": commands,
 }
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from consent.model import (
     ADMITTING,
+    ENDED,
     PROBLEMS,
     TRANSITIONS,
     Act,
@@ -22,13 +23,13 @@ from consent.model import (
     ParentalHalf,
     State,
     check_grant,
+    diagram,
     step,
 )
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 CHILD, TEEN = Month(2011, 9), Month(2009, 5)
 PARENT = ParentalHalf(NOW - timedelta(days=1), "family account")
-ENDED = {State.REFUSED, State.WITHDRAWN, State.EXPIRED, State.OBJECTED}
 
 
 def offer(**changes: Any) -> Granted:
@@ -102,6 +103,30 @@ def test_turning_15_stops_admission_until_the_person_answers() -> None:
     assert again not in ADMITTING
     assert step(again, Act.TIME_ENDS, joint=False) is State.EXPIRED
     assert step(again, Act.PERSON_AGREES, joint=False) is State.ACTIVE
+
+
+def test_turning_18_changes_no_consent_and_happens_to_nobody_with_a_parent_beside() -> None:
+    for state in State:
+        alone, joint = TRANSITIONS[state][Act.TURNS_18]
+        assert alone in {state, None}
+        assert joint is None
+
+
+def test_the_diagram_shows_every_move_of_the_table_and_no_other() -> None:
+    shown = set()
+    for line in diagram().splitlines()[1:]:
+        before, _, after = line.strip().partition(" --> ")
+        to, _, why = after.partition(": ")
+        if before != "[*]" and to != "[*]":
+            shown.add((before, to, why.split(" ")[0]))
+    assert shown == {
+        (str(state), str(to), str(act))
+        for state, act in product(State, Act)
+        for to in TRANSITIONS[state][act]
+        if to not in {None, state}
+    }
+    assert "active --> asked_again: turns_15 (joint)" in diagram()
+    assert "asked_again --> expired: time_ends (alone)" in diagram()
 
 
 def test_from_15_the_person_decides_alone() -> None:
