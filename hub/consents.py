@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from consent import dpv, model, pseudonyms, purposes, records
+from hub import contributors
 from hub.audit import receipts
 from hub.errors import NotFound, Rejected
 from hub.events import AuditEvent, Kind
 from hub.parts import Actor, Parts
-from hub.records import Agreement, Grant
+from hub.records import Agreement, Contribution, Grant
 
 COLUMNS: Final = ("reference", "purpose", "population", "birth_month", "given_at", "state")
 
@@ -62,6 +63,8 @@ def give(parts: Parts, actor: Actor, partner: str, asked: Asked) -> Grant:
             en="The person withdrew after that date: a new consent is needed.",
             who="partner",
         )
+    secrets = contributors.secrets_of(parts, [grant])
+    committed = receipt_facts(parts, grant, secrets[0] if secrets else None)
     now = parts.clock()
     event = AuditEvent(
         Kind.CONSENT_GIVEN,
@@ -72,10 +75,11 @@ def give(parts: Parts, actor: Actor, partner: str, asked: Asked) -> Grant:
             "partner": partner,
             "purpose": grant.purpose,
             "state": grant.state,
-            "receipt": receipts.digest("consent", shown(grant)),
+            "commitments": [one.commitment.hex() for one in secrets],
+            "receipt": receipts.digest("consent", committed),
         },
     )
-    return parts.books.give([grant], event=event)[0]
+    return parts.books.give([grant], secrets, event=event)[0]
 
 
 def import_file(parts: Parts, actor: Actor, partner: str, path: Path) -> dict[str, Any]:
@@ -102,6 +106,7 @@ def import_file(parts: Parts, actor: Actor, partner: str, path: Path) -> dict[st
     if standing:
         parts.books.give(
             standing,
+            contributors.secrets_of(parts, standing),
             event=AuditEvent(
                 Kind.CONSENT_IMPORTED,
                 actor.organisation,
@@ -134,7 +139,13 @@ def receipt(parts: Parts, grant: Grant) -> bytes:
         )
     if grant.ended_at is not None:
         return receipts.issue("consent", shown(grant), parts.log.signer)
-    return parts.receipt("consent", shown(grant), grant.log_index)
+    facts = receipt_facts(parts, grant, parts.books.contribution(grant.id))
+    return parts.receipt("consent", facts, grant.log_index)
+
+
+def receipt_facts(parts: Parts, grant: Grant, contribution: Contribution | None) -> dict[str, Any]:
+    """What the receipt of a grant that stands says: the grant, and its secret (to nobody else)."""
+    return shown(grant) | contributors.facts(parts, contribution)
 
 
 def shown(grant: Grant) -> dict[str, Any]:

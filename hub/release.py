@@ -4,7 +4,8 @@
 
 1. Open: the measure's tables at pinned versions, under their writer leases, so that no purge takes
    a file away while it is read. Grants are asked *again*: rows of people who have withdrawn,
-   expired or objected since are left out even where their rewrite is still to come.
+   expired or objected since are left out even where their rewrite is still to come. The grants of
+   whoever has a row are the declared contributors.
 2. Measure: cells with their contributors, computed by Ibis on DuckDB. Nothing leaves yet.
 3. Protect: thresholds, merging, rounding by class, as the publication plan says.
 4. Attack: an attacker who knows the rules, enrolments, all earlier releases and one classmate
@@ -12,7 +13,8 @@
 5. A table equal to the last one is not published twice; one that differs from it by fewer people
    than the threshold is not published at all, because the two together would show them.
 6. Approve: the policy decides about *facts* of the table; it is never shown a row.
-7. The intention is logged before anything is visible: publishing cannot be undone.
+7. The declared contributors become a tree (`contributors`), whose root is in the manifest. The
+   intention is logged before anything is visible: publishing cannot be undone.
 8. The bytes of every format are prepared and stored under the digest of the table.
 9. One transaction publishes: catalogue, API and pages read from there. The log takes it in.
 
@@ -31,21 +33,29 @@ import ibis
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
+import rfc8785
 
 from analytics import measures, protect
 from consent import pseudonyms
+from hub import contributors
 from hub.audit import receipts
+from hub.contributors import Declared
 from hub.errors import Denied, NotFound, Rejected
 from hub.events import AuditEvent, Kind
 from hub.parts import WORKER, Parts
 from hub.policy.gate import Decision
-from hub.records import Agreement, Basis, Release
+from hub.records import Agreement, Basis, Contribution, Release
 from hub.stages import Opened
 
 MIN_CHANGED: Final = 11
 """A period is published again only if at least this many contributors changed."""
+KEYS: Final = ["period", "pseudonym"]
+_NAMES: Final = pa.schema(
+    [("period", pa.string()), ("pseudonym", pa.binary()), ("subject", pa.binary())]
+)
 
 
 class _Made:
@@ -62,11 +72,20 @@ class Measured(_Made):
     cells: measures.Cells
     opened: Opened
     contributors: int
+    declared: Declared | None
+    """None where no input rests on consent."""
 
     @classmethod
-    def _mint(cls, cells: measures.Cells, opened: Opened, contributors: int) -> Self:
+    def _mint(
+        cls,
+        cells: measures.Cells,
+        opened: Opened,
+        contributors: int,
+        declared: Declared | None,
+    ) -> Self:
         stage = object.__new__(cls)
-        stage.cells, stage.opened, stage.contributors = cells, opened, contributors
+        stage.cells, stage.opened = cells, opened
+        stage.contributors, stage.declared = contributors, declared
         return stage
 
 
@@ -154,7 +173,9 @@ def measure(parts: Parts, measure_: measures.Measure, opened: Opened) -> Measure
     """Compute the cells over the rows of people who may be counted at this moment."""
     connection = ibis.duckdb.connect()
     inputs: dict[str, ibis.Table] = {}
-    contributors = 0
+    people = 0
+    secrets: list[bytes] | None = None
+    asked_at = parts.clock()
     try:
         for name, files in opened.files.items():
             table = connection.read_parquet(
@@ -165,19 +186,37 @@ def measure(parts: Parts, measure_: measures.Measure, opened: Opened) -> Measure
             )
             agreement = parts.books.agreement(*name.split("/")[:2])
             if agreement is not None and agreement.basis is not Basis.NOT_PERSONAL:
-                table = _standing_rows(parts, table, agreement)
-                contributors += int(table.pseudonym.nunique().to_pyarrow().as_py())
+                consent = agreement.basis is Basis.CONSENT
+                known = contributors.known(parts, agreement) if consent else None
+                table, names = _standing_rows(parts, table, agreement, known)
+                people += int(table.pseudonym.nunique().to_pyarrow().as_py())
+                if known is not None:
+                    theirs = contributors.opened(parts, known, _with_rows(table, names))
+                    secrets = [*(secrets or []), *theirs]
             inputs[name] = table
         cells = measure_.compute(inputs, parts.plan, _generator(opened))
     finally:
         connection.disconnect()
-    return Measured._mint(cells, opened, contributors)
+    declared = None if secrets is None else Declared(asked_at, secrets)
+    return Measured._mint(cells, opened, people, declared)
 
 
-def _standing_rows(parts: Parts, table: ibis.Table, agreement: Agreement) -> ibis.Table:
-    """Ask the grants again: only rows of people who stand at this moment."""
+def _standing_rows(
+    parts: Parts,
+    table: ibis.Table,
+    agreement: Agreement,
+    known: Mapping[bytes, Sequence[Contribution]] | None,
+) -> tuple[ibis.Table, ibis.Table]:
+    """Ask the grants again: only rows of people who stand at this moment.
+
+    With the names asked about, by period: `pseudonym` and `subject`, the digest.
+    """
     standing = parts.standing(agreement)
-    asked = standing.granted if agreement.basis is Basis.CONSENT else standing.objected
+    if known is None:
+        asked = standing.objected
+    else:
+        both = pc.is_in(standing.granted, value_set=pa.array(known, pa.binary()))
+        asked = standing.granted.filter(both)
     periods = parts.keyring.periods(agreement.purpose)
     names = pa.concat_tables(
         [
@@ -187,17 +226,24 @@ def _standing_rows(parts: Parts, table: ibis.Table, agreement: Agreement) -> ibi
                     "pseudonym": pseudonyms.pseudonyms(
                         parts.keyring.period_key(agreement.purpose, period), asked
                     ),
+                    "subject": asked,
                 }
             )
             for period in periods
         ]
-        or [pa.table({"period": pa.array([], pa.string()), "pseudonym": pa.array([], pa.binary())})]
+        or [_NAMES.empty_table()]
     )
     listed = ibis.memtable(names)
-    keys = ["period", "pseudonym"]
-    if agreement.basis is Basis.CONSENT:
-        return table.semi_join(listed, keys)
-    return table.anti_join(listed, keys)
+    if known is None:
+        return table.anti_join(listed, KEYS), listed
+    return table.semi_join(listed, KEYS), listed
+
+
+def _with_rows(table: ibis.Table, names: ibis.Table) -> list[bytes]:
+    """Digests of those who have a row."""
+    seen = table.select(KEYS).distinct()
+    found: list[bytes] = names.semi_join(seen, KEYS).subject.to_pyarrow().unique().to_pylist()
+    return found
 
 
 def guard(
@@ -334,6 +380,11 @@ def publish(
             "obligations": dict(approved.decision.obligations),
         },
         "licence": "Licence Ouverte 2.0",
+        contributors.FACT: (
+            contributors.declare(parts, protected.measured.declared)
+            if protected.measured.declared
+            else None
+        ),
     }
     parts.books.intend_release(  # 7
         digest,
@@ -394,6 +445,21 @@ def shown(release: Release) -> dict[str, Any]:
         "published_at": release.published_at.isoformat(),
         "digest": dict(release.manifest["digest"]),
         "log_index": release.log_index,
+        **_committed(release.manifest),
+    }
+
+
+def _committed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest's digest, of its canonical JSON, and the contributors it declares.
+
+    Manifests from before contributors were declared were not in the log: their receipts hold on.
+    """
+    if contributors.FACT not in manifest:
+        return {}
+    said = hashlib.sha256(rfc8785.dumps(msgspec.json.decode(msgspec.json.encode(manifest))))
+    return {
+        "manifest": f"sha256:{said.hexdigest()}",
+        contributors.FACT: manifest[contributors.FACT],
     }
 
 

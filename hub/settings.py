@@ -186,6 +186,9 @@ class Territory(BaseModel):
     demo: bool = False
     departments: dict[str, str]
     school_year: str = Field(pattern=r"^20\d\d-20\d\d$")
+    contributor_leaves: int = Field(
+        2**16, ge=1, le=2**24, description="size of every tree of contributors: beyond anyone's"
+    )
     holidays: list[tuple[str, str]] = []
     public_holidays: list[str] = []
     bells: Mapping[str, Any] = {}

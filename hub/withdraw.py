@@ -147,7 +147,7 @@ def complete(parts: Parts, withdrawal_id: str) -> Withdrawal:
                     "purposes": list(withdrawal.purposes),
                     "tables": tables,
                     "commits": commits,
-                    "receipt": receipts.digest("withdrawal", shown(completed)),
+                    "receipt": receipts.digest("withdrawal", receipt_facts(parts, completed)),
                 },
             ),
         )
@@ -165,7 +165,19 @@ def receipt(parts: Parts, withdrawal: Withdrawal) -> bytes:
             en="The withdrawal stands and the erasure is under way; the receipt follows.",
             who="person",
         )
-    return parts.receipt("withdrawal", shown(withdrawal), withdrawal.log_index)
+    return parts.receipt("withdrawal", receipt_facts(parts, withdrawal), withdrawal.log_index)
+
+
+def receipt_facts(parts: Parts, withdrawal: Withdrawal) -> dict[str, Any]:
+    """What the receipt says: the withdrawal, and by their commitments the grants it ended.
+
+    Where it found none, random ones stand in for them: both look the same to whoever has no secret.
+    """
+    ended = parts.books.ended_by(withdrawal.id)
+    if not ended:  # asked for before grants had secrets
+        return shown(withdrawal)
+    named = {purpose: [one.hex() for one in ones] for purpose, ones in ended.items()}
+    return shown(withdrawal) | {"ended": named}
 
 
 def shown(withdrawal: Withdrawal) -> dict[str, Any]:

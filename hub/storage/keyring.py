@@ -2,7 +2,7 @@
 
     identity.txt              the age identity: opens the vault, and the keys below
     recipient.txt             its public half: all the front door needs
-    digest.age  log.age  log-2.age…  session.age
+    digest.age  log.age  log-2.age…  session.age  contribution.age
     periods/<purpose>/<period>.age
 
 All but the first two are sealed for the identity, so that moving the identity to a secret store
@@ -59,6 +59,11 @@ class Keyring:
     def digest_key(self) -> bytes:
         """32 bytes: keys the digests by which the hub knows a person."""
         return self._key("digest")
+
+    @property
+    def contribution_key(self) -> bytes:
+        """32 bytes: seals the secrets of grants in the books."""
+        return self._key("contribution")
 
     @property
     def session_key(self) -> bytes:
