@@ -18,15 +18,26 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from hub.errors import HubError, NotFound
-from hub.web import dpo, figures
+from hub.web import dpo, figures, partner
 from hub.web.assets import DIST, Assets
 from hub.web.desk import Desk
 from hub.web.forms import Forms
 from hub.web.layers import LAYERS, Layers
+from hub.web.partner import Reception
 from hub.web.render import Renderer
 from hub.web.shelf import MemoryShelf, People, RequestFacts, Shelf, Shown
 
-__all__ = ["MemoryShelf", "People", "RequestFacts", "Shelf", "Shown", "Site", "router", "site"]
+__all__ = [
+    "MemoryShelf",
+    "People",
+    "Reception",
+    "RequestFacts",
+    "Shelf",
+    "Shown",
+    "Site",
+    "router",
+    "site",
+]
 
 FOUND: Final = 60
 """Places a search of the map's list shows at most."""
@@ -78,10 +89,12 @@ def site(
     secure: bool = False,
     entropy: Callable[[int], bytes] = secrets.token_bytes,
     desk: Desk | None = None,
+    reception: Reception | None = None,
 ) -> Site:
     """Everything under `/` for people. `secure`: the public address is https (cookies).
 
-    Without a `desk` there is no page for the data-protection officer.
+    Without a `desk` there is no page for the data-protection officer, without a `reception` there
+    are none for partners.
     """
     assets = Assets(dist=dist)
     forms = Forms(secure, entropy)
@@ -91,6 +104,8 @@ def site(
     _doors(routes, people, renderer, forms)
     if desk is not None:
         dpo.add(routes, desk, renderer)
+    if reception is not None:
+        partner.add(routes, reception, renderer)
 
     @routes.api_route("/static/{name:path}", methods=["GET", "HEAD"])
     async def static(request: Request, name: str) -> Response:

@@ -11,7 +11,17 @@ import pytest
 from tests.browser.visit import Visit
 
 pytestmark = pytest.mark.browser
-PAGES = ("/", "/indicators", "/map", "/methodology", "/trust", "/login")
+PAGES = (
+    "/",
+    "/indicators",
+    "/map",
+    "/methodology",
+    "/trust",
+    "/login",
+    "/partner",
+    "/partner/transdev/validations",
+    "/partner/coachco2/trips",
+)
 Begin = Callable[..., Visit]
 
 

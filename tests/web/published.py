@@ -10,11 +10,23 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from connectors.registry import DATASETS
 from hub.errors import HubError, Unavailable
 from hub.records import Account, Release, Role
 from hub.settings import Territory
 from hub.web.desk import Desk
-from hub.web.pages import MemoryShelf, People, Shelf, Shown, Site, nowhere, site, wants_html
+from hub.web.pages import (
+    MemoryShelf,
+    People,
+    Reception,
+    Shelf,
+    Shown,
+    Site,
+    nowhere,
+    site,
+    wants_html,
+)
+from hub.web.pushdesk import MemoryPushDesk
 from hub.web.security import SecurityHeaders
 from hub.web.shelf import MemoryPeople
 
@@ -202,10 +214,16 @@ class AwayShelf(MemoryShelf):
 
 
 def application(
-    shelf: Shelf | None = None, people: People | None = None, desk: Desk | None = None
+    shelf: Shelf | None = None,
+    people: People | None = None,
+    desk: Desk | None = None,
+    pushes: MemoryPushDesk | None = None,
 ) -> FastAPI:
     """The pages in an application, with the edge the hub's own has."""
-    pages: Site = site(shelf or full_shelf(), people or some_people(), desk=desk)
+    reception = Reception(DATASETS, pushes or MemoryPushDesk(), "https://hub.example")
+    pages: Site = site(
+        shelf or full_shelf(), people or some_people(), desk=desk, reception=reception
+    )
     app = FastAPI(docs_url=None, redoc_url=None)
     app.include_router(pages.router)
     app.add_middleware(SecurityHeaders)

@@ -13,6 +13,7 @@ await build({
   entryPoints: {
     indicators: here("src/indicators.js"),
     map: here("src/map.js"),
+    partner: here("src/partner.js"),
     // A file of its own under our origin, so that `worker-src 'self'` is enough: no blob, no eval.
     "map-worker": here("node_modules/maplibre-gl/dist/maplibre-gl-worker.mjs"),
   },
