@@ -1,63 +1,263 @@
-"""Files of partners: reading them, and whole pushes."""
+"""Files of partners: reading them, and whole pushes with everything on.
+
+Everything: validation, the gate against 200,000 objections, pseudonyms, sealing, the event in the
+log and the receipt. A push is timed from its first byte at the front door to its receipt.
+"""
 
 from __future__ import annotations
 
-import io
-from datetime import UTC, datetime
+import json
+import multiprocessing
+import shutil
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Final
+from unittest import mock
 
 import duckdb
+import pyarrow as pa
 
 from connectors.contract import Reading
 from connectors.registry import DATASETS
-from hub import push, worker
-from hub.parts import OPERATOR
-from tests.benchmarks.runner import Row, paired
+from connectors.tableschema import table_schema
+from consent import gate, pseudonyms
+from hub import push, stages, worker
+from hub.events import AuditEvent, Kind
+from hub.parts import OPERATOR, Parts
+from hub.records import Grant
+from hub.storage.books import OBJECTED
+from tests.benchmarks import files, peers
+from tests.benchmarks.runner import Row, Timed, paired
 from tests.flows import world
 
-ROWS: Final = 300_000
+ROUNDS: Final = 3
+CHUNK: Final = 1 << 20
+CUT: Final = 300_000
+"""Rows for peers that would take many minutes for the whole file."""
+OBJECTIONS: Final = files.CARDS
+OBJECTING: Final = 2_000
+"""Cards of the file among them: one in a hundred."""
+MOST_MEMORY: Final = 1_000
+"""MB a worker may need at its peak for the large file, all libraries loaded."""
+SCHOOL_YEAR: Final = Reading(now=datetime(2026, 11, 22, tzinfo=UTC))
 
 
-def tides(rows: int) -> bytes:
-    """A TIDES file of that many taps."""
-    people = rows // 50
-    return world.taps((f"CARD-{n:06d}" for n in range(people)), days=50)
+def _taps(folder: Path, rows: int = files.ROWS, *, bad: bool = False) -> Path:
+    return files.tides(folder / f"taps-{rows}{'-bad' if bad else ''}.csv", rows, bad=bad)
+
+
+@cache
+def _hub(folder: Path) -> Parts:
+    """One hub for all pushes: it has been running when a partner's file comes."""
+    parts = world.hub_in(folder / "hub")
+    at = parts.clock() - timedelta(days=1)
+    first = files.CARDS - OBJECTING
+    cards = pa.array([files.card(first + n) for n in range(OBJECTIONS)])
+    digests = pseudonyms.digests(parts.keyring.digest_key, "transdev", cards).to_pylist()
+    objections = [
+        Grant(
+            f"objection-{n}",
+            "transdev",
+            "school-mobility",
+            digest,
+            OBJECTED,
+            "unknown",
+            at,
+            None,
+            "",
+        )
+        for n, digest in enumerate(digests)
+    ]
+    parts.books.give(
+        objections, event=AuditEvent(Kind.OBJECTION_RECORDED, "transdev", "benchmark", at)
+    )
+    parts.sequence()
+    return parts
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+def _push(parts: Parts, path: Path, bad: int = 0) -> None:
+    made, _ = push.accept(parts, OPERATOR, "transdev", "validations", _chunks(path))
+    worker.drain(parts)
+    done = parts.books.push(made.id)
+    assert done is not None
+    assert (done.state, done.rejected) == ("stored", bad)
+    assert push.receipt(parts, done)
+
+
+def _copy(path: Path) -> None:
+    """DuckDB's fastest way from CSV to Parquet: rows may change places."""
+    target = path.with_suffix(".parquet")
+    with duckdb.connect() as connection:
+        connection.execute("SET preserve_insertion_order = false")
+        connection.execute(
+            f"COPY (FROM read_csv('{path}')) TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
+        )
+    target.unlink()
+
+
+def whole_push(folder: Path) -> Row:
+    """A push with everything on beside DuckDB's COPY of the same CSV to Parquet."""
+    parts, path = _hub(folder), _taps(folder)
+    return paired(
+        f"push of {files.ROWS:,} taps, everything on",
+        "duckdb COPY, unordered, zstd",
+        lambda: _push(parts, path),
+        lambda: _copy(path),
+        2.0,
+        rounds=ROUNDS,
+    )
+
+
+def bad_rows(folder: Path) -> Row:
+    """A file with one bad row in a hundred beside the same without."""
+    parts, clean, bad = _hub(folder), _taps(folder), _taps(folder, bad=True)
+    return paired(
+        f"push of {files.ROWS:,} taps, 1 % bad",
+        "the clean file",
+        lambda: _push(parts, bad, bad=files.ROWS // 100),
+        lambda: _push(parts, clean),
+        1.5,
+        rounds=ROUNDS,
+    )
+
+
+def beside_dlt(folder: Path) -> Row:
+    """A whole push beside dlt, which reads the CSV and writes Parquet; per row."""
+    parts, path, cut = _hub(folder), _taps(folder), _taps(folder, min(CUT, files.ROWS))
+
+    def peer() -> Timed:
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            return peers.timed("dlt_csv.py", cut, Path(work))
+
+    return paired(
+        f"push of {files.ROWS:,} taps, everything on",
+        f"dlt, CSV to Parquet, {CUT:,} rows",
+        lambda: _push(parts, path),
+        peer,
+        1 / 10,
+        rounds=1,
+        sizes=(files.ROWS, min(CUT, files.ROWS)),
+    )
+
+
+def beside_frictionless(folder: Path) -> Row:
+    """A whole push beside Frictionless, which only validates, by the schema we publish; per row."""
+    parts, path, cut = _hub(folder), _taps(folder), _taps(folder, min(CUT, files.ROWS))
+    schema = folder / "taps.schema.json"
+    schema.write_text(json.dumps(table_schema(DATASETS["transdev/validations"])))
+    return paired(
+        f"push of {files.ROWS:,} taps, everything on",
+        f"frictionless validate, {CUT:,} rows",
+        lambda: _push(parts, path),
+        lambda: peers.timed("frictionless_csv.py", cut, schema),
+        1 / 15,
+        rounds=1,
+        sizes=(files.ROWS, min(CUT, files.ROWS)),
+    )
+
+
+def gates(folder: Path) -> Row:
+    """A push beside the same one with the gate and the pseudonyms taken out.
+
+    Taken out means: every row is admitted unasked, and people are named by their reference.
+    """
+    parts, path = _hub(folder), _taps(folder)
+
+    def without() -> None:
+        with mock.patch.multiple(stages, admit=_unasked, pseudonymise=_unnamed):
+            _push(parts, path)
+
+    return paired(
+        "push with gate and pseudonyms",
+        "the same without",
+        lambda: _push(parts, path),
+        without,
+        1.1,
+        rounds=ROUNDS,
+    )
+
+
+def _unasked(chunk: stages.Recognised, *_: object) -> stages.Admitted:
+    return stages.Admitted._mint(chunk.dataset, chunk.table, chunk.rows)
+
+
+def _unnamed(chunk: stages.Admitted, *_: object) -> stages.Pseudonymous:
+    rows = chunk.rows
+    names = rows.column("subject").cast(pa.binary())
+    unknown = pa.repeat(pa.scalar(gate.NOBODY_SAID), rows.num_rows)
+    # Buckets as even as those of pseudonyms: the files written must be the same.
+    bucket = pa.array((n % pseudonyms.BUCKETS for n in range(rows.num_rows)), pa.int16())
+    rows = rows.drop_columns(["subject"]).append_column("population", unknown)
+    rows = rows.append_column("pseudonym", names).append_column("bucket", bucket)
+    return stages.Pseudonymous._mint(chunk.dataset, chunk.table, rows)
+
+
+def memory(folder: Path) -> Row:
+    """The most memory a worker held while it processed the large file, beside a limit."""
+    path = _taps(folder)
+    home = folder / "memory"
+    parts = world.hub_in(home)
+    push.accept(parts, OPERATOR, "transdev", "validations", _chunks(path))
+    parts.books.close()
+    spawn = multiprocessing.get_context("spawn")
+    told = spawn.SimpleQueue()
+    process = spawn.Process(target=_work, args=(home, told))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    most = told.get()
+    shutil.rmtree(home)
+    name = f"peak memory of a worker, {files.ROWS:,} taps"
+    ratio = round(most / MOST_MEMORY, 3)
+    return Row(name, round(most), MOST_MEMORY, ratio, "MB", "the limit", 1.0)
+
+
+def _work(home: Path, told: multiprocessing.SimpleQueue[float]) -> None:
+    worker.drain(world.hub_in(home))
+    # Not `getrusage`: its peak is inherited from whoever started this process.
+    status = Path("/proc/self/status").read_text()
+    told.put(int(status.partition("VmHWM:")[2].split()[0]) * 1_024 / 1_000_000)
 
 
 def reading(folder: Path) -> Row:
     """The validations connector beside DuckDB's CSV reader on the same file."""
-    data = tides(ROWS)
-    path = folder / "taps.csv"
-    path.write_bytes(data)
+    path = _taps(folder)
     dataset = DATASETS["transdev/validations"]
-    at = Reading(now=datetime.now(UTC))
 
     def ours() -> int:
-        return sum(batch.received for batch in dataset.read(io.BytesIO(data), at))
+        with path.open("rb") as file:
+            return sum(batch.received for batch in dataset.read(file, SCHOOL_YEAR))
 
     def peer() -> object:
         query = f"SELECT count(DISTINCT token_id) FROM read_csv('{path}')"
         return duckdb.connect().execute(query).fetchall()
 
-    return paired("read TIDES (validated)", "duckdb read_csv", ours, peer)
+    return paired("read TIDES (validated)", "duckdb read_csv", ours, peer, rounds=ROUNDS)
 
 
-def whole_push(folder: Path) -> Row:
-    """A push with everything on beside DuckDB's COPY of the same CSV to Parquet."""
-    data = tides(ROWS)
-    path = folder / "push.csv"
-    path.write_bytes(data)
-    homes = iter(range(1000))
+def documents(folder: Path) -> Row:
+    """CoachCO2 documents, validated, as columns, beside an orjson loop pulling the same fields."""
+    path = files.documents(folder / "trips.ndjson")
+    dataset = DATASETS["coachco2/trips"]
 
     def ours() -> None:
-        parts = world.hub_in(folder / f"home-{next(homes)}")
-        push.accept(parts, OPERATOR, "transdev", "validations", [data])
-        worker.drain(parts)
-        parts.books.close()
+        with path.open("rb") as file:
+            batches = list(dataset.read(file, SCHOOL_YEAR))
+        assert sum(batch.received for batch in batches) == sum(b.records.num_rows for b in batches)
 
-    def peer() -> None:
-        target = folder / "peer.parquet"
-        duckdb.sql(f"COPY (FROM read_csv('{path}')) TO '{target}' (COMPRESSION zstd)")
-
-    return paired("push TIDES, everything on", "duckdb COPY", ours, peer)
+    return paired(
+        f"read {files.DOCUMENTS_MB} MB of CoachCO2 documents",
+        "orjson loop",
+        ours,
+        lambda: peers.timed("orjson_loop.py", path),
+        1 / 1.6,
+    )
