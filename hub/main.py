@@ -32,7 +32,6 @@ from hub.identity.sessions import Sessions
 from hub.parts import Parts, utc_now
 from hub.policy.gate import EmbeddedGate
 from hub.pushdesk import PartsPushDesk
-from hub.pushdesk import PartsPushDesk
 from hub.settings import Settings, Territory, load_territory
 from hub.shelf import Shelf
 from hub.storage.books import Books
