@@ -44,7 +44,7 @@ def connect(url: str, patience: timedelta) -> Engine:
         if address.get_backend_name() == "sqlite":
             return _sqlite(address, patience)
         if address.get_backend_name() == "postgresql":
-            return postgres.engine(address, patience, json)
+            return postgres.engine(address, patience)
         raise _bad_address()
     except (ArgumentError, ImportError) as error:
         raise _bad_address() from error
@@ -56,7 +56,7 @@ def _sqlite(address: URL, patience: timedelta) -> Engine:
     engine = create_engine(
         address,
         hide_parameters=True,
-        json_serializer=json,
+        json_serializer=_json,
         json_deserializer=msgspec.json.decode,
         connect_args={"timeout": patience.total_seconds()},
         pool_size=8,
@@ -80,8 +80,7 @@ def _sqlite(address: URL, patience: timedelta) -> Engine:
     return engine
 
 
-def json(value: object) -> str:
-    """A JSON column's text."""
+def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 

@@ -8,7 +8,7 @@ Reading waits for nobody: each reader sees one state of the books (`REPEATABLE R
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -57,27 +57,19 @@ _TOLD: Final[Mapping[str, str]] = {
 }
 
 
-def engine(address: URL, patience: timedelta, to_json: Callable[[object], str]) -> Engine:
+def engine(address: URL, patience: timedelta) -> Engine:
     """An engine for a PostgreSQL address, by psycopg; `patience` is how long a lock is waited for.
 
     `postgresql://` is enough: the driver is ours to choose.
     """
     wait = max(1, int(patience.total_seconds() * 1000))
-
-    def written(value: object) -> str:
-        try:
-            return to_json(value)
-        except (TypeError, ValueError) as error:
-            # The driver asks late, where SQLAlchemy no longer says whose fault it is.
-            raise psycopg.DataError("no JSON") from error
-
     made = create_engine(
         address.set(drivername="postgresql+psycopg"),
         hide_parameters=True,
         pool_pre_ping=True,
         pool_size=8,
         max_overflow=32,
-        json_serializer=written,
+        json_serializer=_json,
         json_deserializer=msgspec.json.decode,
         connect_args={
             "connect_timeout": CONNECT_SECONDS,
@@ -96,6 +88,14 @@ def engine(address: URL, patience: timedelta, to_json: Callable[[object], str]) 
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ONE_WRITER})")
 
     return made
+
+
+def _json(value: object) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except (TypeError, ValueError) as error:
+        # The driver asks late, where SQLAlchemy no longer says whose fault it is.
+        raise psycopg.DataError("no JSON") from error
 
 
 def give_way(connection: Connection) -> None:
