@@ -20,12 +20,13 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 from connectors.contract import REASONS, Dataset, Malformed, Reading
 from hub import push as pushes
+from hub import reading as readings
 from hub import stages
 from hub.errors import Conflict, NotFound
 from hub.events import AuditEvent, Kind
@@ -112,7 +113,7 @@ def pattern(data: bytes) -> str:
 def _shape(parts: Parts, row: SetAside) -> str | None:
     if row.sealed is None:
         return None
-    one = parts.vault.unseal(row.sealed)
+    _, one = readings.without_reference(parts.vault.unseal(row.sealed))
     below = b"" if pushes.documents(one) else one.partition(b"\n")[2]
     return pattern(below or one)
 
@@ -135,12 +136,12 @@ def replay(parts: Parts, actor: Actor, push_id: str) -> Replayed:
         finished = _finish_earlier(parts, push, dataset)  # 1
         number = _next(parts, push_id)
         rows = parts.books.set_aside(push=push_id, limit=MOST)
-        good, file = _readable(parts, dataset, push, rows)  # 2
+        good, file, about = _readable(parts, dataset, push, rows)  # 2
         if not good:
             return Replayed(push_id, finished, 0, len(rows))
         parts.books.take_up([row.number for row in good if row.number is not None], number)  # 3
         tally = stages.Tally(tolerance=LENIENT)
-        reading = pushes.reading_of(parts, push)
+        reading = readings.of(parts, push, about=about)
         parsed = stages.parse(dataset, io.BytesIO(file), reading, tally)
         places = pushes.places(parts, needed=dataset.key in pushes.NEEDS_PLACES)
         standing = parts.standing(agreement)  # 4
@@ -155,7 +156,11 @@ def replay(parts: Parts, actor: Actor, push_id: str) -> Replayed:
         before = state(parts.tables, name)
         held.check()
         made = parts.tables.append(  # 5
-            name, chunks, transaction(push_id, number), personal=dataset.subject is not None
+            name,
+            chunks,
+            transaction(push_id, number),
+            personal=dataset.subject is not None,
+            mode="replace" if dataset.key in readings.RESENT else "append",
         )
         after = state(parts.tables, name)
         facts = {"commits": {name: commit(before, after, made.version, made.rows)}}
@@ -231,14 +236,15 @@ def _next(parts: Parts, push_id: str) -> int:
 
 def _readable(
     parts: Parts, dataset: Dataset, push: Push, rows: Iterable[SetAside]
-) -> tuple[list[SetAside], bytes]:
-    """The rows that are good now, and the file they make together."""
-    reading = pushes.reading_of(parts, push)
+) -> tuple[list[SetAside], bytes, str | None]:
+    """The rows that are good now, the file they make together, and whom it is about."""
+    reading, about = readings.of(parts, push), None
     good: list[tuple[SetAside, bytes]] = []
     for row in rows:
         if row.sealed is None or row.code in ALONE:
             continue
-        one = parts.vault.unseal(row.sealed)
+        about, one = readings.without_reference(parts.vault.unseal(row.sealed))
+        reading = replace(reading, reference=about)  # one file's rows are all about the same
         if _reads(dataset, _joined([one]), reading) == []:
             good.append((row, one))
     while good:
@@ -246,12 +252,12 @@ def _readable(
         file = _joined([one for _, one in good])
         bad = _reads(dataset, file, reading)
         if bad == []:
-            return [row for row, _ in good], file
+            return [row for row, _ in good], file, about
         places = _positions([one for _, one in good])
         good = [pair for pair, place in zip(good, places, strict=True) if place not in (bad or ())]
         if bad is None:
             break
-    return [], b""
+    return [], b"", None
 
 
 def _reads(dataset: Dataset, file: bytes, reading: Reading) -> list[int] | None:

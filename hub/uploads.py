@@ -19,6 +19,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from hub import push as pushes
+from hub import reading as readings
 from hub.errors import Conflict, HubError, NotFound, TooLarge
 from hub.parts import Actor, Parts
 from hub.progress import Progress
@@ -30,14 +31,18 @@ LIFETIME: Final = pushes.TRANSIT
 
 
 def begin(
-    parts: Parts, actor: Actor, partner: str, dataset: str, length: int, key: str | None = None
-) -> Upload:
-    """Open an upload of `length` bytes. Policy and quotas as for any push."""
+    parts: Parts, actor: Actor, partner: str, dataset: str, length: int, key: str | None = None,
+    reference: str | None = None,
+) -> Upload:  # fmt: skip
+    """Open an upload of `length` bytes. Policy and quotas, and `reference`, as for any push."""
     pushes.admission(parts, actor, partner, dataset, length)
     now = parts.clock()
+    readings.check_reference(parts.datasets[f"{partner}/{dataset}"], reference)
+    key = readings.bound(parts, partner, key, reference)
     upload = Upload(
         parts.new_id(now), partner, dataset, actor.id, length, 0, now, idempotency_key=key
     )
+    readings.keep_reference(parts, upload.id, reference)
     parts.books.begin_upload(upload)
     return upload
 
