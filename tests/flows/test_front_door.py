@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 
 from hub import progress, push, pushdesk, worker
 from hub.api import partners
+from hub.audit import receipts
 from hub.cli.operate import add_partner
 from hub.main import application, compose
 from hub.parts import OPERATOR, Parts, utc_now
@@ -140,9 +141,17 @@ def test_refused_rows_are_told_by_position_and_reason(
 ) -> None:
     location = client.post(PUSHES, content=taps(2, 1), headers=headers).headers["location"]
     worker.drain(parts)
-    (row,) = client.get(f"{location}/rejected", headers=headers).json()
-    assert (row["position"], row["code"], row["column"]) == (4, "unknown_value", "fare_action")
-    assert set(row) == {"position", "code", "column", "fr", "en"}
+    told = client.get(f"{location}/rejected", headers=headers).json()
+    assert told["rows"] == [{"position": 4, "code": "unknown_value", "column": "fare_action"}]
+    (found,) = told["findings"]
+    assert (found["code"], found["column"], found["lines"], found["count"], found["pattern"]) == (
+        "unknown_value", "fare_action", [[4, 4]], 1, "AAAA",
+    )  # fmt: skip
+    assert set(found["words"]) == {"fr", "en"}
+    state = client.get(location, headers=headers).json()
+    assert state["findings"] == told["findings"]
+    receipt = client.get(f"{location}/receipt", headers=headers).content
+    assert receipts.verify(receipt, [parts.log.signer.verifier])["findings"] == told["findings"]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +159,7 @@ def test_refused_rows_are_told_by_position_and_reason(
     [
         ("application/gzip", b"a,b\n1,2\n", "text"),
         ("text/csv", b'{"a": 1}', "json"),
-        ("text/csv", gzip.compress(b"a,b\n"), "gzip"),
+        ("text/csv", gzip.compress(b"a,b\n", mtime=0), "gzip"),
         ("application/json", b"a,b\n", "text"),
         ("application/zip", b"a,b\n", "text"),
         ("text/csv", b"\x7fELF\0\0", "binary"),
@@ -255,7 +264,9 @@ def test_a_day_has_so_many_bytes(parts: Parts, headers: dict[str, str]) -> None:
     assert push.admission(tomorrow, OPERATOR, "transdev", "validations") == 1000
 
 
-def test_the_web_process_stays_small_while_a_big_file_is_pushed(tmp_path: Path) -> None:
+def test_the_web_process_stays_small_while_a_big_file_is_pushed(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     size = (5 << 30) if EVERYTHING else (300 << 20)
     home = tmp_path / "var"
     parts = compose(Settings(home=home), opens=True)
@@ -276,4 +287,5 @@ def test_the_web_process_stays_small_while_a_big_file_is_pushed(tmp_path: Path) 
         sent = httpx2.post(served.url + PUSHES, content=body(), headers=headers, timeout=900)
         assert sent.status_code == 202
         assert sent.json()["file_bytes"] == size
+    record_property("peak memory of the web process, MB", peak >> 20)
     assert peak < 400 << 20

@@ -31,6 +31,8 @@ from tests.thorough import EVERYTHING
 
 PUSHES = 1000 if EVERYTHING else 40
 PATIENCE = 1800 if EVERYTHING else 240
+BETWEEN_KILLS = (2.0, 12.0) if EVERYTHING else (1.0, 4.0)
+"""Seconds. A worker takes two or three to start: killed faster than that it gets nowhere."""
 
 
 def validations(number: int) -> bytes:
@@ -121,7 +123,7 @@ class Client:
 def killing(served: Served, stop: threading.Event, kills: Counter[str]) -> None:
     """Kill a worker or the server now and then; start the server again."""
     dice = random.Random(20261122)
-    while not stop.wait(dice.uniform(1.0, 4.0)):
+    while not stop.wait(dice.uniform(*BETWEEN_KILLS)):
         if dice.random() < 0.6:
             for worker in served.workers():
                 try:
@@ -139,7 +141,9 @@ def rows(parts: Parts, table: str) -> int:
     return sum(pq.read_metadata(f).num_rows for f in parts.tables.snapshot([table]).files[table])
 
 
-def test_receipts_tables_and_log_agree_after_random_kills(tmp_path: Path) -> None:
+def test_receipts_tables_and_log_agree_after_random_kills(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     home = tmp_path / "var"
     parts = compose(Settings(home=home, lease_seconds=2), opens=True)
     secrets = {name: add_partner(parts, name.split("/")[0]) for name in FILES}
@@ -168,6 +172,8 @@ def test_receipts_tables_and_log_agree_after_random_kills(tmp_path: Path) -> Non
         finally:
             stop.set()
             killer.join()
+    for name, count in kills.items():
+        record_property(f"{name}s killed", count)
     assert kills["worker"] > 0
     assert kills["server"] > 0
 
