@@ -150,6 +150,39 @@ def tree_of(parts: Parts, release: Release) -> Tree:
     return tree
 
 
+def releases_using(parts: Parts, grant: Grant) -> list[Release]:
+    """Published releases that a standing grant contributed to, oldest first.
+
+    Empty once it has ended: the hub has no secret then, and `hub.usage` asks with the holder's.
+    """
+    contribution = parts.books.contribution(grant.id)
+    if contribution is None or contribution.secret is None:
+        return []
+    (secret,) = _opened(parts, [contribution])
+    return [release for release in declaring(parts, grant) if _used(parts, release, secret)]
+
+
+def declaring(parts: Parts, grant: Grant) -> list[Release]:
+    """Releases since a grant was given that declare contributors and are in the log."""
+    return [
+        release
+        for release in parts.books.releases()
+        if release.manifest.get(FACT) is not None
+        and release.log_index is not None
+        and release.published_at >= grant.given_at
+    ]
+
+
+def position(release: Release, secret: bytes) -> bytes:
+    """Where the grant of this secret is, or would be, among the contributors of a release."""
+    return contributors.position(secret, bytes.fromhex(release.manifest[FACT]["nonce"]))
+
+
+def _used(parts: Parts, release: Release, secret: bytes) -> bool:
+    sought = position(release, secret)
+    return prove(tree_of(parts, release), sought).leaf == sought
+
+
 def prove(tree: Tree, position: bytes) -> Proof:
     """Where a position leads. Raises `Unavailable` where the stored tree is damaged."""
     try:

@@ -18,7 +18,17 @@ import hub
 from analytics import recognise
 from analytics.plan import Plan
 from connectors.registry import DATASETS
-from hub.api import agreements, collectivities, dpo, evidence, partners, problems, subjects, tus
+from hub.api import (
+    agreements,
+    collectivities,
+    contributions,
+    dpo,
+    evidence,
+    partners,
+    problems,
+    subjects,
+    tus,
+)
 from hub.audit.journal import JournaledStore
 from hub.audit.log import Log
 from hub.audit.notes import Signer, VerifierKey
@@ -154,6 +164,7 @@ def application(parts: Parts) -> FastAPI:
         tus.router,
         agreements.router,
         subjects.router,
+        contributions.router,
         collectivities.router,
         dpo.router,
         evidence.router,

@@ -217,12 +217,13 @@ class Grant:
 class Contribution:
     """What finds a grant among the contributors of a release, see `consent.contributors`.
 
-    `commitment` is in the log; `secret` is sealed, None once the grant ended.
+    `commitment` is in the log; `secret` is sealed, None once a withdrawal (`ended_by`) ended it.
     """
 
     grant: str
     commitment: bytes = field(repr=False)
     secret: bytes | None = field(repr=False)
+    ended_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

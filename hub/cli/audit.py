@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn
 
-from hub.audit import receipts
+from hub import usage
+from hub.audit import contributions, receipts
 from hub.audit.keys import follow
 from hub.audit.log import Log
 from hub.audit.notes import VerifierKey
@@ -159,6 +160,15 @@ def proof(index: int, as_json: Json = False) -> None:
         edge.say(document, as_json=as_json)
 
 
+@receipts_app.command("complete")
+def receipt_complete(file: Path) -> None:
+    """Present a consent's receipt: the signed receipt of which releases used its data."""
+    data = _read(file)
+    with edge.opened() as parts:
+        parts.sequence()
+        sys.stdout.write(usage.complete(parts, data).decode())
+
+
 @receipts_app.command("verify")
 def receipt_verify(
     file: Path,
@@ -173,6 +183,7 @@ def receipt_verify(
 ) -> None:
     """Verify a receipt and its proof, offline: with a key, or with a remembered checkpoint."""
     data = _read(file)
+    known: Sequence[VerifierKey] = []
     if checkpoint is not None:
         receipt = receipts.checked(data, _read(checkpoint))
     elif key:
@@ -180,9 +191,14 @@ def receipt_verify(
         receipt = receipts.verified(data, known)
     else:
         with edge.opened() as parts:
-            receipt = receipts.verified(data, parts.log.keys)
+            known = parts.log.keys
+            receipt = receipts.verified(data, known)
     under = receipt.checkpoint
     proved = {"size": under.size, "root": under.root.hex()} if under else None
     former = receipt.signer.until if receipt.signer else None
-    document = {"ok": True, **receipt.facts, "proved_under": proved, "key_until": former}
+    said = dict(receipt.facts)
+    if said["kind"] == contributions.KIND:
+        said = {key: said[key] for key in ("kind", "as_of", "proves", "attests")}
+        said |= contributions.check(receipt.facts, known)
+    document = {"ok": True, **said, "proved_under": proved, "key_until": former}
     edge.say(document, as_json=as_json)

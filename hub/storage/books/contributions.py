@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, Row, insert, or_, select, update
 
 from hub.records import Contribution, Withdrawal
 from hub.storage.books.desk import Desk
@@ -28,7 +28,7 @@ class Contributions(Desk):
         query = select(contributions).where(contributions.c.grant == grant_id)
         with self._read() as connection:
             row = connection.execute(query).first()
-        return None if row is None else Contribution(row.grant, row.commitment, row.secret)
+        return None if row is None else _contribution(row)
 
     def contributing(
         self, partner: str, purpose: str, now: datetime
@@ -45,13 +45,8 @@ class Contributions(Desk):
             .where(or_(grants.c.expires_at.is_(None), grants.c.expires_at > now))
         )
         with self._read() as connection:
-            return [
-                (
-                    row.subject,
-                    Contribution(row.grant, row.commitment, row.secret) if row.grant else None,
-                )
-                for row in connection.execute(query)
-            ]
+            rows = connection.execute(query)
+            return [(row.subject, _contribution(row) if row.grant else None) for row in rows]
 
     def ended_by(self, withdrawal_id: str) -> dict[str, list[bytes]]:
         """Commitments of the grants a withdrawal ended, sorted, by purpose."""
@@ -99,3 +94,7 @@ def end(
                 grant=refusal, commitment=commitment, ended_by=withdrawal.id, event=sequence
             )
         )
+
+
+def _contribution(row: Row[Any]) -> Contribution:
+    return Contribution(row.grant, row.commitment, row.secret, row.ended_by)
