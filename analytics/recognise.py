@@ -301,10 +301,13 @@ def coarsen_taps(validations: pa.Table, places: Places, rules: Rules) -> pa.Tabl
     wall = validations.column("event_timestamp")
     hour, minute = pc.hour(wall), pc.minute(wall)
     quarter = pc.add(pc.multiply(hour, 4), pc.divide(minute, 15))
-    dates = validations.column("service_date")
+    dates = validations.column("service_date").combine_chunks()
+    # A file has some hundred days in millions of rows.
+    days = pc.dictionary_encode(dates)
+    months = pc.strftime(days.dictionary.cast(pa.timestamp("s")), format="%Y-%m")
     columns: dict[str, Any] = {
         "subject": validations.column("subject"),
-        "period": pc.strftime(dates.cast(pa.timestamp("s")), format="%Y-%m"),
+        "period": months.take(days.indices),
         "date": dates,
         "quarter_hour": quarter.cast(pa.int16()),
         "fare_action": validations.column("fare_action"),

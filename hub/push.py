@@ -248,11 +248,14 @@ def _read_in(
             recognised = iter(list(recognised))  # outside the lease: it needs none and takes long
         with parts.holding_tables(dataset.key) as held:
             standing = parts.standing(agreement)  # 6
+            people = stages.People(
+                agreement,
+                standing,
+                parts.keyring.digest_key,
+                lambda period: parts.period_key(agreement.purpose, period),
+            )
             pseudonymous = (
-                stages.pseudonymise(  # 8
-                    stages.admit(chunk, agreement, standing, parts.keyring.digest_key),  # 7
-                    lambda period: parts.period_key(agreement.purpose, period),
-                )
+                stages.pseudonymise(stages.admit(chunk, people), people)  # 7, 8
                 for chunk in recognised
             )
             for table, chunks in _by_table(dataset, pseudonymous):

@@ -145,11 +145,14 @@ def replay(parts: Parts, actor: Actor, push_id: str) -> Replayed:
         parsed = stages.parse(dataset, io.BytesIO(file), reading, tally)
         places = pushes.places(parts, needed=dataset.key in pushes.NEEDS_PLACES)
         standing = parts.standing(agreement)  # 4
+        people = stages.People(
+            agreement,
+            standing,
+            parts.keyring.digest_key,
+            lambda period: parts.period_key(agreement.purpose, period),
+        )
         chunks = (
-            stages.pseudonymise(
-                stages.admit(chunk, agreement, standing, parts.keyring.digest_key),
-                lambda period: parts.period_key(agreement.purpose, period),
-            )
+            stages.pseudonymise(stages.admit(chunk, people), people)
             for chunk in stages.recognise_rows(parsed, places, parts.rules, tally)
         )
         name = table_of(dataset)

@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from analytics import recognise
 from connectors.contract import Batch, Dataset, Malformed, Reading, Rejected, Warned
 from consent import gate, pseudonyms
+from consent.remembered import Remembered
 from hub.records import Agreement
 
 MAKERS: Final[Mapping[str, str]] = {
@@ -213,9 +214,51 @@ def recognise_rows(
         yield Recognised._mint(dataset, table, rows)
 
 
-def admit(
-    chunk: Recognised, agreement: Agreement, standing: gate.Standing, digest_key: bytes
-) -> Admitted:
+class People:
+    """Whom a push is about: the gate's answer and the pseudonyms, asked for once for each person.
+
+    `standing` is that of the moment the writer lease was held; `key_of` maps a period
+    ("2025-2026", "2026-03") to the key of the agreement's purpose and that period.
+    """
+
+    def __init__(
+        self,
+        agreement: Agreement,
+        standing: gate.Standing,
+        digest_key: bytes,
+        key_of: Callable[[str], bytes],
+    ) -> None:
+        self.agreement = agreement
+        self._standing, self._digest_key, self._key_of = standing, digest_key, key_of
+        self._asked = Remembered(self._ask)
+        self._named: dict[str, Remembered] = {}
+
+    def answers(self, references: pa.Array) -> pa.RecordBatch:
+        """`digest`, `admitted` and `population` of each (distinct) raw reference."""
+        return self._asked.of(references)
+
+    def names(self, period: str, digests: pa.Array) -> pa.RecordBatch:
+        """`pseudonym` and `bucket` of each (distinct) digest in a period."""
+        if period not in self._named:
+            key = self._key_of(period)
+            self._named[period] = Remembered(lambda unseen: _named(key, unseen))
+        return self._named[period].of(digests)
+
+    def _ask(self, references: pa.Array) -> pa.RecordBatch:
+        digests = pseudonyms.digests(self._digest_key, self.agreement.partner, references)
+        verdict = gate.admit(digests, str(self.agreement.basis), self._standing)
+        return pa.record_batch(
+            [digests, verdict.admitted, verdict.population],
+            names=["digest", "admitted", "population"],
+        )
+
+
+def _named(key: bytes, digests: pa.Array) -> pa.RecordBatch:
+    names = pseudonyms.pseudonyms(key, digests)
+    return pa.record_batch([names, pseudonyms.buckets(names)], names=["pseudonym", "bucket"])
+
+
+def admit(chunk: Recognised, people: People) -> Admitted:
     """Pass the consent gate: rows without a lawful basis end here.
 
     Adds columns `digest` (keyed, 32 bytes) and `population`, removes the raw reference. Silence
@@ -223,36 +266,35 @@ def admit(
     """
     rows = chunk.rows
     if chunk.dataset.subject is None:
-        if agreement.basis != "not_personal":
+        if people.agreement.basis != "not_personal":
             raise TypeError(f"{chunk.dataset.key} is about nobody but its basis is a person's")
         return Admitted._mint(chunk.dataset, chunk.table, rows)
-    people = pc.dictionary_encode(rows.column("subject").combine_chunks())
-    digests = pseudonyms.digests(digest_key, agreement.partner, people.dictionary)
-    verdict = gate.admit(digests, str(agreement.basis), standing)
+    subjects = pc.dictionary_encode(rows.column("subject").combine_chunks())
+    answers = people.answers(subjects.dictionary)
     rows = rows.drop_columns(["subject"])
-    for name, values in (("digest", digests), ("population", verdict.population)):
-        rows = rows.append_column(name, pa.DictionaryArray.from_arrays(people.indices, values))
-    return Admitted._mint(
-        chunk.dataset, chunk.table, rows.filter(pc.take(verdict.admitted, people.indices))
-    )
+    for name in ("digest", "population"):
+        values = pa.DictionaryArray.from_arrays(subjects.indices, answers.column(name))
+        rows = rows.append_column(name, values)
+    admitted = answers.column("admitted").take(subjects.indices)
+    return Admitted._mint(chunk.dataset, chunk.table, rows.filter(admitted))
 
 
-def pseudonymise(chunk: Admitted, key_of: Callable[[str], bytes]) -> Pseudonymous:
-    """Replace each person's digest by the pseudonym of the row's period, and give its bucket.
-
-    `key_of` maps a period ("2025-2026", "2026-03") to the key of this purpose and period.
-    """
+def pseudonymise(chunk: Admitted, people: People) -> Pseudonymous:
+    """Replace each person's digest by the pseudonym of the row's period, and give its bucket."""
     rows = chunk.rows
     if chunk.dataset.subject is None:
         return Pseudonymous._mint(chunk.dataset, chunk.table, rows)
     parts: list[pa.Table] = []
     for period in sorted(pc.unique(rows.column("period")).to_pylist()):
         part = rows.filter(pc.equal(rows.column("period"), period))
-        people = part.column("digest").combine_chunks().cast(pa.binary()).dictionary_encode()
-        names = pseudonyms.pseudonyms(key_of(period), people.dictionary)
+        digests = part.column("digest").combine_chunks()
+        # Of those the chunk names: a refused person's digest, or another period's, gets no name.
+        used = pc.unique(digests.indices)
+        names = people.names(period, digests.dictionary.take(used))
+        places = pc.index_in(digests.indices, value_set=used)
         part = part.drop_columns(["digest"])
-        part = part.append_column("pseudonym", names.take(people.indices))
-        part = part.append_column("bucket", pseudonyms.buckets(names).take(people.indices))
+        for name in ("pseudonym", "bucket"):
+            part = part.append_column(name, names.column(name).take(places))
         part = part.set_column(
             part.column_names.index("population"),
             "population",

@@ -11,13 +11,12 @@ from hub import release, stages
 
 ROOT = Path(__file__).parents[2]
 SKIPPED_GATE = """
-from collections.abc import Callable
 from connectors.contract import Dataset
-from hub.stages import Recognised, Parsed, pseudonymise, admit
+from hub.stages import Recognised, Parsed, People, pseudonymise, admit
 from hub.storage.tables import Tables
 
-def skip(chunk: Recognised, parsed: Parsed, key: Callable[[str], bytes], tables: Tables) -> None:
-    pseudonymise(chunk, key)
+def skip(chunk: Recognised, parsed: Parsed, people: People, tables: Tables) -> None:
+    pseudonymise(chunk, people)
     tables.append("coachco2/trips/trips", [chunk], "push", personal=True)
     Parsed(1)
 """
