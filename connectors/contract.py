@@ -185,10 +185,11 @@ class Dataset:
 
     `tables` maps a table's name to its Arrow schema; most datasets have one. `subject` names the
     column holding the partner's raw reference to a person, None where rows are about nobody.
-    `about_one` says that a file may be about one person whom it does not name: the reference then
-    comes with the push. Field metadata `fr`, `en` and `unit` document each column. `published` are
-    the columns of the layout a partner writes, empty where the file is no table; `delimiter` is
-    their separator and `blanks` what an empty cell may be written as.
+    `about_one` is given where a file may be about one person whom it does not name: the reference
+    then comes with the push, or is what this finds in the file's own name. Field metadata `fr`,
+    `en` and `unit` document each column. `published` are the columns of the layout a partner
+    writes, empty where the file is no table; `delimiter` is their separator and `blanks` what an
+    empty cell may be written as.
     """
 
     partner: str
@@ -198,7 +199,7 @@ class Dataset:
     tables: Mapping[str, pa.Schema]
     read: Callable[[BinaryIO, Reading], Iterator[Batch]]
     subject: str | None = None
-    about_one: bool = False
+    about_one: Callable[[str], str | None] | None = None
     media_types: tuple[str, ...] = ("text/csv",)
     examples: tuple[Example, ...] = ()
     published: tuple[Published, ...] = ()

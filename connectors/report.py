@@ -7,7 +7,7 @@ those only what a date, a number or a code is written with.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -75,6 +75,13 @@ class Finding:
             "pattern": self.pattern,
             "words": dict(REASONS[self.code].words),
         }
+
+    @classmethod
+    def told(cls, finding: Mapping[str, Any]) -> Finding:
+        """A finding out of its JSON, to be written for people."""
+        ranges = tuple((first, last) for first, last in finding["lines"])
+        known = {name: finding[name] for name in ("code", "column", "kept", "count", "more")}
+        return cls(ranges=ranges, pattern=finding["pattern"], **known)
 
 
 @dataclass(slots=True)

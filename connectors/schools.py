@@ -26,8 +26,9 @@ SHORT: Final = {"st": "saint", "ste": "sainte"}
 
 def spelled(name: str) -> str:
     """A name as it is compared: letters and digits of plain ASCII, single blanks."""
-    plain = unicodedata.normalize("NFKD", name.casefold().replace("œ", "oe").replace("æ", "ae"))
-    words = re.sub("[^a-z0-9]+", " ", plain.encode("ascii", "ignore").decode().lower()).split()
+    parted = unicodedata.normalize("NFKD", name.casefold().replace("œ", "oe").replace("æ", "ae"))
+    plain = "".join(sign for sign in parted if not unicodedata.combining(sign))
+    words = re.sub("[^a-z0-9]+", " ", plain).split()
     return " ".join(SHORT.get(word, word) for word in words)
 
 

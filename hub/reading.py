@@ -48,7 +48,7 @@ def check_reference(dataset: Dataset, reference: str | None) -> None:
     """A reference is one line of text, for a dataset that takes one. Raises `Rejected`."""
     if reference is None:
         return
-    if not dataset.about_one:
+    if dataset.about_one is None:
         raise Rejected(
             "reference-not-taken",
             fr="Ce jeu de données n’a pas besoin de référence de personne : retirez-la.",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import unquote
 
-from hub.errors import TooLarge, WrongType
+from hub.errors import Rejected, TooLarge, WrongType
 
 ANY: Final = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded"})
 """Types that claim nothing; the last is what a client sends that was not told better."""
@@ -62,6 +63,19 @@ def sniffed(head: bytes) -> str:
     if start.startswith((b"{", b"[")):
         return "json"
     return "binary" if b"\0" in head else "text"
+
+
+def decoded(reference: str | None) -> str | None:
+    """A reference out of its header. Raises `Rejected`, naming nothing of it."""
+    try:
+        return None if reference is None else unquote(reference, errors="strict")
+    except UnicodeDecodeError:
+        raise Rejected(
+            "reference-unreadable",
+            fr="L’en-tête Hub-Reference n’est pas de l’UTF-8 encodé en pour cent.",
+            en="The header Hub-Reference is not percent-encoded UTF-8.",
+            who="partner",
+        ) from None
 
 
 def check_length(announced: str | None, limit: int) -> None:

@@ -12,7 +12,6 @@ from fastapi import APIRouter, Depends, Header, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from connectors.contract import REASONS
 from hub import push, pushdesk
 from hub.api import intake, tus
 from hub.api.access import identified, parts_of
@@ -68,20 +67,26 @@ async def push_file(
     actor: Who,
     parts: Hub,
     idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+    hub_reference: Annotated[str | None, Header(max_length=1000)] = None,
 ) -> Response:
     """The body is the file, in the dataset's published layout. Acknowledged once it is sealed.
 
+    `Hub-Reference` (UTF-8, percent-encoded) names the one person a file is about where it names
+    nobody itself, as the app's trip export; a header, since addresses end up in logs.
     With `Tus-Resumable` this is the creation of an upload (see `hub.api.tus`).
     """
     if tus.speaks(request):
-        return await tus.create(request, actor, parts, partner, dataset, idempotency_key)
+        return await tus.create(
+            request, actor, parts, partner, dataset, idempotency_key, intake.decoded(hub_reference)
+        )
     headers = request.headers
     intake.check_length(headers.get("content-length"), parts.settings.push_bytes)
     body = intake.checked(
         tus.body_of(request), headers.get("content-type", ""), headers.get("content-encoding", "")
     )
+    reference = intake.decoded(hub_reference)
     made, new = await run_in_threadpool(
-        push.accept, parts, actor, partner, dataset, body, idempotency_key
+        push.accept, parts, actor, partner, dataset, body, idempotency_key, reference
     )
     location = f"/v1/pushes/{made.id}"
     return JSONResponse(push.shown(made), 202 if new else 200, {"location": location})
@@ -144,14 +149,20 @@ async def push_events(
     )
 
 
-@router.get("/v1/pushes/{push_id}/rejected", summary="Rows refused, by position and reason")
-def push_rejected(push_id: str, actor: Who, parts: Hub) -> list[dict[str, Any]]:
-    """Where and why, never content; the same whatever has become of the rows since."""
+@router.get("/v1/pushes/{push_id}/rejected", summary="Rows refused, by reason and by position")
+def push_rejected(push_id: str, actor: Who, parts: Hub) -> dict[str, Any]:
+    """Where and why, never content; the same whatever has become of the rows since.
+
+    `findings` sum up, with what to do in both languages; `rows` are every row refused.
+    """
     made = pushdesk.own(parts, actor, push_id)
-    return [
-        {"position": position, "code": code, "column": column, **REASONS[code].words}
-        for position, code, column in parts.books.rejections(made.id)
-    ]
+    return {
+        "findings": [found for found in pushdesk.findings(parts, made) if not found["kept"]],
+        "rows": [
+            {"position": position, "code": code, "column": column}
+            for position, code, column in parts.books.rejections(made.id)
+        ],
+    }
 
 
 @router.get("/v1/pushes/{push_id}/receipt", summary="Signed receipt", response_class=Response)

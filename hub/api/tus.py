@@ -78,13 +78,21 @@ def abilities(parts: Hub) -> Response:
 
 
 async def create(
-    request: Request, actor: Actor, parts: Parts, partner: str, dataset: str, key: str | None
+    request: Request,
+    actor: Actor,
+    parts: Parts,
+    partner: str,
+    dataset: str,
+    key: str | None,
+    reference: str | None = None,
 ) -> Response:
     """Open an upload; the answer's `Location` is where its bytes go."""
     if (refused := _version(request)) is not None:
         return refused
     length = _number(request, "upload-length")
-    upload = await run_in_threadpool(uploads.begin, parts, actor, partner, dataset, length, key)
+    upload = await run_in_threadpool(
+        uploads.begin, parts, actor, partner, dataset, length, key, reference
+    )
     return Response(
         status_code=201,
         headers=ALWAYS | {"location": f"{request.url.path}/{upload.id}", "upload-offset": "0"},

@@ -36,7 +36,7 @@ def say(document: Any, *, as_json: bool, text: str = "") -> None:
     if as_json:
         sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
     else:
-        out.print(text or _plain(document), markup=False)
+        out.print(text or plain(document), markup=False)
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...], *, as_json: bool) -> None:
@@ -72,7 +72,8 @@ def quiet_logs() -> None:
     logging.getLogger("hub").setLevel(logging.INFO)
 
 
-def _plain(document: Any) -> str:
+def plain(document: Any) -> str:
+    """A document as lines of name and value."""
     if isinstance(document, Mapping):
         return "\n".join(f"{key}: {_value(value)}" for key, value in document.items())
     return str(document)

@@ -13,6 +13,7 @@ from connectors.contract import REASONS
 from connectors.registry import DATASETS
 from connectors.report import written
 from hub.cli import edge
+from hub.cli.pushes import Reference, named
 from hub.errors import NotFound, Rejected
 from hub.settings import Settings, load_territory
 
@@ -28,9 +29,7 @@ def partner_check(
     file: Path,
     partner: Annotated[str, typer.Option(help="The partner's identifier.")],
     dataset: Annotated[str, typer.Option(help="The dataset's name.")],
-    reference: Annotated[
-        str | None, typer.Option(help="The account, for a trip export that names none inside.")
-    ] = None,
+    reference: Reference = None,
     as_json: Json = False,
 ) -> None:
     """Read a file as a push would, store nothing, and say what is missing or unreadable.
@@ -46,6 +45,7 @@ def partner_check(
             who="partner",
             facts={"known": sorted(DATASETS)},
         )
+    reference = reference or named(file, partner, dataset)
     territory = load_territory(Settings().territory)
     reading = territory.reading(known.key, datetime.now(UTC), reference=reference)
     try:

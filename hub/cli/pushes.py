@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 import httpx2
 import typer
@@ -19,6 +20,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from connectors.registry import DATASETS
+from connectors.report import Finding, written
 from hub import progress, pull, push, quarantine, worker
 from hub.cli import edge
 from hub.errors import Denied, HubError, NotFound, Rejected, Unavailable
@@ -38,6 +41,13 @@ STAGES: Final = {
     "done": "terminé / done",
 }
 Say = Callable[[Mapping[str, Any]], None]
+Reference = Annotated[
+    str | None,
+    typer.Option(
+        envvar="HUB_REFERENCE",
+        help="Whom the file is about, where it names nobody itself; by default out of its name.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 quarantine_app = typer.Typer(no_args_is_help=True)
 
@@ -72,6 +82,7 @@ def push_command(
     partner: Annotated[str, typer.Option(help="region, orange, transdev, coachco2…")],
     dataset: Annotated[str, typer.Option(help="Name of the dataset, as in the catalogue.")],
     key: Annotated[str | None, typer.Option(help="Idempotency key.")] = None,
+    reference: Reference = None,
     server: Annotated[
         str | None,
         typer.Option(help="A hub's address; credentials in HUB_CLIENT_ID and HUB_CLIENT_SECRET."),
@@ -79,6 +90,7 @@ def push_command(
     as_json: Json = False,
 ) -> None:
     """Push a file, wait, and print the receipt's facts."""
+    reference = reference or named(file, partner, dataset)
     try:
         size = file.stat().st_size
         with bars() as progress:
@@ -97,9 +109,9 @@ def push_command(
                 )
 
             if server:
-                shown = push_to(server, partner, dataset, body, key, say)
+                shown = push_to(server, partner, dataset, body, key, say, reference)
             else:
-                shown = _push_here(partner, dataset, body, key, say)
+                shown = _push_here(partner, dataset, body, key, say, reference)
     except OSError as error:
         raise Rejected(
             "file-unreadable",
@@ -107,11 +119,25 @@ def push_command(
             en=f"The file cannot be read: {error.strerror}.",
             who="partner",
         ) from error
-    edge.say(shown, as_json=as_json)
+    edge.say(shown, as_json=as_json, text=text_of(shown))
     if shown["state"] == PushState.REFUSED:
         problem = shown["problem"]
         raise Rejected(problem["code"], fr=problem["fr"], en=problem["en"], who="partner",
                        where=problem["where"])  # fmt: skip
+
+
+def named(file: Path, partner: str, dataset: str) -> str | None:
+    """Whom a file is about, out of its own name, where the dataset has such files."""
+    known = DATASETS.get(f"{partner}/{dataset}")
+    return known.about_one(file.name) if known is not None and known.about_one else None
+
+
+def text_of(shown: Mapping[str, Any]) -> str:
+    """A push for a person: its facts, then what was wrong, in French and in English."""
+    facts = {key: value for key, value in shown.items() if key != "findings"}
+    findings = [Finding.told(each) for each in shown.get("findings", ())]
+    told = [written(findings, language) for language in ("fr", "en")] if findings else []
+    return "\n".join([edge.plain(facts), *told])
 
 
 def read_file(file: Path, advance: Any) -> Iterator[bytes]:
@@ -123,11 +149,16 @@ def read_file(file: Path, advance: Any) -> Iterator[bytes]:
 
 
 def _push_here(
-    partner: str, dataset: str, body: Iterator[bytes], key: str | None, say: Say = ignore
+    partner: str,
+    dataset: str,
+    body: Iterator[bytes],
+    key: str | None,
+    say: Say = ignore,
+    reference: str | None = None,
 ) -> dict[str, Any]:
     """Accept and process with the parts of `HUB_HOME`."""
     with edge.opened() as parts:
-        made, _ = push.accept(parts, OPERATOR, partner, dataset, body, key)
+        made, _ = push.accept(parts, OPERATOR, partner, dataset, body, key, reference)
         done = finish(parts, made.id, say)
         return push.shown(done, operator=True)
 
@@ -154,6 +185,7 @@ def push_to(
     body: Iterator[bytes],
     key: str | None,
     say: Say = ignore,
+    reference: str | None = None,
 ) -> dict[str, Any]:
     """Push over HTTP as a partner's client does, and wait for the end."""
     try:
@@ -177,7 +209,9 @@ def push_to(
             sent = client.post(
                 f"/v1/partners/{partner}/datasets/{dataset}/pushes",
                 content=body,
-                headers=headers | ({"idempotency-key": key} if key else {}),
+                headers=headers
+                | ({"idempotency-key": key} if key else {})
+                | ({"hub-reference": quote(reference)} if reference else {}),
                 timeout=600,
             )
             location = _ok(sent).headers["location"]
@@ -245,7 +279,8 @@ def pushes_command(
         made = parts.books.push(push_id)
         if made is None:
             raise push.unknown_push()
-        edge.say(push.shown(made, operator=True), as_json=as_json)
+        shown = push.shown(made, operator=True)
+        edge.say(shown, as_json=as_json, text=text_of(shown))
 
 
 @quarantine_app.command("list")

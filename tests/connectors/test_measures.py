@@ -162,6 +162,7 @@ KNOWN = directory(
     [
         ("Lycée Édouard Branly", "0280021W"),
         ("édouard  branly", "0280021W"),
+        ("Lycée d’Édouard-Branly", "0280021W"),
         ("Lycée Saint-Jean-Baptiste-de-La-Salle", "0180042Y"),
         ("Lycée professionnel Jacques Cœur", "0180010N"),
         ("Lycée professionnel Jacques Coeur", "0180010N"),

@@ -14,6 +14,7 @@ whole: without that section it would be another trip.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -53,6 +54,15 @@ _TRIP: Final = re.compile(rb'"([^",]{1,200})",')
 def is_export(head: bytes) -> bool:
     """Whether a file's first bytes are those of a trip export rather than of documents."""
     return head.removeprefix(b"\xef\xbb\xbf").lstrip(b' "').lower().startswith(b"trip_id")
+
+
+_NAMED: Final = re.compile(r"\d{4} \d\d \d\d - D[ée]placements (\S.*)\.csv", re.IGNORECASE)
+
+
+def account_of(file_name: str) -> str | None:
+    """The account the app writes into the name of an export; None where it is another name."""
+    found = _NAMED.fullmatch(unicodedata.normalize("NFC", file_name))
+    return found[1].strip() if found else None
 
 
 @dataclass(slots=True)

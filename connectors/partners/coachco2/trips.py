@@ -18,7 +18,7 @@ from connectors.archives import looked_at
 from connectors.contract import Batch, Dataset, Reading
 from connectors.jsonrows import BadRow, Reader, Row, read_source
 from connectors.layouts import PARIS
-from connectors.partners.coachco2.export import is_export, read_export
+from connectors.partners.coachco2.export import account_of, is_export, read_export
 from connectors.partners.coachco2.export_samples import EXPORT_EXAMPLES
 from connectors.partners.coachco2.modes import purpose, resolve
 from connectors.partners.coachco2.samples import TRIP_EXAMPLES
@@ -282,7 +282,7 @@ TRIPS: Final = Dataset(
     tables={"trips": SCHEMA},
     read=_read,
     subject="subject",
-    about_one=True,
+    about_one=account_of,
     media_types=("application/json", "application/x-ndjson", "text/csv", "application/gzip"),
     examples=(*TRIP_EXAMPLES, *EXPORT_EXAMPLES),
 )
