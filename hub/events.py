@@ -52,6 +52,14 @@ class Kind(StrEnum):
     CONSENT_WITHDRAWN = "consent.withdrawn"
     WITHDRAWAL_COMPLETED = "withdrawal.completed"
     OBJECTION_RECORDED = "objection.recorded"
+    TABLE_REWRITTEN = "table.rewritten"
+    KEY_DESTROYED = "key.destroyed"
+    RETENTION_ENDED = "retention.ended"
+    EVENT_ERASED = "event.erased"
+    BACKUP_BEGUN = "backup.begun"
+    BACKUP_MADE = "backup.made"
+    BACKUP_DROPPED = "backup.dropped"
+    BACKUP_RESTORED = "backup.restored"
     QUARANTINE_DROPPED = "quarantine.dropped"
     QUARANTINE_REPLAYED = "quarantine.replayed"
     RELEASE_INTENDED = "release.intended"
@@ -124,6 +132,22 @@ VOCABULARY: Final[dict[Kind, Meaning]] = {
     Kind.CASE_CLOSED: Meaning("dpo", "a claim answered", "how it ended"),
     Kind.CONSENT_WITHDRAWN: Meaning("person", "a grant ended", "purposes, not whom"),
     Kind.WITHDRAWAL_COMPLETED: Meaning("worker", "rows rewritten and purged", "tables, not rows"),
+    Kind.TABLE_REWRITTEN: Meaning(
+        "worker", "rows erased or files rearranged, and what was before purged", "the table"
+    ),
+    Kind.KEY_DESTROYED: Meaning("worker", "a pseudonym key gone with its last row", "its name"),
+    Kind.RETENTION_ENDED: Meaning(
+        "worker", "something kept for as long as it may be, destroyed", "what, and the period"
+    ),
+    Kind.EVENT_ERASED: Meaning(
+        "worker", "bodies and salts of old events destroyed", "their places in the log"
+    ),
+    Kind.BACKUP_BEGUN: Meaning(
+        "operator", "a back-up is about to be made", "until when it is kept"
+    ),
+    Kind.BACKUP_MADE: Meaning("operator", "a back-up", "its digest and size"),
+    Kind.BACKUP_DROPPED: Meaning("worker", "a back-up destroyed", "its name"),
+    Kind.BACKUP_RESTORED: Meaning("operator", "the hub begins again from a back-up", "its name"),
     Kind.OBJECTION_RECORDED: Meaning("person or operator", "an objection", "the dataset, not whom"),
     Kind.QUARANTINE_DROPPED: Meaning("operator", "set-aside rows destroyed", "their number"),
     Kind.QUARANTINE_REPLAYED: Meaning("operator", "set-aside rows read again", "their number"),

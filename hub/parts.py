@@ -173,6 +173,10 @@ class Parts:
             "list[bytes]", pseudonyms.pseudonyms(key, pa.array(digests, pa.binary())).to_pylist()
         )
 
+    def holding_withdrawals(self) -> AbstractContextManager[Held]:
+        """The lease of the one worker that makes withdrawals true, all that wait at once."""
+        return self._holding("withdrawals")
+
     def holding_tables(self, dataset: str) -> AbstractContextManager[Held]:
         """The writer lease of a dataset's tables: append, rewrite and purge exclude each other."""
         return self._holding(f"tables:{dataset}")

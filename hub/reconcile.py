@@ -305,6 +305,8 @@ def _under_way(parts: Parts, name: str, version: int) -> bool:
             found = parts.tables.committed(name, made.id)
             if found is not None and found[0] == version:
                 return True
+    if name in parts.books.intended_rewrites():
+        return True
     return any(
         made.completed_at is None and made.partner == partner
         for made in parts.books.withdrawals(limit=1000)

@@ -226,9 +226,32 @@ class Contribution:
     ended_by: str | None = None
 
 
+class Erasure(StrEnum):
+    """How far a withdrawal is; admission has stopped before the first. See `ERASURES`."""
+
+    REQUESTED = "requested"
+    ERASING = "erasing"
+    ERASED = "erased"
+    COMPLETED = "completed"
+
+
+ERASURES: Mapping[Erasure, frozenset[Erasure]] = {
+    # A worker that died is followed by one that begins again.
+    Erasure.REQUESTED: frozenset({Erasure.ERASING}),
+    Erasure.ERASING: frozenset({Erasure.ERASING, Erasure.ERASED}),
+    Erasure.ERASED: frozenset({Erasure.ERASING, Erasure.COMPLETED}),
+    Erasure.COMPLETED: frozenset(),
+}
+"""What may follow what."""
+
+
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """A consent that ended, and how far its effect has come."""
+    """A consent that ended, and how far its effect has come.
+
+    `due_at` is when it must be complete at the latest; `backups_until`, known then, when the last
+    back-up that may hold the rows expires (None: there is none).
+    """
 
     id: str
     partner: str
@@ -238,6 +261,23 @@ class Withdrawal:
     completed_at: datetime | None = None
     tables: Mapping[str, Any] = field(default_factory=dict)
     log_index: int | None = None
+    due_at: datetime | None = None
+    backups_until: datetime | None = None
+    state: Erasure = field(default=Erasure.REQUESTED, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A back-up that exists: sealed for a recipient whose identity the hub does not hold.
+
+    `sha256` (hex) and `size` are those of the sealed file, None while it is being made.
+    """
+
+    id: str
+    created_at: datetime
+    expires_at: datetime
+    sha256: str | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,17 @@ class Settings(BaseSettings):
     lease_seconds: int = Field(
         30, ge=1, description="how long a worker may be silent before another takes over"
     )
+    withdrawal_hours: int = Field(
+        24,
+        ge=1,
+        description="by when a withdrawal must be complete; doctor names those that are not",
+    )
+    backup_recipient: str = Field(
+        "", description="age recipient of back-ups; its identity is kept elsewhere"
+    )
+    backups: Path | None = Field(
+        None, description="folder of back-ups, best on another machine; empty: in HUB_HOME"
+    )
     checkpoint_seconds: int = Field(
         60, ge=1, description="period of the public checkpoint, in whole seconds of the clock"
     )
@@ -46,6 +57,11 @@ class Settings(BaseSettings):
         False, description="let pulls reach private addresses: for tests only"
     )
     public_url: str = Field("http://127.0.0.1:8000", description="address people use")
+
+    @property
+    def backup_folder(self) -> Path:
+        """Where back-ups are, and the sealed journal of withdrawals beside them."""
+        return self.backups or self.home / "backups"
 
     @property
     def books_url(self) -> str:

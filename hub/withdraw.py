@@ -3,22 +3,27 @@
 `withdraw`, at once and in one transaction:
 
 1. The policy says whether this actor may end this person's consent.
-2. The grants end, the withdrawal is recorded with its event and its job. From here on the gate
-   refuses the person: a push asks the gate under the table's writer lease, so whatever it appends
-   after this moment is without them.
+2. The withdrawal is written into the journal beside the back-ups, if there are any: a back-up that
+   is restored must not bring back who left since. Then the grants end, and the withdrawal is
+   recorded with its event, its deadline and its job. From here on the gate refuses the person: a
+   push asks the gate under the table's writer lease, so whatever it appends after this moment is
+   without them.
 
-`complete`, in a worker; every step may be killed and is then done again:
+`complete`, in a worker; every step may be killed and is then done again. However many withdrawals
+wait, they are made true together, each table rewritten once:
 
-3. For each personal table of the ended purposes, under its writer lease: the person's pseudonym in
-   every period whose key lives, and the rewrite of just those buckets without their rows.
+3. For each personal table of the ended purposes, under its writer lease: the pseudonyms of those
+   who leave in every period whose key lives, and the rewrite of just their buckets or leaves.
    Rewriting names a bucket, never a pseudonym, because a table's log keeps what it is told.
-4. The older versions, orphans, log entries and checkpoints that still held the rows are purged.
-5. Rows set aside for the person are dropped.
-6. One transaction records completion and its event, and takes the digest out of ended grants: a
-   refusal mark stays, so that an old consent pushed again is not believed. An objection keeps its
-   digest, which is what refuses the next tap.
-7. The books are compacted, so that no deleted page keeps the digest.
-8. The log takes the event in; from then on the receipt says where it stands.
+4. The older versions, orphans, log entries and checkpoints that still held the rows are purged,
+   and the rewrite is recorded (`upkeep`).
+5. Rows set aside for them are dropped.
+6. One transaction records each completion and its event, and takes the digests out of ended
+   grants: a refusal mark stays, so that an old consent pushed again is not believed. An objection
+   keeps its digest, which is what refuses the next tap.
+7. The books are compacted, so that no deleted page keeps a digest. The job that came here ends
+   only after this; those of the others ended in step 6.
+8. The log takes the events in; from then on each receipt says where it stands.
 
 Published releases stay: a release recomputed because one person left would, beside the old one,
 be that person. Releases opened later are computed without them.
@@ -28,16 +33,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
+
+import pyarrow as pa
 
 from consent import pseudonyms, purposes
+from hub import upkeep
 from hub.audit import receipts
 from hub.errors import NotFound, Rejected
 from hub.events import AuditEvent, Kind
 from hub.parts import WORKER, Actor, Parts
-from hub.records import Agreement, Basis, Withdrawal
+from hub.records import Agreement, Basis, Erasure, Withdrawal
 from hub.stages import ACTS
-from hub.storage.states import commit, state
+
+MOST: Final = 10_000
+"""Withdrawals made true together; more wait for the next time."""
 
 
 def withdraw(
@@ -78,6 +89,7 @@ def withdraw(
         subject=subject,
         purposes=ended,
         requested_at=now,
+        due_at=now + timedelta(hours=parts.settings.withdrawal_hours),
     )
     objects = any(agreement.basis is Basis.PUBLIC_TASK for agreement in agreements)
     event = AuditEvent(
@@ -91,69 +103,131 @@ def withdraw(
 
 
 def complete(parts: Parts, withdrawal_id: str) -> Withdrawal:
-    """Make the withdrawal true of every table. Steps 3 to 8; safe to run again."""
+    """Make the withdrawal, and all that wait, true of every table. Steps 3 to 8."""
+    withdrawal = _known(parts, withdrawal_id)
+    if withdrawal.completed_at is None:
+        with parts.holding_withdrawals():
+            waiting = parts.books.pending_withdrawals(MOST)
+            others = [one for one in waiting if one.id != withdrawal_id]
+            # Another worker may have completed it while this one waited for the lease.
+            if _known(parts, withdrawal_id).completed_at is None:
+                _complete(parts, [withdrawal, *others])
+    parts.books.compact()  # 7
+    parts.sequence()  # 8
+    return _known(parts, withdrawal_id)
+
+
+def _complete(parts: Parts, batch: Sequence[Withdrawal]) -> None:
+    """Steps 3 to 6 for a batch, whose first keeps its job."""
+    ids = [withdrawal.id for withdrawal in batch]
+    parts.books.advance_withdrawals(ids, Erasure.ERASING)
+    versions: dict[str, int] = {}
+    tables: dict[tuple[str, str], list[str]] = {}
+    objections: set[tuple[str, str]] = set()
+    leaving: dict[str, list[tuple[str, pa.Array]]] = {}
+    for partner in sorted({withdrawal.partner for withdrawal in batch}):
+        for agreement in _personal(parts, partner, list(purposes.PURPOSES)):
+            about = (partner, agreement.purpose)
+            theirs = (one for one in batch if one.partner == partner)
+            gone = [one.subject for one in theirs if agreement.purpose in one.purposes]
+            if not gone:
+                continue
+            if agreement.basis is Basis.PUBLIC_TASK:
+                objections.add(about)
+            key = f"{partner}/{agreement.dataset}"
+            tables.setdefault(about, []).append(key)
+            leaving.setdefault(key, []).append((agreement.purpose, pa.array(gone, pa.binary())))
+    for key, groups in sorted(leaving.items()):
+        with parts.holding_tables(key):
+            gone_by_period = _pseudonyms(parts, groups)
+            for table in parts.datasets[key].tables:
+                name = f"{key}/{table}"
+                after, _ = upkeep.rewrite(  # 3, 4
+                    parts,
+                    name,
+                    "withdrawals",
+                    lambda name=name, gone=gone_by_period: parts.tables.rewrite(name, gone),  # type: ignore[misc]
+                )
+                versions[name] = after.version
+    parts.books.advance_withdrawals(ids, Erasure.ERASED)
+    until = parts.books.backups_until()
+    marks = parts.refusal_marks([withdrawal.subject for withdrawal in batch])
+    with parts.books.together():
+        for withdrawal, mark in zip(batch, marks, strict=True):
+            abouts = [(withdrawal.partner, purpose) for purpose in withdrawal.purposes]
+            keys = [key for about in abouts for key in tables.get(about, ())]
+            done = {
+                name: {"version": version}
+                for name, version in versions.items()
+                if name.rpartition("/")[0] in keys
+            }
+            objects = not objections.isdisjoint(abouts)
+            _record(
+                parts,
+                replace(
+                    withdrawal,
+                    completed_at=parts.clock(),
+                    tables=done,
+                    backups_until=until,
+                    state=Erasure.COMPLETED,
+                ),
+                withdrawal.subject if objects else mark,
+                promised=withdrawal is batch[0],
+            )
+
+
+def _pseudonyms(parts: Parts, groups: Sequence[tuple[str, pa.Array]]) -> dict[str, list[bytes]]:
+    """The pseudonyms of people, given by purpose, in every period whose key lives."""
+    gone: dict[str, list[bytes]] = {}
+    for purpose, subjects in groups:
+        for period in parts.keyring.periods(purpose):
+            key = parts.keyring.period_key(purpose, period)
+            gone.setdefault(period, []).extend(pseudonyms.pseudonyms(key, subjects).to_pylist())
+    return gone
+
+
+def _record(parts: Parts, completed: Withdrawal, mark: bytes, *, promised: bool) -> None:
+    """Steps 5 and 6 for one withdrawal."""
+    now = parts.clock()
+    parts.books.drop_set_aside(  # 5
+        subject_digest=completed.subject,
+        event=AuditEvent(
+            Kind.QUARANTINE_DROPPED,
+            WORKER.organisation,
+            completed.id,
+            now,
+            {"because": "withdrawal"},
+        ),
+    )
+    parts.books.complete_withdrawal(  # 6
+        replace(completed, subject=mark),
+        promised,
+        event=AuditEvent(
+            Kind.WITHDRAWAL_COMPLETED,
+            WORKER.organisation,
+            completed.id,
+            now,
+            {
+                "purposes": list(completed.purposes),
+                "tables": dict(completed.tables),
+                "receipt": receipts.digest("withdrawal", receipt_facts(parts, completed)),
+            },
+        ),
+    )
+
+
+def overdue(parts: Parts) -> list[Withdrawal]:
+    """Withdrawals that are not complete though their deadline has passed, oldest first."""
+    now = parts.clock()
+    waiting = parts.books.pending_withdrawals(MOST)
+    return [one for one in waiting if one.due_at is not None and one.due_at <= now]
+
+
+def _known(parts: Parts, withdrawal_id: str) -> Withdrawal:
     withdrawal = parts.books.withdrawal(withdrawal_id)
     if withdrawal is None:
         raise unknown_withdrawal()
-    if withdrawal.completed_at is None:
-        tables: dict[str, dict[str, int]] = {}
-        commits: dict[str, Any] = {}
-        objects = False
-        for agreement in _personal(parts, withdrawal.partner, withdrawal.purposes):
-            objects |= agreement.basis is Basis.PUBLIC_TASK
-            dataset = parts.datasets[f"{agreement.partner}/{agreement.dataset}"]
-            gone = {
-                period: [
-                    pseudonyms.pseudonym(
-                        parts.keyring.period_key(agreement.purpose, period), withdrawal.subject
-                    )
-                ]
-                for period in parts.keyring.periods(agreement.purpose)
-            }
-            with parts.holding_tables(dataset.key):
-                for table in dataset.tables:
-                    name = f"{dataset.key}/{table}"
-                    before = state(parts.tables, name)
-                    rewritten = parts.tables.rewrite(name, gone) > 0  # 3
-                    parts.tables.purge(name)  # 4
-                    after = state(parts.tables, name)
-                    tables[name] = {"version": after.version}
-                    # Nothing rewritten: perhaps because a run before this one died after doing it.
-                    commits[name] = commit(before, after, after.version, 0) | {
-                        "before": before.digest if rewritten else None
-                    }
-        now = parts.clock()
-        parts.books.drop_set_aside(  # 5
-            subject_digest=withdrawal.subject,
-            event=AuditEvent(
-                Kind.QUARANTINE_DROPPED,
-                WORKER.organisation,
-                withdrawal.id,
-                now,
-                {"because": "withdrawal"},
-            ),
-        )
-        subject = withdrawal.subject
-        mark = subject if objects else parts.refusal_marks([subject])[0]
-        completed = replace(withdrawal, subject=mark, completed_at=now, tables=tables)
-        parts.books.complete_withdrawal(  # 6
-            completed,
-            event=AuditEvent(
-                Kind.WITHDRAWAL_COMPLETED,
-                WORKER.organisation,
-                withdrawal.id,
-                now,
-                {
-                    "purposes": list(withdrawal.purposes),
-                    "tables": tables,
-                    "commits": commits,
-                    "receipt": receipts.digest("withdrawal", receipt_facts(parts, completed)),
-                },
-            ),
-        )
-    parts.books.compact()  # 7
-    parts.sequence()  # 8
-    return parts.books.withdrawal(withdrawal_id) or withdrawal
+    return withdrawal
 
 
 def receipt(parts: Parts, withdrawal: Withdrawal) -> bytes:
@@ -182,15 +256,17 @@ def receipt_facts(parts: Parts, withdrawal: Withdrawal) -> dict[str, Any]:
 
 def shown(withdrawal: Withdrawal) -> dict[str, Any]:
     """A withdrawal as JSON: what ended, when, and how far; never whose."""
-    completed = withdrawal.completed_at
+    completed, until = withdrawal.completed_at, withdrawal.backups_until
     return {
         "id": withdrawal.id,
         "partner": withdrawal.partner,
         "purposes": list(withdrawal.purposes),
         "requested_at": withdrawal.requested_at.isoformat(),
-        "state": "completed" if completed else "under_way",
+        "due_at": withdrawal.due_at.isoformat() if withdrawal.due_at else None,
+        "state": str(withdrawal.state),
         "completed_at": completed.isoformat() if completed else None,
         "tables": {name: dict(done) for name, done in withdrawal.tables.items()},
+        "backups_expire_at": until.isoformat() if until else None,
         "log_index": withdrawal.log_index,
     }
 

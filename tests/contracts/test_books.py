@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from sqlalchemy import select
 
 from hub.errors import Conflict, HubError, Unavailable
-from hub.records import Grant, Organisation, Push, PushState, Side
+from hub.records import Backup, Grant, Organisation, Push, PushState, Side
 from hub.storage.books import GIVEN, OBJECTED, REFUSED, Books
 from hub.storage.books.schema import metadata
 from tests.storage.books import real
@@ -90,6 +90,8 @@ READS: Final = frozenset(
         "latest_release", "load", "marks", "open_intents", "organisations", "pending_events",
         "pending_pushes", "progress", "promised", "pulled", "push", "pushes", "refusals",
         "rejections", "release", "releases", "search", "segments", "session", "set_aside",
+        # Upkeep: what is begun, who waits, what is old, which back-ups there are.
+        "backups", "backups_until", "intended_rewrites", "pending_withdrawals", "readable_events",
         "set_aside_counts", "standing", "taken_up", "token", "upload", "uploads",
         "withdrawal", "withdrawals",
         "asked_again", "came_of_age", "case", "cases", "code", "codes_of", "late_cases",
@@ -105,6 +107,8 @@ TECHNICAL: Final = frozenset(
         "holding", "lease", "release_lease", "renew",
         # The log's own bookkeeping: an event for each placed event would never end.
         "place_events",
+        # A rewrite announced, whose event follows; how far a withdrawal is; several writes as one.
+        "advance_withdrawals", "forget_rewrite", "intend_rewrite", "together",
         # Replay protection and expiry: no right is given.
         "end_session", "end_visit", "forget_expired", "forget_visits", "use_assertion",
         # What was asked with a code has been seen to: its withdrawal is the event, if it has one.
@@ -208,6 +212,18 @@ WRITES: Final[dict[str, Write]] = {
         None,
         ("accept_push", "finish_push"),
     ),
+    "record_rewrite": Write(lambda b: b.record_rewrite("a/b/c", event=SAID), None),
+    "erase_events": Write(lambda b: b.erase_events([], event=SAID), None),
+    "begin_backup": Write(
+        lambda b: b.begin_backup(Backup("b1", NOW, NOW), event=SAID),
+        lambda b: b.begin_backup(Backup("b1", NOW, None), event=SAID),  # type: ignore[arg-type]
+    ),
+    "finish_backup": Write(
+        lambda b: b.finish_backup(Backup("b1", NOW, NOW, "00", 1), event=SAID),
+        None,
+        ("begin_backup",),
+    ),
+    "drop_backup": Write(lambda b: b.drop_backup("b1", event=SAID), None, ("begin_backup",)),
     "give": Write(
         lambda b: b.give([grant("g1", "ada")], event=SAID),
         lambda b: b.give([grant("g1", "ada"), grant("g1", "bob")], event=SAID),

@@ -91,7 +91,7 @@ def test_killed_at_any_step_a_push_completes_once(step: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "step",
     ["tables.rewrite:after", "tables.purge:before", "tables.purge:after",
-     "books.complete_withdrawal:before", "books.complete_withdrawal:after", "books.compact:before"],
+     "books.together:before", "books.compact:before"],
 )  # fmt: skip
 def test_killed_at_any_step_a_withdrawal_completes(step: str, tmp_path: Path) -> None:
     home = tmp_path / "var"

@@ -1,7 +1,7 @@
 """Withdrawal: the person is found before, and nowhere after."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,7 +13,8 @@ from hub.audit import receipts
 from hub.errors import Denied, Rejected
 from hub.parts import OPERATOR, Parts
 from hub.policy.gate import DenyAll
-from hub.records import Withdrawal
+from hub.reconcile import reconcile
+from hub.records import ERASURES, Erasure, Withdrawal
 from tests.flows import world
 from tests.storage.scan import find
 
@@ -121,6 +122,70 @@ def test_an_unknown_person_gets_the_same_answer(parts: Parts) -> None:
 def test_completing_again_changes_nothing(parts: Parts) -> None:
     done = leave(parts)
     assert withdraw.complete(parts, done.id) == done
+
+
+def test_many_leave_with_one_rewrite_of_each_table(parts: Parts) -> None:
+    leaving = [PERSON, *OTHERS[:3]]
+    digests = [consents.digest_of(parts, "coachco2", person) for person in leaving]
+    made = [withdraw.withdraw(parts, OPERATOR, "coachco2", d, via="cli") for d in digests]
+    names = [name for person in leaving for name in names_of(parts, person)]
+    assert {one.state for one in parts.books.withdrawals()} == {Erasure.REQUESTED}
+    assert worker.step(parts), "the first job does what all of them asked"
+    done = parts.books.withdrawals()
+    assert {one.state for one in done} == {Erasure.COMPLETED}
+    assert all(one.completed_at is not None for one in done)
+    assert len(parts.books.events(kind="table.rewritten")) == 1
+    assert kept(parts) == 32
+    assert find(parts.settings.home, names, parts.vault.unseal) == []
+    told = [withdraw.receipt(parts, one) for one in done]
+    facts = [receipts.verify(note, [parts.log.signer.verifier]) for note in told]
+    assert {fact["id"] for fact in facts} == {one.id for one in made}
+    assert len({fact["log_index"] for fact in facts}) == 4, "each has a place of its own"
+    assert worker.drain(parts) == 0
+    assert reconcile(parts).problems == []
+
+
+def test_the_deadline_is_promised_and_who_misses_it_is_named(parts: Parts) -> None:
+    digest = consents.digest_of(parts, "coachco2", PERSON)
+    made = withdraw.withdraw(parts, OPERATOR, "coachco2", digest, via="cli")
+    assert made.due_at == made.requested_at + timedelta(hours=24)
+    assert withdraw.overdue(parts) == []
+    late = replace(parts, clock=lambda: made.requested_at + timedelta(hours=24))
+    assert [one.id for one in withdraw.overdue(late)] == [made.id]
+    worker.drain(late)
+    assert withdraw.overdue(late) == []
+    done = parts.books.withdrawal(made.id)
+    assert done is not None
+    assert withdraw.shown(done)["due_at"] == made.due_at.isoformat()
+    assert withdraw.shown(done)["backups_expire_at"] is None
+
+
+def test_every_state_can_be_left_or_is_the_last() -> None:
+    assert set(ERASURES) == set(Erasure)
+    assert {one for one, then in ERASURES.items() if not then} == {Erasure.COMPLETED}
+
+
+def test_a_rewrite_whose_event_a_crash_cut_off_is_told_by_the_next(parts: Parts) -> None:
+    """Even where a push has committed in between: each version has its event."""
+    name = "coachco2/trips/trips"
+    digest = consents.digest_of(parts, "coachco2", PERSON)
+    made = withdraw.withdraw(parts, OPERATOR, "coachco2", digest, via="cli")
+    [period] = parts.keyring.periods("school-mobility")
+    gone = pseudonyms.pseudonym(parts.keyring.period_key("school-mobility", period), digest)
+    version = parts.tables.versions(name)[-1]
+    parts.books.intend_rewrite(name, version + 1)
+    assert parts.tables.rewrite(name, {period: [gone]}) == 16  # …and the process died here
+    assert reconcile(parts).problems == []
+    # Not `world.pushed`: its worker would complete the withdrawal first.
+    sent, _ = push.accept(parts, OPERATOR, "coachco2", "trips", [world.trips([OTHERS[0]])])
+    push.process(parts, sent.id)
+    withdraw.complete(parts, made.id)
+    worker.drain(parts)
+    assert parts.books.intended_rewrites() == {}
+    recovered = [e for e in parts.books.events(kind="table.rewritten") if b"recovered" in e.body]
+    assert len(recovered) == 1
+    assert reconcile(parts).problems == []
+    assert found(parts, PERSON) == []
 
 
 def test_a_dead_policy_engine_withdraws_nothing(parts: Parts) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Final, Self
 
 from hub.storage.books.accounts import Accounts
+from hub.storage.books.backups import Backups
 from hub.storage.books.contributions import Contributions
 from hub.storage.books.engine import (
     ahead,
@@ -31,6 +32,7 @@ from hub.storage.books.pushes import Pushes
 from hub.storage.books.releases import Releases
 from hub.storage.books.rights import Rights
 from hub.storage.books.schema import HEAD
+from hub.storage.books.upkeep import Upkeep
 from hub.storage.books.uploads import Uploads
 
 PATIENCE: Final = timedelta(seconds=30)
@@ -50,6 +52,8 @@ class Books(
     Rights,
     Releases,
     Events,
+    Upkeep,
+    Backups,
 ):
     """Records in SQL. Every write takes its `AuditEvent` and shares a transaction with it.
 

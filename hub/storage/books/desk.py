@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -23,6 +24,7 @@ class Desk:
         self._writer = engine.execution_options(**{IMMEDIATE: True})
         self._beside = self._writer.execution_options(**{SHARED: True})
         self._randomness = randomness
+        self._thread = threading.local()
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
@@ -31,8 +33,25 @@ class Desk:
             yield connection
 
     @contextmanager
+    def together(self) -> Iterator[None]:
+        """The writes of a block, by this thread, in one transaction: all or none.
+
+        Each still takes its event. What the block reads is as it was before.
+        """
+        with self._change() as connection:
+            self._thread.connection = connection
+            try:
+                yield
+            finally:
+                self._thread.connection = None
+
+    @contextmanager
     def _change(self) -> Iterator[Connection]:
         """A transaction without an event: for leases, jobs and what nobody is accountable for."""
+        ongoing: Connection | None = getattr(self._thread, "connection", None)
+        if ongoing is not None:
+            yield ongoing
+            return
         with translated(), self._writer.begin() as connection:
             yield connection
 

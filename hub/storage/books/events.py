@@ -14,6 +14,7 @@ from hub.events import AuditEvent
 from hub.records import LoggedEvent, Withdrawal
 from hub.storage.books import records
 from hub.storage.books.desk import Desk
+from hub.storage.books.grants import withdrawal_of, withdrawal_query
 from hub.storage.books.records import Marked
 from hub.storage.books.schema import event_topics, events, grants, jobs, quarantine, withdrawals
 
@@ -96,24 +97,11 @@ class Events(Desk):
 
     def withdrawals(self, limit: int = 100) -> list[Withdrawal]:
         """Withdrawals, newest first."""
-        query = select(withdrawals, events.c.log_index).join(
-            events, events.c.sequence == withdrawals.c.event
+        query = withdrawal_query().order_by(
+            withdrawals.c.requested_at.desc(), withdrawals.c.id.desc()
         )
-        query = query.order_by(withdrawals.c.requested_at.desc(), withdrawals.c.id.desc())
         with self._read() as connection:
-            return [
-                Withdrawal(
-                    id=row.id,
-                    partner=row.partner,
-                    subject=row.subject,
-                    purposes=tuple(row.purposes),
-                    requested_at=row.requested_at,
-                    completed_at=row.completed_at,
-                    tables=row.tables,
-                    log_index=row.log_index,
-                )
-                for row in connection.execute(query.limit(limit))
-            ]
+            return [withdrawal_of(row) for row in connection.execute(query.limit(limit))]
 
     def event_at(self, index: int) -> LoggedEvent | None:
         """The event at a place of the log."""

@@ -18,12 +18,12 @@ from sqlalchemy import Connection, Row, Select, and_, case, func, insert, or_, s
 
 from hub.errors import Conflict, NotFound
 from hub.events import AuditEvent
-from hub.records import Basis, Contribution, Grant, Withdrawal
+from hub.records import Basis, Contribution, Erasure, Grant, Withdrawal
 from hub.storage.books import contributions
 from hub.storage.books.desk import Desk
 from hub.storage.books.jobs import WITHDRAWAL, fulfil, promise
 from hub.storage.books.organisations import IN_FORCE as AGREEMENTS
-from hub.storage.books.schema import events, grants, links, withdrawals
+from hub.storage.books.schema import erasures, events, grants, links, withdrawals
 
 GIVEN: Final = "given"
 WITHDRAWN: Final = "withdrawn"
@@ -149,6 +149,13 @@ class Grants(Desk):
                 stand_in = self._randomness(contributions.COMMITMENT_BYTES)
                 refusal = _refusal(withdrawal, purpose)
                 contributions.end(connection, withdrawal, ended, refusal, stand_in, sequence)
+            connection.execute(
+                insert(erasures).values(
+                    withdrawal=withdrawal.id,
+                    state=str(Erasure.REQUESTED),
+                    due_at=withdrawal.due_at,
+                )
+            )
             promise(connection, WITHDRAWAL, withdrawal.id)
         return replace(withdrawal, completed_at=None, tables={}, log_index=None)
 
@@ -158,8 +165,10 @@ class Grants(Desk):
             row = _find(connection, withdrawal_id)
         return None if row is None else withdrawal_of(row)
 
-    def complete_withdrawal(self, withdrawal: Withdrawal, *, event: AuditEvent) -> Withdrawal:
-        """Record that the rows are gone, and strike the job off.
+    def complete_withdrawal(
+        self, withdrawal: Withdrawal, promised: bool = False, *, event: AuditEvent
+    ) -> Withdrawal:
+        """Record that the rows are gone, and strike the job off unless it is still `promised`.
 
         Where `withdrawal.subject` is another than was recorded (a mark that is not the digest),
         it takes the digest's place in the withdrawal, the ended grants and the refusals. An
@@ -185,7 +194,13 @@ class Grants(Desk):
                     event=sequence,
                 )
             )
-            fulfil(connection, WITHDRAWAL, withdrawal.id)
+            connection.execute(
+                update(erasures)
+                .where(erasures.c.withdrawal == withdrawal.id)
+                .values(state=str(Erasure.COMPLETED), backups_until=withdrawal.backups_until)
+            )
+            if not promised:
+                fulfil(connection, WITHDRAWAL, withdrawal.id)
             after = _find(connection, withdrawal.id)
         assert after is not None
         return withdrawal_of(after)
@@ -296,8 +311,16 @@ def grant_of(row: Row[Any]) -> Grant:
 
 
 def _find(connection: Connection, withdrawal_id: str) -> Row[Any] | None:
-    query = select(withdrawals, events.c.log_index).join(events)
+    query = withdrawal_query()
     return connection.execute(query.where(withdrawals.c.id == withdrawal_id)).first()
+
+
+def withdrawal_query() -> Select[Any]:
+    """Withdrawals with the place of their event, and how far they are."""
+    far = (erasures.c.due_at, erasures.c.backups_until, erasures.c.state)
+    query = select(withdrawals, events.c.log_index, *far)
+    query = query.join(events, events.c.sequence == withdrawals.c.event)
+    return query.outerjoin(erasures, erasures.c.withdrawal == withdrawals.c.id)
 
 
 def withdrawal_of(row: Row[Any]) -> Withdrawal:
@@ -311,6 +334,9 @@ def withdrawal_of(row: Row[Any]) -> Withdrawal:
         completed_at=row.completed_at,
         tables=row.tables,
         log_index=row.log_index,
+        due_at=row.due_at,
+        backups_until=row.backups_until,
+        state=Erasure(row.state or Erasure.REQUESTED),
     )
 
 

@@ -20,6 +20,7 @@ from hub.storage.books.grants import (
     grant_query,
     grant_values,
     withdrawal_of,
+    withdrawal_query,
 )
 from hub.storage.books.jobs import STOP, fulfil
 from hub.storage.books.schema import codes, events, grants, links, visits, withdrawals
@@ -172,8 +173,7 @@ class Participation(Desk):
 
     def withdrawals_of(self, subjects: Sequence[bytes]) -> list[Withdrawal]:
         """Withdrawals of a person by digest or mark, oldest first."""
-        query = select(withdrawals, events.c.log_index).join(events)
-        query = query.where(withdrawals.c.subject.in_(subjects))
+        query = withdrawal_query().where(withdrawals.c.subject.in_(subjects))
         with self._read() as connection:
             rows = connection.execute(query.order_by(withdrawals.c.requested_at, withdrawals.c.id))
             return [withdrawal_of(row) for row in rows]

@@ -23,7 +23,19 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Row, Table, bindparam, insert, select, update
+from sqlalchemy import (
+    CompoundSelect,
+    Connection,
+    Row,
+    Table,
+    bindparam,
+    exists,
+    insert,
+    literal,
+    select,
+    union_all,
+    update,
+)
 
 from hub.events import AuditEvent
 from hub.storage.books import schema
@@ -74,7 +86,7 @@ def begin(connection: Connection, sequence: int, random: Any) -> None:
 def close(connection: Connection, sequence: int, event: AuditEvent) -> None:
     """Fill in the body of the event with the marks of what it wrote, and what it is about."""
     found: dict[str, dict[str, str]] = {}
-    for name in AUDITED:
+    for name in connection.execute(_TOUCHED, {"this": sequence}).scalars():
         table = schema.metadata.tables[name]
         for row in connection.execute(select(table).where(table.c[WRITTEN] == sequence)):
             marked = mark(table, row)
@@ -88,6 +100,19 @@ def close(connection: Connection, sequence: int, event: AuditEvent) -> None:
         connection.execute(
             insert(event_topics), [{"topic": topic, "event": sequence} for topic in named]
         )
+
+
+def _touched() -> CompoundSelect[Any]:
+    """Names of audited tables in which an event has written: most write in one or two."""
+    tables = [schema.metadata.tables[name] for name in AUDITED]
+    by = [
+        select(literal(t.name)).where(exists().where(t.c[WRITTEN] == bindparam("this")))
+        for t in tables
+    ]
+    return union_all(*by)
+
+
+_TOUCHED: Final = _touched()
 
 
 def topics(event: AuditEvent, found: Mapping[str, Mapping[str, str]]) -> Iterator[str]:

@@ -461,6 +461,35 @@ contributions = Table(
     *_audited(),
 )
 
+# How far a withdrawal is, by when it must be done, and the last back-up that may hold the rows.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("withdrawal", String, ForeignKey("withdrawals.id"), primary_key=True),
+    Column("state", String, nullable=False),
+    Column("due_at", Utc),
+    Column("backups_until", Utc),
+)
+
+# Rewrites of tables that are announced and not recorded yet, with the version they make.
+rewrites = Table(
+    "rewrites",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+)
+
+# Back-ups that exist; without a size it is being made, or was cut off.
+backups = Table(
+    "backups",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("created_at", Utc, nullable=False),
+    Column("expires_at", Utc, nullable=False),
+    Column("sha256", String),
+    Column("size", BigInteger),
+)
+
 # What was announced for a digest; `outcome` is filled in once.
 release_intents = Table(
     "release_intents",
