@@ -19,7 +19,7 @@ from connectors.archives import Source
 from connectors.contract import Malformed, Reading
 from connectors.layouts import Layout
 
-BLOCK: Final = 16 << 20
+BLOCK: Final = 24 << 20
 BACKSTEPS: Final = 1_000
 """Lines a quoted text may span at a cut; beyond, a stray quote is the likelier cause."""
 DELIMITERS: Final = (",", ";", "\t", "|")
@@ -83,8 +83,8 @@ def _sniff(data: bytes) -> None:
 def _cut(data: bytes) -> int:
     """Where the last whole record ends, 0 where none does."""
     end = last = data.rfind(b"\n") + 1
-    if not end:
-        return 0
+    if not end or b'"' not in data:
+        return end
     odd = data.count(b'"', 0, end) % 2
     for _ in range(BACKSTEPS):
         if not odd:

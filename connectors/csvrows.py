@@ -3,13 +3,17 @@
 1. A block is parsed by Arrow straight into types; where nothing in it breaks a rule, that is all.
 2. Otherwise it is read again with every cell as text: records are found one by one, kinds are
    checked on distinct values, and each bad row is named with its line and its reason.
+3. In the order of the file: values that may stand once are held to the blocks before.
 
-The second reading is the specification; the first must agree with it wherever it accepts.
+The second reading is the specification; the first must agree with it wherever it accepts. Blocks
+are parsed ahead, one on each core (1 and 2); only the third step knows of other blocks.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final
 
@@ -36,13 +40,24 @@ def read_csv(file: BinaryIO, layout: Layout, reading: Reading) -> Iterator[Batch
 def read_source(source: Source, layout: Layout, reading: Reading) -> Iterator[Batch]:
     """Read CSV that is already decompressed. Raises `Malformed`."""
     header, seen = Header(0, {}), _Seen()
-    for part in blocks(source, layout, reading):
-        if isinstance(part, Header):
-            header = part
-            continue
-        block, encoding = _as_utf8(part, layout)
-        kept = _typed(block, header, layout, reading, seen) if layout.fast else None
-        yield kept or _lenient(block, header, layout, reading, seen, encoding)
+    threads = pa.cpu_count()
+    ahead: deque[Future[_Typed | _Examined]] = deque()
+    with ThreadPoolExecutor(threads, "csv") as pool:
+        try:
+            for part in blocks(source, layout, reading):
+                if isinstance(part, Header):
+                    header = part
+                    continue
+                ahead.append(pool.submit(_parsed, part, header, layout, reading))
+                if len(ahead) > threads:
+                    yield _settled(ahead.popleft().result(), header, layout, reading, seen)
+        except Malformed:
+            # What is wrong further down is said after what stands before it.
+            while ahead:
+                yield _settled(ahead.popleft().result(), header, layout, reading, seen)
+            raise
+        while ahead:
+            yield _settled(ahead.popleft().result(), header, layout, reading, seen)
 
 
 class _Seen:
@@ -54,9 +69,12 @@ class _Seen:
     def __init__(self) -> None:
         self.noted: set[tuple[str, str]] = set()
         self._hashes = np.empty(0, np.uint64)
-        self._engine = duckdb.connect(config={"threads": 1})
+        self._engine: duckdb.DuckDBPyConnection | None = None
 
     def hashes(self, values: pa.Array) -> np.ndarray:
+        """A hash of each value, in order."""
+        if self._engine is None:
+            self._engine = duckdb.connect(config={"threads": 1})
         self._engine.register("offered", pa.table({"value": values}))
         try:
             found = self._engine.execute("SELECT hash(value) AS h FROM offered").fetchnumpy()["h"]
@@ -64,18 +82,35 @@ class _Seen:
             self._engine.unregister("offered")
         return np.asarray(found, np.uint64)
 
+    def keep_new(self, hashes: np.ndarray) -> bool:
+        """Keep them all and answer true, or where any is repeated keep none and answer false."""
+        # In order: a search that goes forward finds its places in the cache.
+        offered = np.sort(hashes)
+        if (offered[1:] == offered[:-1]).any() or self._stand(offered).any():
+            return False
+        self.keep(offered)
+        return True
+
     def repeated(self, hashes: np.ndarray) -> np.ndarray:
         """True where the value was kept before or stands earlier among these."""
         again = np.ones(len(hashes), bool)
         again[np.unique(hashes, return_index=True)[1]] = False
-        places = np.searchsorted(self._hashes, hashes)
-        places[places == len(self._hashes)] = 0
-        if len(self._hashes):
-            again |= self._hashes[places] == hashes
+        order = np.argsort(hashes)
+        again[order] |= self._stand(hashes[order])
         return again
 
     def keep(self, hashes: np.ndarray) -> None:
-        self._hashes = np.sort(np.concatenate([self._hashes, hashes]), kind="stable")
+        """Remember these, which `repeated` said are not."""
+        # Two runs in order: a stable sort merges them.
+        self._hashes = np.sort(np.concatenate([self._hashes, np.sort(hashes)]), kind="stable")
+
+    def _stand(self, offered: np.ndarray) -> np.ndarray:
+        """Which of these, in order, were kept before."""
+        if not len(self._hashes):
+            return np.zeros(len(offered), bool)
+        places = np.searchsorted(self._hashes, offered)
+        places[places == len(self._hashes)] = 0
+        return np.asarray(self._hashes[places] == offered)
 
 
 def _as_utf8(block: Block, layout: Layout) -> tuple[Block, str]:
@@ -100,13 +135,13 @@ def _parse(
     return csv.read_csv(
         pa.BufferReader(data),
         read_options=csv.ReadOptions(
-            use_threads=skipped is None,
+            use_threads=False,  # the other cores have blocks of their own
             block_size=len(data) + 1,
             column_names=[str(place) for place in range(header.width)],
         ),
         parse_options=csv.ParseOptions(
             delimiter=layout.delimiter,
-            newlines_in_values=True,
+            newlines_in_values=b'"' in data,
             ignore_empty_lines=False,
             invalid_row_handler=skipped,
         ),
@@ -122,12 +157,46 @@ def _parse(
 # --- the hot path ---------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Typed:
+    """A block whose every row is good, unless one is repeated."""
+
+    block: Block
+    encoding: str
+    columns: Columns
+    rows: int
+
+
+def _parsed(part: Block, header: Header, layout: Layout, reading: Reading) -> _Typed | _Examined:
+    """What a block holds, by itself. Raises `Malformed`."""
+    block, encoding = _as_utf8(part, layout)
+    typed = _typed(block, header, layout, reading, encoding) if layout.fast else None
+    return typed or _examined(block, header, layout, reading, encoding)
+
+
+def _settled(
+    read: _Typed | _Examined, header: Header, layout: Layout, reading: Reading, seen: _Seen
+) -> Batch:
+    """A block's rows, now that what stands before them in the file is known."""
+    if isinstance(read, _Examined):
+        return _batch(read, layout, reading, seen)
+    columns, block = read.columns, read.block
+    if layout.unique and not seen.keep_new(seen.hashes(columns[layout.unique])):
+        examined = _examined(block, header, layout, reading, read.encoding)
+        return _batch(examined, layout, reading, seen)
+    noted = tuple(_notes(columns, layout, reading, seen, lambda: _lines(block, layout)))
+    return Batch(layout.table, _finish(columns, layout, read.rows), read.rows, warned=noted)
+
+
 def _typed(
-    block: Block, header: Header, layout: Layout, reading: Reading, seen: _Seen
-) -> Batch | None:
+    block: Block, header: Header, layout: Layout, reading: Reading, encoding: str
+) -> _Typed | None:
     """The block as typed rows, None where anything in it needs a closer look."""
     data = block.data
-    if b"\0" in data or b"\r" in data or b"\n\n" in data or data.startswith(b"\n"):
+    if b"\0" in data or b"\r" in data:
+        return None
+    # Among several columns Arrow finds that an empty line has too few.
+    if header.width == 1 and (b"\n\n" in data or data.startswith(b"\n")):
         return None
     types: dict[str, pa.DataType] = {}
     for column in layout.columns:
@@ -159,14 +228,7 @@ def _typed(
     strict = (rule for rule in layout.rules if rule.action != "note")
     if any(pc.any(rule.broken(columns, reading)).as_py() for rule in strict):
         return None
-    if layout.unique:
-        hashes = seen.hashes(columns[layout.unique])
-        if seen.repeated(hashes).any():
-            return None
-        seen.keep(hashes)
-    rows = table.num_rows
-    noted = tuple(_notes(columns, layout, reading, seen, lambda: _lines(block, layout)))
-    return Batch(layout.table, _finish(columns, layout, rows), rows, warned=noted)
+    return _Typed(block, encoding, columns, table.num_rows)
 
 
 def _lines(block: Block, layout: Layout) -> np.ndarray:
@@ -270,9 +332,26 @@ class _Findings:
             self.bad.setdefault(index, (code, column))
 
 
-def _lenient(
-    block: Block, header: Header, layout: Layout, reading: Reading, seen: _Seen, encoding: str
-) -> Batch:
+@dataclass(frozen=True, slots=True)
+class _Examined:
+    """A block read as text: `rows` are the indices of the records that have cells."""
+
+    block: Block
+    encoding: str
+    starts: np.ndarray
+    ends: np.ndarray
+    lines: np.ndarray
+    rows: np.ndarray
+    cells: Columns
+    columns: Columns
+    found: _Findings
+    blank: int
+    out_of_scope: int
+
+
+def _examined(
+    block: Block, header: Header, layout: Layout, reading: Reading, encoding: str
+) -> _Examined:
     starts, ends, lines, unclosed = records(block, layout.delimiter)
     found = _Findings()
     found.reject(np.asarray(unclosed, np.int64), "unbalanced_quote", "")
@@ -281,29 +360,35 @@ def _lenient(
     whole[list(found.bad)] = False
     whole[blank] = False
     cells, rows = _texts(block.data, starts, ends, np.flatnonzero(whole), header, layout, found)
-    skipped = len(blank)
     out_of_scope = 0
     if layout.scope:
         inside = pc.fill_null(layout.scope(cells), fill_value=False)
         out_of_scope = len(rows) - inside.true_count
         cells, rows = {n: c.filter(inside) for n, c in cells.items()}, rows[np.asarray(inside)]
     columns = _check(cells, rows, layout, reading, found)
-    noted = tuple(_notes(columns, layout, reading, seen, lambda: lines[rows]))
-    _repeats(columns, rows, layout, seen, found)
-    patterns = _patterns(cells, rows, layout, found)
+    return _Examined(
+        block, encoding, starts, ends, lines, rows, cells, columns, found, len(blank), out_of_scope
+    )
+
+
+def _batch(read: _Examined, layout: Layout, reading: Reading, seen: _Seen) -> Batch:
+    block, lines, rows, found = read.block, read.lines, read.rows, read.found
+    noted = tuple(_notes(read.columns, layout, reading, seen, lambda: lines[rows]))
+    _repeats(read.columns, rows, layout, seen, found)
+    patterns = _patterns(read.cells, rows, layout, found)
     gone = np.isin(rows, np.fromiter(found.bad.keys() | found.folded, np.int64))
     kept = pa.array(~gone)
-    columns = {name: values.filter(kept) for name, values in columns.items()}
+    columns = {name: values.filter(kept) for name, values in read.columns.items()}
     records_kept = int(len(rows) - gone.sum())
 
     def raw(index: int) -> bytes:
-        text = block.data[starts[index] : ends[index]]
-        return text.decode().encode(encoding) if encoding == layout.fallback else text
+        text = block.data[read.starts[index] : read.ends[index]]
+        return text.decode().encode(read.encoding) if read.encoding == layout.fallback else text
 
     return Batch(
         layout.table,
         _finish(columns, layout, records_kept),
-        received=len(starts) - skipped - out_of_scope,
+        received=len(read.starts) - read.blank - read.out_of_scope,
         rejected=tuple(
             Rejected(
                 int(lines[i]), code, column, found.subjects.get(i), raw(i), patterns.get(i, "")
@@ -316,7 +401,7 @@ def _lenient(
             if i not in found.bad
         )
         + noted,
-        skipped=out_of_scope,
+        skipped=read.out_of_scope,
     )
 
 
