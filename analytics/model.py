@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import ibis
 
 
+LICENCE_OUVERTE = "Licence Ouverte 2.0"
+ODBL = "ODbL 1.0"
+
+
 @dataclass(frozen=True, slots=True)
 class Pool:
     """One area's contributors, summed. `totals` and `largest` by label, replicates first."""
@@ -137,3 +141,9 @@ class Measure:
     columns: tuple[Column, ...]
     compute: Callable[[Mapping[str, ibis.Table], Plan, Generator], Cells]
     protect: Callable[[Cells, Plan], Protected]
+    about: Mapping[str, str]
+    """What it counts and how, in two or three sentences (fr, en)."""
+    themes: tuple[str, ...] = ("TRAN",)
+    """Codes of the EU's data themes."""
+    licence: str = LICENCE_OUVERTE
+    """Licence of what is published: that of the strictest input."""

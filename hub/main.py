@@ -20,8 +20,10 @@ from analytics.plan import Plan
 from connectors.registry import DATASETS
 from hub.api import (
     agreements,
+    catalog,
     collectivities,
     contributions,
+    decisions,
     dpo,
     evidence,
     partners,
@@ -34,6 +36,7 @@ from hub.audit.log import Log
 from hub.audit.notes import Signer, VerifierKey
 from hub.audit.publish import Publisher
 from hub.audit.store import FolderStore
+from hub.catalog import Catalogue
 from hub.desk import PartsDesk
 from hub.errors import Unavailable
 from hub.events import AuditEvent, Kind
@@ -139,6 +142,7 @@ def application(parts: Parts) -> FastAPI:
     shelf = Shelf(parts)
     secure = parts.settings.public_url.startswith("https:")
     people = Sessions(parts.books, parts.clock)
+    catalogue = Catalogue(parts)
     reception = pages.Reception(
         parts.datasets,
         PartsPushDesk(parts),
@@ -152,8 +156,10 @@ def application(parts: Parts) -> FastAPI:
         secure=secure,
         desk=PartsDesk(parts),
         reception=reception,
+        catalogue=catalogue,
     )
     app.state.parts = parts
+    app.state.catalogue = catalogue
     app.state.shelf = shelf
     app.state.session_cookie = site.session_cookie
     app.state.token_server = TokenServer(parts.books, f"{parts.settings.public_url}/oauth/token")
@@ -163,9 +169,11 @@ def application(parts: Parts) -> FastAPI:
         partners.router,
         tus.router,
         agreements.router,
+        catalog.router,
         subjects.router,
         contributions.router,
         collectivities.router,
+        decisions.router,
         dpo.router,
         evidence.router,
     ):

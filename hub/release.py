@@ -379,7 +379,7 @@ def publish(
             "bundle": approved.decision.bundle_digest,
             "obligations": dict(approved.decision.obligations),
         },
-        "licence": "Licence Ouverte 2.0",
+        "licence": measure_.licence,
         contributors.FACT: (
             contributors.declare(parts, protected.measured.declared)
             if protected.measured.declared

@@ -132,4 +132,11 @@ CARBON_BALANCE: Final = Measure(
     COLUMNS,
     compute,
     protect,
+    {
+        "fr": "Émissions des trajets domicile–lycée, en kgCO2e par élève inscrit et par année "
+        "scolaire, aller et retour, usage et fabrication séparés, dépose dédiée et détour.",
+        "en": "Emissions of home–lycée trips, in kgCO2e per enrolled pupil and school year, both "
+        "ways, use and manufacture apart, dedicated drop-off and detour.",
+    },
+    themes=("TRAN", "ENVI"),
 )

@@ -65,4 +65,13 @@ MODAL_SPLIT: Final = Measure(
     COLUMNS,
     compute,
     protect,
+    {
+        "fr": "Part des trajets domicile–lycée à pied ou à vélo, en transport collectif, en "
+        "voiture et autrement, par lycée et par année scolaire, d’après les trajets de "
+        "participants volontaires. À lire « si les participants ressemblent aux autres ».",
+        "en": "Share of home–lycée trips on foot or by bike, by public transport, by car and "
+        "otherwise, by lycée and school year, from the trips of volunteers. To be read “if "
+        "participants resemble the others”.",
+    },
+    themes=("TRAN", "EDUC"),
 )

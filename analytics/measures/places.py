@@ -16,7 +16,7 @@ from typing import Any, Final
 import ibis
 from numpy.random import Generator
 
-from analytics.model import Cells, Column, Measure, Protected, schema_of
+from analytics.model import ODBL, Cells, Column, Measure, Protected, schema_of
 from analytics.plan import Plan
 
 LYCEES: Final = "region/lycees/lycees"
@@ -99,4 +99,12 @@ PLACES: Final = Measure(
     COLUMNS,
     compute,
     protect,
+    {
+        "fr": "Lycées, arrêts de transport et lieux de covoiturage, pour les situer les uns par "
+        "rapport aux autres. Aucune personne n’y figure.",
+        "en": "Lycées, public transport stops and car-pool places, to see where they lie. "
+        "Nobody is in it.",
+    },
+    # The national base of car-pool places is published under it, and it asks to share alike.
+    licence=ODBL,
 )

@@ -17,7 +17,9 @@ from typing import Any, Final
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
+from hub.catalog import Catalogue
 from hub.errors import HubError, NotFound
+from hub.web import catalogue as catalogue_pages
 from hub.web import dpo, figures, partner
 from hub.web.assets import DIST, Assets
 from hub.web.desk import Desk
@@ -90,11 +92,12 @@ def site(
     entropy: Callable[[int], bytes] = secrets.token_bytes,
     desk: Desk | None = None,
     reception: Reception | None = None,
+    catalogue: Catalogue | None = None,
 ) -> Site:
     """Everything under `/` for people. `secure`: the public address is https (cookies).
 
     Without a `desk` there is no page for the data-protection officer, without a `reception` there
-    are none for partners.
+    are none for partners, without a `catalogue` none of it.
     """
     assets = Assets(dist=dist)
     forms = Forms(secure, entropy)
@@ -106,6 +109,8 @@ def site(
         dpo.add(routes, desk, renderer)
     if reception is not None:
         partner.add(routes, reception, renderer)
+    if catalogue is not None:
+        catalogue_pages.add(routes, catalogue, renderer)
 
     @routes.api_route("/static/{name:path}", methods=["GET", "HEAD"])
     async def static(request: Request, name: str) -> Response:

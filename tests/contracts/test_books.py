@@ -86,7 +86,7 @@ READS: Final = frozenset(
         "account", "accounts", "agreement", "agreement_version", "agreement_versions",
         "agreements", "check", "client", "clients",
         "contributing", "contribution", "ended_by",
-        "event_at", "event_count", "events", "grant", "grant_counts", "grants_of",
+        "event_at", "event_count", "events", "grant", "grant_counts", "grants_of", "last_of",
         "latest_release", "load", "marks", "open_intents", "organisations", "pending_events",
         "pending_pushes", "progress", "promised", "pulled", "push", "pushes", "refusals",
         "rejections", "release", "releases", "search", "segments", "session", "set_aside",
@@ -244,8 +244,8 @@ WRITES: Final[dict[str, Write]] = {
         ("give", "withdraw"),
     ),
     "participate": Write(
-        lambda b: b.participate([grant("g1", "ada")], [code("c1")], [link("ada")], event=SAID),
-        lambda b: b.participate([], [code("c1"), code("c2", digest=digest("c1"))], [], event=SAID),
+        lambda b: b.participate([grant("g1", "ada")], [], [code("c1")], [link("ada")], event=SAID),
+        lambda b: b.participate([], [], [code("c1"), code("c2", digest=digest("c1"))], [], event=SAID),
     ),
     "replace_codes": Write(
         lambda b: b.replace_codes("p-c1", [code("c2")], [link("ada", "c2")], event=SAID),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Row, Select, bindparam, func, or_, select, update
 
 from hub.errors import Conflict
-from hub.events import AuditEvent
+from hub.events import AuditEvent, Kind
 from hub.records import LoggedEvent, Withdrawal
 from hub.storage.books import records
 from hub.storage.books.desk import Desk
@@ -108,6 +108,14 @@ class Events(Desk):
         with self._read() as connection:
             row = connection.execute(_query().where(events.c.log_index == index)).first()
         return None if row is None else _event(row)
+
+    def last_of(self, kinds: Iterable[Kind]) -> int:
+        """Sequence of the newest event of some kinds, 0 before the first."""
+        query = select(func.max(events.c.sequence)).where(
+            events.c.kind.in_([str(kind) for kind in kinds])
+        )
+        with self._read() as connection:
+            return connection.execute(query).scalar() or 0
 
     def event_count(self) -> int:
         """How many events there are, placed or not."""
