@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from hub.errors import NotFound, Rejected
 from hub.events import AuditEvent, Kind
 from hub.parts import Actor, Parts
 from hub.records import Agreement, Contribution, Grant
+from hub.storage.books import ASKED_AGAIN
 
 COLUMNS: Final = ("reference", "purpose", "population", "birth_month", "given_at", "state")
 
@@ -49,8 +50,15 @@ class Asked:
     parent_identified_by: str = ""
 
 
-def give(parts: Parts, actor: Actor, partner: str, asked: Asked) -> Grant:
-    """Record one answer. Raises `Rejected` naming why it cannot stand as consent."""
+Keep = Callable[[Grant, Sequence[Contribution], AuditEvent], object]
+"""Writes a checked answer and its secrets with their event, in one transaction."""
+
+
+def give(parts: Parts, actor: Actor, partner: str, asked: Asked, keep: Keep | None = None) -> Grant:
+    """Record one answer. Raises `Rejected` naming why it cannot stand as consent.
+
+    `keep` writes it in the books' place: together with the codes given for it.
+    """
     _allowed(parts, actor, partner, asked.purpose)
     try:
         grant = _grant(parts, partner, asked, parts.agreement_for(partner, asked.purpose))
@@ -79,7 +87,11 @@ def give(parts: Parts, actor: Actor, partner: str, asked: Asked) -> Grant:
             "receipt": receipts.digest("consent", committed),
         },
     )
-    return parts.books.give([grant], secrets, event=event)[0]
+    if keep is None:
+        parts.books.give([grant], secrets, event=event)
+    else:
+        keep(grant, secrets, event)
+    return grant
 
 
 def import_file(parts: Parts, actor: Actor, partner: str, path: Path) -> dict[str, Any]:
@@ -128,7 +140,8 @@ def import_file(parts: Parts, actor: Actor, partner: str, path: Path) -> dict[st
 def receipt(parts: Parts, grant: Grant) -> bytes:
     """The signed receipt of a grant. Raises `NotFound` before the log has taken it in.
 
-    With its proof while the grant stands; once it has ended, the withdrawal's receipt has one.
+    With its proof while the grant stands as it was given; once it has ended, the withdrawal's
+    receipt has one.
     """
     if grant.log_index is None:
         raise NotFound(
@@ -137,7 +150,7 @@ def receipt(parts: Parts, grant: Grant) -> bytes:
             en="The consent is recorded; the receipt follows in a moment.",
             who="person",
         )
-    if grant.ended_at is not None:
+    if grant.ended_at is not None or grant.state == ASKED_AGAIN:
         return receipts.issue("consent", shown(grant), parts.log.signer)
     facts = receipt_facts(parts, grant, parts.books.contribution(grant.id))
     return parts.receipt("consent", facts, grant.log_index)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
-from hub import pull, push, quarantine, uploads, withdraw
+from hub import birthdays, participation, pull, push, quarantine, uploads, withdraw
 from hub.audit.publish import next_moment
 from hub.audit.tiles import CHECKPOINT
 from hub.errors import HubError, Unavailable, fault
@@ -28,6 +28,8 @@ VERBS: Final[Mapping[str, Callable[[Parts, str], object]]] = {
     "upload": uploads.assemble,
     "pull": pull.attempt,
     "withdrawal": withdraw.complete,
+    "stop": participation.settle,
+    "expiry": birthdays.erase,
 }
 LONGEST_SLEEP: Final = 1.0
 IDLE: Final = 0.2
@@ -86,6 +88,8 @@ def tidy(parts: Parts, now: datetime) -> None:
     push.sweep(parts, now)
     uploads.expire(parts, now)
     quarantine.expire(parts, now)
+    birthdays.sweep(parts, now)
+    parts.books.forget_visits(now)
 
 
 def step(parts: Parts) -> bool:

@@ -2,7 +2,7 @@
 
     identity.txt              the age identity: opens the vault, and the keys below
     recipient.txt             its public half: all the front door needs
-    digest.age  log.age  log-2.age…  session.age  contribution.age
+    digest.age  codes.age  log.age  log-2.age…  session.age  contribution.age
     periods/<purpose>/<period>.age
 
 All but the first two are sealed for the identity, so that moving the identity to a secret store
@@ -69,6 +69,11 @@ class Keyring:
     def session_key(self) -> bytes:
         """32 bytes: keys the sessions of the pages."""
         return self._key("session")
+
+    @property
+    def code_key(self) -> bytes:
+        """32 bytes: keys the digests of participation codes."""
+        return self._key("codes")
 
     @property
     def log_key(self) -> Ed25519PrivateKey:

@@ -3,7 +3,7 @@
 from hub.storage.books.books import Books
 from hub.storage.books.events import Search
 from hub.storage.books.grants import ASKED_AGAIN, EXPIRED, GIVEN, OBJECTED, REFUSED, WITHDRAWN
-from hub.storage.books.jobs import STOP
+from hub.storage.books.jobs import EXPIRY, STOP
 from hub.storage.books.leases import Held
 from hub.storage.books.records import AUDITED, PASSING, Marked
 from hub.storage.books.releases import Intent
@@ -12,6 +12,7 @@ __all__ = [
     "ASKED_AGAIN",
     "AUDITED",
     "EXPIRED",
+    "EXPIRY",
     "GIVEN",
     "OBJECTED",
     "PASSING",

@@ -223,6 +223,10 @@ def _refuse(
         .returning(grants.c.id)
     )
     ids = list(ended.scalars())
+    # What time ended keeps saying so; its secret goes now, with its rows.
+    ids += connection.execute(
+        select(grants.c.id).where(theirs, grants.c.state == EXPIRED)
+    ).scalars()
     refusal = Grant(
         id=_refusal(withdrawal, purpose),
         partner=withdrawal.partner,

@@ -15,6 +15,7 @@ WITHDRAWAL = "withdrawal"
 UPLOAD = "upload"
 PULL = "pull"
 STOP = "stop"
+EXPIRY = "expiry"
 
 
 class Jobs(Desk):

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Row, Select, delete, func, insert, or_, selec
 
 from hub.errors import Conflict, NotFound
 from hub.events import AuditEvent, Kind
-from hub.records import Code, Grant, Link, Withdrawal
+from hub.records import Code, Contribution, Grant, Link, Withdrawal
+from hub.storage.books import contributions
 from hub.storage.books.desk import Desk
 from hub.storage.books.grants import (
     ASKED_AGAIN,
@@ -22,7 +23,7 @@ from hub.storage.books.grants import (
     withdrawal_of,
     withdrawal_query,
 )
-from hub.storage.books.jobs import STOP, fulfil
+from hub.storage.books.jobs import EXPIRY, STOP, fulfil, promise
 from hub.storage.books.schema import codes, events, grants, links, visits, withdrawals
 
 PERSON: Final = "person"
@@ -34,18 +35,20 @@ class Participation(Desk):
     def participate(
         self,
         given: Sequence[Grant],
+        secrets: Sequence[Contribution],
         holders: Sequence[Code],
         linked: Sequence[Link],
         *,
         event: AuditEvent,
     ) -> None:
-        """Record answers together with the codes given for them, all or none.
+        """Record answers and their secrets with the codes given for them, all or none.
 
         A `Conflict` where an id, a code or a link is there already.
         """
         with self._write(event) as (connection, sequence):
             if given:
                 connection.execute(insert(grants), [grant_values(g, sequence) for g in given])
+            contributions.keep(connection, secrets, sequence)
             for code in holders:
                 connection.execute(insert(codes).values(**_code_values(code), event=sequence))
             for link in linked:
@@ -202,13 +205,15 @@ class Participation(Desk):
             return [grant_of(row) for row in rows]
 
     def turn(self, grant_id: str, state: str, *, event: AuditEvent) -> Grant:
-        """Move a standing grant on to "asked_again" or "expired".
+        """Move a standing grant on to "asked_again", or to "expired" with a job for its rows.
 
         A `Conflict` where it no longer stands: its person was quicker.
         """
         at = {"ended_at": event.at} if state == EXPIRED else {}
         stands = or_(grants.c.state == GIVEN, grants.c.state == ASKED_AGAIN)
         with self._write(event) as (connection, _):
+            if state == EXPIRED:
+                promise(connection, EXPIRY, grant_id)
             done = connection.execute(
                 update(grants)
                 .where(grants.c.id == grant_id, stands, grants.c.state != state)

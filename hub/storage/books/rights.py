@@ -32,12 +32,7 @@ class Rights(Desk):
                 .values(**_values(case), event=sequence)
             )
             if done.rowcount != 1:
-                raise Conflict(
-                    "case-moved",
-                    fr="Ce dossier n’en est plus là : rechargez la liste.",
-                    en="This case is no longer there: reload the list.",
-                    who="operator",
-                )
+                raise case_moved()
         return case
 
     def case(self, case_id: str) -> Case | None:
@@ -59,6 +54,16 @@ class Rights(Desk):
         query = select(cases.c.id).where(cases.c.closed_at.is_(None), cases.c.due_at < now)
         with self._read() as connection:
             return len(connection.execute(query).all())
+
+
+def case_moved() -> Conflict:
+    """What is said where a case is no longer in the state something was asked of it."""
+    return Conflict(
+        "case-moved",
+        fr="Ce dossier n’en est plus là : rechargez la liste.",
+        en="This case is no longer there: reload the list.",
+        who="operator",
+    )
 
 
 def _values(case: Case) -> dict[str, Any]:
