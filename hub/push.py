@@ -26,7 +26,7 @@ Reading depends on the time of acceptance, not of processing, so a re-run counts
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -34,6 +34,7 @@ from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from analytics import recognise
 from connectors.contract import REASONS, Dataset, Malformed
@@ -241,7 +242,7 @@ def _read_in(
         )
         parsed = stages.parse(dataset, source, reading, tally)
         if dataset.key in stages.ACTS:
-            _object(parts, agreement, parsed)
+            _object(parts, push, agreement, parsed)
             return _counted(push, tally, {}), [], {}
         recognised = stages.recognise_rows(parsed, around, rules, tally)  # 5
         if dataset.subject and stages.TREATMENTS[dataset.key].whole_file:
@@ -256,7 +257,7 @@ def _read_in(
             )
             pseudonymous = (
                 stages.pseudonymise(stages.admit(chunk, people), people)  # 7, 8
-                for chunk in recognised
+                for chunk in _with_keys(parts, agreement, recognised)
             )
             for table, chunks in _by_table(dataset, pseudonymous):
                 held.check()
@@ -269,6 +270,9 @@ def _read_in(
                     personal=dataset.subject is not None,
                     mode="replace" if dataset.key in REPLACED | RESENT else "append",
                 )
+                # Where an earlier run committed and died, nothing was read: what is counted and
+                # set aside comes of reading, so the file is read to its end all the same.
+                deque(chunks, maxlen=0)
                 after = state(parts.tables, name)
                 commits[name] = commit(before, after, made.version, made.rows)
     counted = _counted(push, tally, stored)
@@ -280,6 +284,21 @@ def _read_in(
 
     set_aside = list(_set_aside(parts, push, dataset, agreement, standing, tally, whole))
     return counted, set_aside, commits
+
+
+def _with_keys(
+    parts: Parts, agreement: Agreement, chunks: Iterable[stages.Recognised]
+) -> Iterator[stages.Recognised]:
+    """The chunks, each after the keys of its periods are there, whoever the gate lets in.
+
+    Making a key is an event. Were it made for admitted rows only, the place of a one-row push in
+    the log would tell whether its person agreed.
+    """
+    for chunk in chunks:
+        if chunk.dataset.subject is not None:
+            for period in sorted(pc.unique(chunk.rows.column("period")).to_pylist()):
+                parts.period_key(agreement.purpose, period)
+        yield chunk
 
 
 def _counted(push: Push, tally: stages.Tally, stored: Mapping[str, stages.Stored]) -> Push:
@@ -304,21 +323,27 @@ def _findings(tally: stages.Tally) -> list[dict[str, Any]]:
     return [found.as_json() for found in report([*tally.rejected, *tally.warned])]
 
 
-def _object(parts: Parts, agreement: Agreement, chunks: Iterable[stages.Parsed]) -> None:
-    """Record an objection for each card that has none; done again, it finds those it recorded.
+def _object(
+    parts: Parts, push: Push, agreement: Agreement, chunks: Iterable[stages.Parsed]
+) -> None:
+    """Record an objection for each card; done again, it finds those it recorded.
 
     The whole file is read before the first is recorded, so that one refused half-way did nothing.
+    A card that has objected before is treated as any other: a log that grew by less would tell the
+    partner of an objection made elsewhere.
     """
     whole = [chunk.rows.column("subject") for chunk in chunks]
     cards = pa.chunked_array(whole, pa.string()).unique()
-    known = set(parts.standing(agreement).objected.to_pylist())
     key = parts.keyring.digest_key
     for digest in pseudonyms.digests(key, agreement.partner, cards).to_pylist():
-        if digest in known:
+        # The same whenever this push is done again, and nobody else's to guess.
+        mark = pseudonyms.digest(key, push.id, digest.hex()).hex()[:16]
+        objection = f"{push.accepted_at:%Y%m%dT%H%M%S}-{mark}"
+        if parts.books.withdrawal(objection) is not None:
             continue
         now = parts.clock()
         made = Withdrawal(
-            id=parts.new_id(now),
+            id=objection,
             partner=agreement.partner,
             subject=digest,
             purposes=(agreement.purpose,),
@@ -359,7 +384,8 @@ def _set_aside(
     """Rejected rows for quarantine; content only where its person may be stored, and sealed.
 
     A row is sealed as a file of its own, `whole` with its header if it has one, so that it can be
-    read again, and destroyed, without any other.
+    read again, and destroyed, without any other. Every row is sealed, and what may not be kept is
+    thrown away sealed: the time a push takes must not tell whose rows were kept.
     """
     names = sorted({row.subject for row in tally.rejected if row.subject})
     digests = pseudonyms.digests(
@@ -376,14 +402,15 @@ def _set_aside(
     until = (push.accepted_at + QUARANTINE).date()
     for row in tally.rejected:
         digest = admitted.get(row.subject) if row.subject else None
-        keep = row.raw is not None and (dataset.subject is None or digest is not None)
+        keep = dataset.subject is None or digest is not None
+        sealed = None if row.raw is None else parts.vault.seal(whole(row.raw))
         yield SetAside(
             push=push.id,
             position=row.position,
             code=row.code,
             column=row.column,
             digest=digest,
-            sealed=parts.vault.seal(whole(row.raw)) if keep and row.raw is not None else None,
+            sealed=sealed if keep else None,
             until=until,
         )
 

@@ -145,7 +145,7 @@ def test_refused_rows_are_told_by_position_and_reason(
     assert told["rows"] == [{"position": 4, "code": "unknown_value", "column": "fare_action"}]
     (found,) = told["findings"]
     assert (found["code"], found["column"], found["lines"], found["count"], found["pattern"]) == (
-        "unknown_value", "fare_action", [[4, 4]], 1, "AAAA",
+        "unknown_value", "fare_action", [[4, 4]], 1, "AAAAA",
     )  # fmt: skip
     assert set(found["words"]) == {"fr", "en"}
     state = client.get(location, headers=headers).json()
