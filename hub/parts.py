@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
@@ -18,13 +18,14 @@ from analytics import recognise
 from analytics.plan import Plan
 from connectors.contract import Dataset
 from consent import gate, pseudonyms
-from hub.audit import proofs, receipts
+from hub.audit import decisions, proofs, receipts
 from hub.audit.entries import opening_of, receipt_of
 from hub.audit.log import Log
 from hub.audit.publish import Publisher
 from hub.audit.tiles import CHECKPOINT
 from hub.errors import Conflict, Denied
 from hub.events import AuditEvent, Kind
+from hub.identity.refusals import Refusals
 from hub.policy.gate import Decision, PolicyGate
 from hub.records import Agreement, Basis
 from hub.settings import Settings, Territory
@@ -87,6 +88,7 @@ class Parts:
     """How long a worker may be silent before another takes over its job or table."""
     clock: Callable[[], datetime] = utc_now
     token: Callable[[int], str] = secrets.token_hex
+    refusals: Refusals = field(default_factory=Refusals)
 
     def new_id(self, now: datetime) -> str:
         """A random id that sorts by time and tells it to the second."""
@@ -95,30 +97,47 @@ class Parts:
     def require(self, rule: str, actor: Actor, question: Mapping[str, Any]) -> Decision:
         """Ask the policy; a no is recorded and raised as `Denied` with the policy's reasons."""
         decision = self.policy.decide(rule, {"actor": actor.facts(), **question})
+        self.refusals.tell(self.books, self.clock())
         if decision.allow:
             return decision
-        self.books.record(
-            event=AuditEvent(
-                Kind.ACCESS_DENIED,
-                actor.organisation,
-                rule,
-                self.clock(),
-                {
-                    "actor": actor.id,
-                    "reasons": list(decision.reasons),
-                    "input": decision.input_digest,
-                    "bundle": decision.bundle_digest,
-                },
-            )
-        )
+        name = self._refuse(decision, actor)
         reasons = ", ".join(decision.reasons)
         raise Denied(
             "denied-by-policy",
             fr=f"La politique d’accès refuse ({reasons}). Adressez-vous à l’intendant du hub.",
             en=f"The access policy refuses ({reasons}). Ask the hub's steward.",
             who="steward",
-            facts={"reasons": list(decision.reasons), "rule": rule},
+            facts={"reasons": list(decision.reasons), "rule": rule}
+            | ({"receipt": f"/v1/decisions/{name}/receipt"} if name and actor.organisation else {}),
         )
+
+    def decided(
+        self,
+        kind: Kind,
+        actor: Actor,
+        about: str,
+        decision: Decision,
+        facts: Mapping[str, Any] | None = None,
+    ) -> AuditEvent:
+        """The event of a decision, under an id of its own; it commits to the decision's receipt."""
+        now = self.clock()
+        answered = {
+            "decision": self.new_id(now),
+            "rule": decision.rule,
+            "actor": actor.id,
+            "allowed": decision.allow,
+            "reasons": list(decision.reasons),
+            "input": decision.input_digest,
+            "bundle": decision.bundle_digest,
+        }
+        return decisions.event(kind, actor.organisation, about, now, answered, facts or {})
+
+    def _refuse(self, decision: Decision, actor: Actor) -> str | None:
+        """Record a no, or count it; gives the id of the decision where it has one."""
+        event = self.decided(Kind.ACCESS_DENIED, actor, decision.rule, decision)
+        question = f"{decision.rule} {decision.input_digest} {decision.reasons}"
+        name = str(event.facts["decision"])
+        return self.refusals.note(self.books, event, actor.id, question, name)
 
     def agreement_facts(self, partner: str, dataset: str) -> dict[str, Any] | None:
         """The agreement as a policy question sees it; None where there is none."""

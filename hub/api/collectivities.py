@@ -8,9 +8,10 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from hub.api.access import caller, parts_of
-from hub.events import AuditEvent, Kind
+from hub.events import Kind
 from hub.parts import Actor, Parts
 from hub.records import Release
+from hub.release import receipt as receipt_of
 from hub.shelf import MEDIA_TYPES, Shelf
 
 router = APIRouter(tags=["releases"], prefix="/v1/releases")
@@ -65,7 +66,7 @@ def data(
     actor: Who,
     parts: Hub,
     shelf: OnShelf,
-    format: Annotated[str | None, Query(description="csv, parquet, json or geojson")] = None,  # noqa: A002 - its name in the interface
+    format: Annotated[str | None, Query(description="csv, xlsx, parquet, json or geojson")] = None,  # noqa: A002 - its name in the interface
     purpose: str | None = None,
 ) -> Response:
     """Prepared bytes; the format by `format=` or `Accept`. An identified reading is logged."""
@@ -74,30 +75,26 @@ def data(
     decision = parts.require("release_read", actor or ANYONE, question)
     kind = format or BY_MEDIA_TYPE.get(request.headers.get("accept", "").split(",")[0], "csv")
     body = shelf.data(release, kind)
+    headers = {
+        "content-disposition": f'attachment; filename="{release.id}.{kind}"',
+        "etag": f'"{release.manifest["digest"][kind]}"',
+    }
     if actor is not None:
-        parts.books.record(
-            event=AuditEvent(
-                Kind.RELEASE_READ,
-                actor.organisation,
-                release.id,
-                parts.clock(),
-                {
-                    "reader": actor.id,
-                    "format": kind,
-                    "purpose": purpose or "",
-                    "input": decision.input_digest,
-                    "bundle": decision.bundle_digest,
-                },
-            )
-        )
-    return Response(
-        body,
-        media_type=MEDIA_TYPES[kind],
-        headers={
-            "content-disposition": f'attachment; filename="{release.id}.{kind}"',
-            "etag": f'"{release.manifest["digest"][kind]}"',
-        },
-    )
+        facts = {"reader": actor.id, "format": kind, "purpose": purpose or ""}
+        event = parts.decided(Kind.RELEASE_READ, actor, release.id, decision, facts)
+        parts.books.record(event=event)
+        headers["link"] = f'</v1/decisions/{event.facts["decision"]}/receipt>; rel="receipt"'
+    return Response(body, media_type=MEDIA_TYPES[kind], headers=headers)
+
+
+@router.get(
+    "/{release_id}/receipt", summary="Receipt of a release, signed", response_class=Response
+)
+def receipt(release_id: str, actor: Who, parts: Hub, shelf: OnShelf) -> Response:
+    """A signed note with the proof that the log holds the release, for whoever may read it."""
+    found = shelf.release(release_id)
+    parts.require("release_read", actor or ANYONE, _question(parts, actor, found, None))
+    return Response(receipt_of(parts, found), media_type="text/plain; charset=utf-8")
 
 
 def _question(

@@ -9,7 +9,8 @@ Authlib runs the flow; this file binds it to the books, without a web framework:
 3. refuse a scope the client does not have. Authlib alone would grant the token without it;
 4. keep the token's digest and its event together; hand the token out once.
 
-A refusal is an event too. No event, log line or answer repeats what was presented.
+A refusal is an event too, or one of a count where they come fast (`refusals`). No event, log line
+or answer repeats what was presented.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from hub.errors import Unauthenticated
 from hub.events import AuditEvent, Kind
 from hub.identity import proofs, tokens
 from hub.identity.proofs import Registered
+from hub.identity.refusals import Refusals
 from hub.records import Client
 
 LIFETIME: Final = timedelta(minutes=15)
@@ -99,6 +101,7 @@ class TokenServer:
         self._endpoint = token_endpoint
         self._audiences = [token_endpoint, *([issuer] if issuer else [])]
         self._random = random
+        self._refusals = Refusals()
 
     def issue(
         self, form: Mapping[str, str], authorization: str | None, now: datetime
@@ -107,6 +110,7 @@ class TokenServer:
 
         Raises only `Unavailable`, where the books do not answer: no token has then been issued.
         """
+        self._refusals.tell(self._clients, now)
         # One server a request: it carries the time and the proof, and costs microseconds.
         server = _Server(self._clients, self._audiences, self._random, now)
         try:
@@ -146,15 +150,11 @@ class TokenServer:
         # `auth_method` is set once the proof held; before that the name is only a claim.
         proven = request.client if request.auth_method else None
         claimed = proven or request.claimed
-        self._clients.record(
-            event=AuditEvent(
-                Kind.TOKEN_REFUSED,
-                proven.record.organisation if proven else "unknown",
-                claimed.record.id if claimed else "unknown",
-                now,
-                {"error": answer.body["error"]},
-            )
-        )
+        name = claimed.record.id if claimed else "unknown"
+        organisation = proven.record.organisation if proven else "unknown"
+        error = {"error": answer.body["error"]}
+        event = AuditEvent(Kind.TOKEN_REFUSED, organisation, name, now, error)
+        self._refusals.note(self._clients, event, name)
 
 
 class _Request(OAuth2Request):  # type: ignore[misc]

@@ -18,6 +18,7 @@ from hub.errors import Unauthenticated
 from hub.events import AuditEvent, Kind
 from hub.identity import passwords, tokens
 from hub.identity.limits import Limiter, MemoryLimiter
+from hub.identity.refusals import Refusals
 from hub.records import Account
 
 LIFETIME: Final = timedelta(hours=8)
@@ -74,10 +75,12 @@ class Sessions:
         self._clock = clock
         self._limiter = limiter if limiter is not None else MemoryLimiter()
         self._random = random
+        self._refusals = Refusals()
 
     def login(self, login: str, password: str, asking: Asking | None = None, /) -> str:
         """A new session's token, for the cookie. Raises `Unauthenticated`, always the same."""
         now = self._clock()
+        self._refusals.tell(self._people, now)
         # By login and address together: an attacker elsewhere cannot lock a person out.
         key = tokens.digest(f"{asking.address if asking else ''}\n{login}")
         limited = not self._limiter.allows(key, now)
@@ -86,9 +89,8 @@ class Sessions:
         if account is None or not known or limited:
             self._limiter.failed(key, now)
             about = account.id if account else "unknown"
-            self._people.record(
-                event=AuditEvent(Kind.USER_REFUSED, "unknown", about, now, {"limited": limited})
-            )
+            event = AuditEvent(Kind.USER_REFUSED, "unknown", about, now, {"limited": limited})
+            self._refusals.note(self._people, event, about)
             raise Unauthenticated(
                 "login-refused",
                 fr="Identifiant ou mot de passe incorrect ; après plusieurs échecs, attendez un "

@@ -118,7 +118,8 @@ _TOUCHED: Final = _touched()
 def topics(event: AuditEvent, found: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     """What an event can be found by, as `name:value`."""
     facts = event.facts
-    yield f"about:{event.about}"
+    for name in {event.about, *_texts(facts.get("decision"))}:
+        yield f"about:{name}"
     for name in {event.actor, *_texts(facts.get("partner"))}:
         yield f"organisation:{name}"
     for name in _texts(facts.get("dataset")):
