@@ -23,10 +23,10 @@ from hub.audit.entries import opening_of, receipt_of
 from hub.audit.log import Log
 from hub.audit.publish import Publisher
 from hub.audit.tiles import CHECKPOINT
-from hub.errors import Conflict, Denied
+from hub.errors import Conflict, Denied, Unavailable
 from hub.events import AuditEvent, Kind
 from hub.identity.refusals import Refusals
-from hub.policy.gate import Decision, PolicyGate
+from hub.policy.gate import ENGINE_FAILED, Decision, PolicyGate
 from hub.records import Agreement, Basis
 from hub.settings import Settings, Territory
 from hub.storage.books import Books, Held
@@ -101,6 +101,14 @@ class Parts:
         if decision.allow:
             return decision
         name = self._refuse(decision, actor)
+        if ENGINE_FAILED in decision.reasons:
+            # Not a no of the policy's: the same request may pass once somebody decides again.
+            raise Unavailable(
+                "policy-unavailable",
+                fr="Le moteur de politiques ne répond pas : tout est refusé.",
+                en="The policy engine does not answer: everything is refused.",
+                who="operator",
+            )
         reasons = ", ".join(decision.reasons)
         raise Denied(
             "denied-by-policy",

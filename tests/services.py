@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import pytest
@@ -29,12 +30,16 @@ def found(name: str) -> Mapping[str, str] | None:
         return None
 
 
+def missing(message: str) -> NoReturn:
+    """Skip the test, or fail it where services are required."""
+    if os.environ.get("SERVICES") == "required":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
 def needed(name: str) -> Mapping[str, str]:
-    """The same; without it the test is skipped, or fails where services are required."""
+    """The same as `found`; without it the test is skipped, or fails."""
     told = found(name)
     if told is None:
-        message = f"{name} does not run; `make services` starts it"
-        if os.environ.get("SERVICES") == "required":
-            pytest.fail(message)
-        pytest.skip(message)
+        missing(f"{name} does not run; `make services` starts it")
     return told

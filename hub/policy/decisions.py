@@ -96,6 +96,18 @@ def denied(rule: str, reason: str, input_digest: str, bundle_digest: str) -> Dec
     return Decision(rule, False, (reason,), input_digest, bundle_digest)
 
 
+def read_answer(rule: str, document: Any, digest: str, bundle_digest: str) -> Decision:
+    """A decision out of an engine's document; whatever is not exactly one is a no."""
+    match document:
+        case {"allow": bool(allow), "reasons": list(reasons), "obligations": dict(obligations)} if (
+            len(document) == 3
+            and all(isinstance(reason, str) for reason in reasons)
+            and allow is (not reasons)
+        ):
+            return Decision(rule, allow, tuple(reasons), digest, bundle_digest, obligations)
+    return denied(rule, ENGINE_FAILED, digest, bundle_digest)
+
+
 def canonical(question: Mapping[str, Any]) -> bytes:
     """The question's RFC 8785 bytes. Raises `OutOfBounds`.
 

@@ -42,6 +42,7 @@ from hub.policy.decisions import (
     denied,
     digest_of,
     policy_sources,
+    read_answer,
 )
 
 ALLOWED_BUILTINS: Final = frozenset(
@@ -112,7 +113,7 @@ class EmbeddedGate:
             # The interpreter may be left in any state: the next question gets a new one.
             self._threads.__dict__.clear()
             return denied(rule, ENGINE_FAILED, digest, self.bundle_digest)
-        return _read(rule, document, digest, self.bundle_digest)
+        return read_answer(rule, document, digest, self.bundle_digest)
 
     def _ask(self, rule: str, question: Any) -> Any:
         """The raw decision document, None where the engine gives none."""
@@ -155,18 +156,6 @@ def _compile(sources: Mapping[str, bytes]) -> tuple[Any, Any]:
 
 def _entry_point(rule: str) -> str:
     return f"hub/{rule}/decision"
-
-
-def _read(rule: str, document: Any, digest: str, bundle_digest: str) -> Decision:
-    """A decision out of the engine's document; whatever is not exactly one is a no."""
-    match document:
-        case {"allow": bool(allow), "reasons": list(reasons), "obligations": dict(obligations)} if (
-            len(document) == 3
-            and all(isinstance(reason, str) for reason in reasons)
-            and allow is (not reasons)
-        ):
-            return Decision(rule, allow, tuple(reasons), digest, bundle_digest, obligations)
-    return denied(rule, ENGINE_FAILED, digest, bundle_digest)
 
 
 def _unusable(code: str, where: str) -> Unavailable:

@@ -16,6 +16,7 @@ from hub.policy.decisions import (
     reason_words,
 )
 from hub.policy.embedded import EmbeddedGate
+from hub.policy.server import ServerGate
 
 __all__ = [
     "ENGINE_FAILED",
@@ -26,5 +27,6 @@ __all__ = [
     "DenyAll",
     "EmbeddedGate",
     "PolicyGate",
+    "ServerGate",
     "reason_words",
 ]

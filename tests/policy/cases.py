@@ -9,7 +9,12 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from hub.policy.gate import POLICIES
+from hub.errors import Unavailable
+from hub.policy.gate import POLICIES, ServerGate
+from tests.services import missing, needed
+
+PATIENT = 20.0
+"""A deadline for tests of what is answered: the machine may be busy."""
 
 SOURCES = sorted(path for path in POLICIES.glob("*.rego") if not path.name.endswith("_test.rego"))
 TESTS = sorted(path for path in POLICIES.glob("*_test.rego") if path.name != "vectors_test.rego")
@@ -32,6 +37,16 @@ def opa() -> str | None:
     """The `opa` program, on the path or where `make services` puts it."""
     built = POLICIES.parent / "build" / "bin" / "opa"
     return shutil.which("opa") or (str(built) if built.exists() else None)
+
+
+def server_gate() -> ServerGate:
+    """The gate of the OPA server that `deploy/services` has started."""
+    gate = ServerGate(needed("policy")["HUB_TEST_POLICY_URL"], deadline=PATIENT)
+    try:
+        gate.check()
+    except Unavailable as error:
+        missing(f"the OPA server has an older bundle: `make services` again ({error.code})")
+    return gate
 
 
 def policies_with(folder: Path, **changed: str | None) -> Path:

@@ -29,10 +29,19 @@ from hub.policy.gate import (
     EmbeddedGate,
     PolicyGate,
 )
-from tests.policy.cases import SOURCES, VECTORS, policies_with
+from tests.policy.cases import SOURCES, VECTORS, policies_with, server_gate
 
 EMBEDDED = EmbeddedGate()
-GATES: list[Any] = [pytest.param(DenyAll(), id="deny-all"), pytest.param(EMBEDDED, id="embedded")]
+
+
+@pytest.fixture(scope="module", params=["deny-all", "embedded", "server"])
+def gate(request: pytest.FixtureRequest) -> PolicyGate:
+    """Each gate there is."""
+    if request.param == "server":
+        return server_gate()
+    return DenyAll() if request.param == "deny-all" else EMBEDDED
+
+
 YES = VECTORS["admin"]["the operator adds a partner"]["question"]
 
 
@@ -67,7 +76,6 @@ STRANGE: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("gate", GATES)
 class TestContract:
     """What every gate promises."""
 
