@@ -52,6 +52,7 @@ FILE_TYPES: Final[Mapping[str, tuple[str, str]]] = {
     "json": ("JSON", "application/json"),
     "parquet": ("PARQUET", "application/vnd.apache.parquet"),
     "geojson": ("GEOJSON", "application/geo+json"),
+    "xlsx": ("XLSX", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
 }
 THEMES: Final[Mapping[str, Words]] = {
     "TRAN": {"fr": "Transports", "en": "Transport"},

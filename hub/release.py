@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Final, Never, Self, final
 
@@ -34,13 +34,12 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import rfc8785
 
 from analytics import measures, protect
 from consent import pseudonyms
-from hub import contributors
+from hub import contributors, formats
 from hub.audit import receipts
 from hub.contributors import Declared
 from hub.errors import Denied, NotFound, Rejected
@@ -145,13 +144,13 @@ def build(parts: Parts, name: str) -> tuple[Release, bool]:
         opened = open_tables(parts, measure_)  # 1
         measured = measure(parts, measure_, opened)  # 2
     protected = guard(parts, measure_, measured, tables)  # 3, 4
-    formats = prepare(protected.table)
-    digest = hashlib.sha256(formats["csv"]).hexdigest()
+    digest = formats.digest(protected.table)
     if earlier and earlier[-1].digest == digest:
         return earlier[-1], False
     _enough_changed(parts, earlier, measured)  # 5
     approved = approve(parts, measure_, protected)  # 6
-    return publish(parts, measure_, approved, formats, digest, len(earlier) + 1), True
+    prepared = formats.prepare(protected.table, measure_)
+    return publish(parts, measure_, approved, prepared, digest, len(earlier) + 1), True
 
 
 def open_tables(parts: Parts, measure_: measures.Measure) -> Opened:
@@ -255,7 +254,7 @@ def guard(
     if not certificate.ok:
         findings = list(certificate.findings)
         parts.books.block_release(
-            hashlib.sha256(_csv(made.table)).hexdigest(),
+            formats.digest(made.table),
             {"measure": measure_.name, "findings": findings},
             event=AuditEvent(
                 Kind.RELEASE_BLOCKED,
@@ -335,7 +334,7 @@ def publish(
     parts: Parts,
     measure_: measures.Measure,
     approved: Approved,
-    formats: Mapping[str, bytes],
+    prepared: Mapping[str, bytes],
     digest: str,
     version: int,
 ) -> Release:
@@ -354,7 +353,7 @@ def publish(
         "synthetic": parts.territory.demo,
         "published_at": now.isoformat(),
         "digest": {
-            kind: f"sha256:{hashlib.sha256(data).hexdigest()}" for kind, data in formats.items()
+            kind: f"sha256:{hashlib.sha256(data).hexdigest()}" for kind, data in prepared.items()
         },
         "columns": [
             {
@@ -393,7 +392,7 @@ def publish(
             Kind.RELEASE_INTENDED, WORKER.organisation, release_id, now, {"digest": digest}
         ),
     )
-    for kind, data in formats.items():  # 8
+    for kind, data in prepared.items():  # 8
         parts.objects.put(object_name(digest, kind), [data])
     parts.objects.put(object_name(digest, "manifest"), [msgspec.json.encode(manifest)])
     release = Release(
@@ -475,54 +474,6 @@ def object_name(digest: str, kind: str) -> str:
 def read_table(parts: Parts, release: Release) -> pa.Table:
     """The published table of an earlier release, as the attacker has it."""
     return pq.read_table(io.BytesIO(parts.objects.get(object_name(release.digest, "parquet"))))
-
-
-def prepare(table: pa.Table) -> dict[str, bytes]:
-    """Every format of a table, as bytes ready to be handed out."""
-    formats = {kind: write(table) for kind, write in WRITERS.items()}
-    if {"lon", "lat"} <= set(table.column_names):
-        formats["geojson"] = _geojson(table)
-    return formats
-
-
-def _csv(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    pacsv.write_csv(table, sink)
-    return sink.getvalue()
-
-
-def _parquet(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
-
-
-def _json(table: pa.Table) -> bytes:
-    return msgspec.json.encode(table.to_pylist())
-
-
-def _geojson(table: pa.Table) -> bytes:
-    """RFC 7946 points, longitude first."""
-    return msgspec.json.encode(
-        {
-            "type": "FeatureCollection",
-            "features": [
-                {
-                    "type": "Feature",
-                    "geometry": {"type": "Point", "coordinates": [row.pop("lon"), row.pop("lat")]},
-                    "properties": row,
-                }
-                for row in table.to_pylist()
-            ],
-        }
-    )
-
-
-WRITERS: Final[Mapping[str, Callable[[pa.Table], bytes]]] = {
-    "csv": _csv,
-    "json": _json,
-    "parquet": _parquet,
-}
 
 
 def _identifier(name: str) -> str:

@@ -22,6 +22,7 @@ MEDIA_TYPES: Final = {
     "json": "application/json",
     "parquet": "application/vnd.apache.parquet",
     "geojson": "application/geo+json",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 
 
