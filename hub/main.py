@@ -28,6 +28,7 @@ from hub.api import (
     evidence,
     partners,
     problems,
+    rights,
     subjects,
     tus,
 )
@@ -42,6 +43,7 @@ from hub.errors import Unavailable
 from hub.events import AuditEvent, Kind
 from hub.identity.oauth import TokenServer
 from hub.identity.sessions import Sessions
+from hub.participation import Door
 from hub.parts import Parts, utc_now
 from hub.policy.gate import EmbeddedGate
 from hub.pushdesk import PartsPushDesk
@@ -150,6 +152,7 @@ def application(parts: Parts) -> FastAPI:
         parts.settings.push_bytes,
         parts.settings.push_bytes_a_day,
     )
+    door = Door(parts)
     site = pages.site(
         _PagesShelf(shelf, parts.territory),
         people,
@@ -157,8 +160,10 @@ def application(parts: Parts) -> FastAPI:
         desk=PartsDesk(parts),
         reception=reception,
         catalogue=catalogue,
+        door=door,
     )
     app.state.parts = parts
+    app.state.door = door
     app.state.catalogue = catalogue
     app.state.shelf = shelf
     app.state.session_cookie = site.session_cookie
@@ -171,6 +176,7 @@ def application(parts: Parts) -> FastAPI:
         agreements.router,
         catalog.router,
         subjects.router,
+        rights.router,
         contributions.router,
         collectivities.router,
         decisions.router,

@@ -176,7 +176,7 @@ def as_csv(rows: Sequence[Rows]) -> bytes:
     for one in rows:
         for row in one.rows.to_pylist():
             cells = (row.get(name) for name in names)
-            writer.writerow([one.table, one.purpose, one.period, *map(_cell, cells)])
+            writer.writerow([one.table, one.purpose, one.period, *map(cell, cells)])
     return text.getvalue().encode()
 
 
@@ -399,7 +399,7 @@ def _plain(value: object) -> str:
     return value.isoformat() if isinstance(value, date | datetime) else str(value)
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
     """A cell no spreadsheet takes for a formula."""
     if value is None:
         return ""

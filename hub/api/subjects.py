@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from hub import consents, withdraw
+from hub import consents, participation, sheets, withdraw
 from hub.api.access import identified, parts_of
-from hub.errors import Conflict
+from hub.errors import Conflict, Language
 from hub.parts import Actor, Parts
 from hub.records import Grant
 
@@ -49,11 +49,25 @@ class ConsentIn(BaseModel):
     parent: ParentalHalf | None = None
 
 
+class LinkIn(BaseModel):
+    """A code as its holder typed it in the partner's app, and the partner's reference of them."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    code: str = Field(max_length=60)
+    reference: str = Field(min_length=1, max_length=200)
+
+
 @router.post("/consents", status_code=201, summary="Record an answer")
 def give(asked: ConsentIn, actor: Who, parts: Hub) -> dict[str, Any]:
-    """One purpose at a time: each is given, refused and ended on its own."""
+    """One purpose at a time: each is given, refused and ended on its own.
+
+    `codes` holds the person's code and secret (and the parent's, under 15) where they had none
+    yet, and `sheet` a page to print. They are in this one answer and nowhere else: show them, and
+    keep neither.
+    """
     parent_at: datetime | None = asked.parent.given_at if asked.parent else None
-    grant = consents.give(
+    grant, handed = participation.give(
         parts,
         actor,
         actor.organisation,
@@ -72,7 +86,27 @@ def give(asked: ConsentIn, actor: Who, parts: Hub) -> dict[str, Any]:
             parent_identified_by=asked.parent.identified_by if asked.parent else "",
         ),
     )
-    return consents.shown(grant)
+    return consents.shown(grant) | _handed(parts, handed, asked.language)
+
+
+@router.post("/consents/{consent_id}/codes", status_code=201, summary="New codes")
+def new_codes(
+    consent_id: str,
+    actor: Who,
+    parts: Hub,
+    language: Annotated[Literal["fr", "en"], Query(description="of the sheet")] = "fr",
+) -> dict[str, Any]:
+    """For whoever lost theirs, or was never given one. The lost ones open nothing any more."""
+    handed = participation.again(parts, actor, _own(parts, actor, consent_id))
+    return _handed(parts, handed, language)
+
+
+@router.post("/links", status_code=202, summary="Tie a reference to a code")
+def link(asked: LinkIn, request: Request, actor: Who) -> dict[str, str]:
+    """Says the same whether or not anybody has that code; the same link again changes nothing."""
+    door: participation.Door = request.app.state.door
+    door.link(actor, asked.code, asked.reference)
+    return {"state": "noted"}
 
 
 @router.get("/consents/{consent_id}", summary="State of a consent")
@@ -118,6 +152,13 @@ def withdrawal(withdrawal_id: str, actor: Who, parts: Hub) -> dict[str, Any]:
     if made is None or made.partner != actor.organisation:
         raise withdraw.unknown_withdrawal()
     return withdraw.shown(made)
+
+
+def _handed(parts: Parts, handed: list[participation.Handed], language: str) -> dict[str, Any]:
+    """Codes, secrets and the sheet, for the one answer that holds them."""
+    spoken: Language = "en" if language == "en" else "fr"
+    page = sheets.sheet(handed, parts.settings.public_url, spoken) if handed else ""
+    return {"codes": participation.shown(handed), "sheet": page}
 
 
 def _own(parts: Parts, actor: Actor, consent_id: str) -> Grant:

@@ -6,7 +6,19 @@ import sys
 
 import typer
 
-from hub.cli import agreements, audit, consents, demo, edge, events, operate, pushes, releases, witness
+from hub.cli import (
+    agreements,
+    audit,
+    consents,
+    demo,
+    edge,
+    events,
+    operate,
+    pushes,
+    releases,
+    rights,
+    witness,
+)
 from hub.errors import HubError, fault
 
 app = typer.Typer(
@@ -22,6 +34,7 @@ events.add_to(audit.app)
 app.add_typer(agreements.app, name="agreement", help="Terms partners push under.")
 app.add_typer(audit.app, name="audit", help="The log: verify, events, proofs.")
 app.add_typer(witness.app, name="witness", help="Watch a log, and cosign its checkpoints.")
+app.add_typer(rights.app, name="rights", help="Claims under persons' rights, and their clock.")
 app.add_typer(audit.receipts_app, name="receipt", help="Verify any receipt, offline.")
 
 

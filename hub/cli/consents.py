@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hub import consents, withdraw, worker
+from hub import consents, participation, sheets, withdraw, worker
 from hub.cli import edge
 from hub.errors import Rejected
 from hub.parts import OPERATOR, Parts
@@ -20,6 +20,8 @@ app = typer.Typer(no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Subject = Annotated[str, typer.Argument(help="The partner's reference of the person, or -.")]
 Partner = Annotated[str, typer.Option(help="Whose reference it is.")]
+
+Sheet = Annotated[Path | None, typer.Option(help="Write the page to print here (mode 0600).")]
 
 
 def add_to(parent: typer.Typer) -> None:
@@ -38,11 +40,12 @@ def give(
     given_at: Annotated[str, typer.Option(help="ISO 8601 with zone; now without it.")] = "",
     parent_given_at: Annotated[str, typer.Option(help="Under 15: the parent's half.")] = "",
     parent_identified_by: Annotated[str, typer.Option(help="How, never who.")] = "",
+    sheet: Sheet = None,
     as_json: Json = False,
 ) -> None:
-    """Record one person's consent to one purpose."""
+    """Record one person's consent to one purpose; their codes are shown once."""
     with edge.opened() as parts:
-        grant = consents.give(
+        grant, handed = participation.give(
             parts,
             OPERATOR,
             partner,
@@ -58,7 +61,20 @@ def give(
             ),
         )
         parts.sequence()
-        edge.say(consents.shown(parts.books.grant(grant.id) or grant), as_json=as_json)
+        said = consents.shown(parts.books.grant(grant.id) or grant)
+        _hand(parts, said, handed, sheet, as_json=as_json)
+
+
+@app.command("codes")
+def codes_command(consent_id: str, sheet: Sheet = None, as_json: Json = False) -> None:
+    """New codes for a consent, shown once; those given before open nothing any more."""
+    with edge.opened() as parts:
+        grant = parts.books.grant(consent_id)
+        if grant is None:
+            raise consents.unknown_grant()
+        handed = participation.again(parts, OPERATOR, grant)
+        parts.sequence()
+        _hand(parts, {"id": grant.id}, handed, sheet, as_json=as_json)
 
 
 @app.command("import")
@@ -103,6 +119,32 @@ def withdraw_command(
         done = _completed(parts, made)
         shown: dict[str, Any] = withdraw.shown(done)
         edge.say(shown | {"receipt": withdraw.receipt(parts, done).decode()}, as_json=as_json)
+
+
+def _hand(
+    parts: Parts,
+    said: dict[str, Any],
+    handed: list[participation.Handed],
+    sheet: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Show codes once, on the screen or on a sheet only its owner can read."""
+    if handed and sheet is not None:
+        page = sheets.sheet(handed, parts.settings.public_url, "fr")
+        try:
+            sheet.touch(mode=0o600, exist_ok=False)
+            sheet.write_text(page, "utf-8")
+        except OSError as error:
+            raise Rejected(
+                "sheet-unwritable",
+                fr="La feuille ne peut être écrite à cet endroit (le fichier existe déjà ?). "
+                "L’accord tient ; demandez de nouveaux codes avec « hub consent codes ».",
+                en="The sheet cannot be written there (does the file exist?). The consent "
+                "stands; ask for new codes with `hub consent codes`.",
+                who="operator",
+            ) from error
+    edge.say(said | {"codes": participation.shown(handed)}, as_json=as_json)
 
 
 def _completed(parts: Parts, made: Withdrawal) -> Withdrawal:

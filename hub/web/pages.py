@@ -19,8 +19,9 @@ from fastapi.responses import RedirectResponse
 
 from hub.catalog import Catalogue
 from hub.errors import HubError, NotFound
+from hub.participation import Door
 from hub.web import catalogue as catalogue_pages
-from hub.web import dpo, figures, partner
+from hub.web import dpo, figures, mine, partner, register
 from hub.web.assets import DIST, Assets
 from hub.web.desk import Desk
 from hub.web.forms import Forms
@@ -93,6 +94,7 @@ def site(
     desk: Desk | None = None,
     reception: Reception | None = None,
     catalogue: Catalogue | None = None,
+    door: Door | None = None,
 ) -> Site:
     """Everything under `/` for people. `secure`: the public address is https (cookies).
 
@@ -111,6 +113,9 @@ def site(
         partner.add(routes, reception, renderer)
     if catalogue is not None:
         catalogue_pages.add(routes, catalogue, renderer)
+    if door is not None:
+        mine.add(routes, door, renderer, forms)
+        register.add(routes, door.parts, renderer, forms)
 
     @routes.api_route("/static/{name:path}", methods=["GET", "HEAD"])
     async def static(request: Request, name: str) -> Response:

@@ -1,0 +1,86 @@
+"""`/dpo/rights`: the register of rights, with the clock the law sets, for the officer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import RedirectResponse
+
+from hub import rights
+from hub.errors import HubError
+from hub.parts import Actor, Parts
+from hub.records import Account, Case
+from hub.web.forms import Forms
+from hub.web.mine import CASE_STATES, CONCERNS, GROUNDS, KINDS, WORDS
+from hub.web.render import Renderer
+from hub.web.words import say
+
+PAGE: Final = "/dpo/rights"
+
+
+def add(routes: APIRouter, parts: Parts, renderer: Renderer, forms: Forms) -> None:
+    """Add the page. Nobody signed in is shown the door; the policy decides about the rest."""
+    read = Depends(forms.read)
+
+    @routes.api_route(PAGE, methods=["GET", "HEAD"])
+    def register(request: Request) -> Response:
+        account = renderer.account(request)
+        return _to_the_door() if account is None else _page(request, parts, renderer, account)
+
+    @routes.post(PAGE)
+    def move(request: Request, form: dict[str, str] = read) -> Response:
+        account = renderer.account(request)
+        if account is None:
+            return _to_the_door()
+        actor = _actor(account)
+        case, answer = form.get("case", ""), form.get("answer", "")
+        acts: dict[str, Callable[[], Case]] = {
+            "open": lambda: rights.open_case(
+                parts, actor, form.get("kind", ""), form.get("concerns", "")
+            ),
+            "extend": lambda: rights.extend(parts, actor, case, form.get("reason", "")),
+            "close": lambda: rights.close(parts, actor, case, answer, form.get("ground", "")),
+        }
+        try:
+            acts.get(form.get("act", ""), acts["close"])()
+        except HubError as error:
+            words = error.words[renderer.language(request)]
+            return _page(request, parts, renderer, account, words, error.status)
+        return RedirectResponse(PAGE, 303, {"cache-control": "no-store"})
+
+
+def _page(
+    request: Request,
+    parts: Parts,
+    renderer: Renderer,
+    account: Account,
+    error: str = "",
+    status: int = 200,
+) -> Response:
+    language = renderer.language(request)
+    return renderer.page(
+        request,
+        "dpo-rights.html",
+        status=status,
+        account=account,
+        error=error,
+        cases=rights.register(parts, _actor(account)),
+        now=parts.clock(),
+        kinds=KINDS,
+        concerns=CONCERNS,
+        answers=[(name, CASE_STATES[name]) for name in rights.ANSWERS],
+        grounds=[(name, GROUNDS[name]) for name in rights.GROUNDS],
+        reasons=[(name, GROUNDS[name]) for name in rights.EXTENSIONS],
+        say=lambda text: say(language, text),
+        word=lambda kind, code: say(language, WORDS[kind][code]) if code else "",
+    )
+
+
+def _to_the_door() -> Response:
+    return RedirectResponse("/login", 303, {"cache-control": "no-store"})
+
+
+def _actor(account: Account) -> Actor:
+    return Actor(account.id, str(account.role), account.organisation)
