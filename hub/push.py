@@ -273,6 +273,9 @@ def _read_in(
                 # Where an earlier run committed and died, nothing was read: what is counted and
                 # set aside comes of reading, so the file is read to its end all the same.
                 deque(chunks, maxlen=0)
+                # Where an earlier run committed and died, nothing was read: what is counted and
+                # set aside comes of reading, so the file is read to its end all the same.
+                deque(chunks, maxlen=0)
                 after = state(parts.tables, name)
                 commits[name] = commit(before, after, made.version, made.rows)
     counted = _counted(push, tally, stored)

@@ -15,6 +15,7 @@ from hub.consents import digest_of
 from hub.parts import OPERATOR, Parts
 from hub.records import PushState
 from tests.flows import world
+from tests.flows.test_quarantine import taps
 
 PEOPLE = [f"acc-{n:03d}" for n in range(4)]
 STEPS = (
@@ -86,6 +87,20 @@ def test_killed_at_any_step_a_push_completes_once(step: str, tmp_path: Path) -> 
     assert len(parts.books.events(kind="push.stored", about=made.id)) == 1
     assert list(parts.vault.names()) == []
     assert done.log_index is not None
+
+
+def test_a_stream_is_counted_where_its_rows_are_there_already(tmp_path: Path) -> None:
+    """The re-run finds its rows in the table; what was wrong in the file is told all the same."""
+    home = tmp_path / "var"
+    parts = world.hub_in(home)
+    made, _ = push.accept(parts, OPERATOR, "transdev", "validations", [taps(7, 2)])
+    assert die_at("books.finish_push:before", home) == -signal.SIGKILL
+    later = made.accepted_at.replace(year=made.accepted_at.year + 1)
+    worker.drain(replace(parts, clock=lambda: later))
+    done = parts.books.push(made.id)
+    assert done is not None
+    assert (done.received, done.valid, done.rejected, done.kept) == (9, 7, 2, 7)
+    assert sum(done.reasons.values()) == len(parts.books.rejections(made.id)) == 2
 
 
 @pytest.mark.parametrize(
