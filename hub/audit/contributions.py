@@ -7,8 +7,9 @@ release. Its own signature speaks for what no proof can show: that no release is
 2. The withdrawal's receipt, where there is one, is in the log and names that commitment.
 3. Each release's receipt is in the log and holds root and nonce of its declared contributors.
 4. The position follows from secret and nonce, and the proof says whether it has a leaf.
-5. A release that asked for the grants after the withdrawal was completed must not have one. (One
-   that asked before may be published later: that is no broken promise.)
+5. A release that asked for the grants after the withdrawal was completed, or the consent had
+   expired, must not have one. (One that asked before may be published later: that is no broken
+   promise.)
 """
 
 from __future__ import annotations
@@ -58,13 +59,16 @@ def _check(facts: Mapping[str, Any], keys: Sequence[VerifierKey]) -> dict[str, A
         ):
             raise _invalid("the withdrawal is of another consent")
         ended = datetime.fromisoformat(withdrawal["completed_at"])
+    ends = [ended] if ended else []
+    if consent.facts["expires_at"] is not None:
+        ends.append(datetime.fromisoformat(consent.facts["expires_at"]))
     used: dict[str, bool] = {}
     for one in facts["releases"]:
         release = _logged(one["receipt"], "release", keys)
         used[release["id"]] = _present(one, release[KIND], secret)
         asked = datetime.fromisoformat(release[KIND]["asked_at"])
-        if used[release["id"]] and ended is not None and asked > ended:
-            raise _invalid(f"the release {release['id']} used the data after the withdrawal")
+        if used[release["id"]] and any(asked > end for end in ends):
+            raise _invalid(f"the release {release['id']} used the data after the consent ended")
     return {
         "consent_in_log": consent.checkpoint is not None,
         "ended_at": ended.isoformat() if ended else None,

@@ -17,7 +17,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import gates, log, partners, peers, writers
+from tests.benchmarks import contributors, gates, log, partners, peers, writers
 from tests.benchmarks.runner import Row
 
 OUT: Final = Path("benchmarks.json")
@@ -34,6 +34,10 @@ BENCHMARKS: Final[tuple[Benchmark, ...]] = (
     partners.beside_frictionless,
     gates.names,
     gates.decisions,
+    contributors.building,
+    contributors.hashing,
+    contributors.beside_pymerkle,
+    contributors.verifying,
     log.whole_tiles,
     log.across_tiles,
     log.verifying,

@@ -323,7 +323,7 @@ def test_data_used_after_the_withdrawal_is_found_out(story: Story) -> None:
     one = {"receipt": logged.decode(), "used": True, "proof": contributions.shown(proof)}
     facts["releases"] = [*facts["releases"], one]
     made = receipts.issue(contributions.KIND, facts, parts.log.signer)
-    with pytest.raises(Rejected, match="used the data after the withdrawal"):
+    with pytest.raises(Rejected, match="used the data after the consent ended"):
         contributions.check(receipts.verified(made, parts.log.keys).facts, parts.log.keys)
 
 
