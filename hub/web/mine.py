@@ -24,6 +24,8 @@ from hub.web.render import Renderer
 from hub.web.words import N_, say
 
 PAGE: Final = "/my-consent"
+EXAMPLE: Final = "ACDEF-HJKMN-PRTWX-Y2345"
+"""What a code looks like; its check symbol does not hold, so it is nobody's."""
 STATES: Final = {
     "given": N_("Tu as dit oui"),
     "asked_again": N_("Tu as eu 15 ans : on te repose la question"),
@@ -162,6 +164,7 @@ class _Mine:
             error=error,
             done=done,
             every=EVERY_PURPOSE,
+            example=EXAMPLE,
             purposes=PURPOSES.values(),
         )
 
