@@ -7,6 +7,7 @@ declares are its author's words. Both raise `Malformed` and nothing else.
 
 from __future__ import annotations
 
+import re
 import stat
 import tempfile
 import zipfile
@@ -14,7 +15,7 @@ import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO, Final, Protocol
+from typing import IO, BinaryIO, Final, Protocol, cast
 
 from connectors.contract import Malformed, Reading
 
@@ -99,6 +100,12 @@ def _check_expansion(packed: int, expanded: int, reading: Reading, where: str = 
         raise Malformed("expands_too_much", where)
 
 
+def peeked(file: BinaryIO) -> tuple[bytes, BinaryIO]:
+    """The first bytes of a file, and the whole of it, for a dataset that also comes as a zip."""
+    head = _Rejoined(b"", file).read(len(ZIP))
+    return head, cast("BinaryIO", _Rejoined(head, file))
+
+
 def plain(file: BinaryIO, reading: Reading) -> Source:
     """The bytes of a text file, decompressed as they are read where it is gzip.
 
@@ -125,11 +132,14 @@ def looked_at(file: BinaryIO, reading: Reading, size: int = 4096) -> tuple[bytes
 
 
 @contextmanager
-def unpacked(file: BinaryIO, reading: Reading, wanted: Collection[str]) -> Iterator[Path]:
+def unpacked(
+    file: BinaryIO, reading: Reading, wanted: Collection[str] | re.Pattern[str]
+) -> Iterator[Path]:
     """A temporary folder with the wanted members of a zip, gone when the context ends.
 
-    `wanted` are file names; a member may stand in a folder of the archive. Every member is
-    checked, only the wanted ones are expanded, each under its own plain name.
+    `wanted` are file names, or the form of one, of plain letters; a member may stand in a folder of
+    the archive. Every member is checked, only the wanted ones are expanded, each under its own
+    plain name.
     Raises `Malformed`: `empty_file`, `wrong_format`, `truncated`, `corrupt_archive`,
     `unsafe_archive`, `expands_too_much`, `duplicate_table`.
     """
@@ -175,7 +185,10 @@ def _headless(path: Path) -> bool:
 
 
 def _check_members(
-    archive: zipfile.ZipFile, packed: int, reading: Reading, wanted: Collection[str]
+    archive: zipfile.ZipFile,
+    packed: int,
+    reading: Reading,
+    wanted: Collection[str] | re.Pattern[str],
 ) -> dict[str, zipfile.ZipInfo]:
     members = archive.infolist()
     if len(members) > MAX_MEMBERS:
@@ -187,7 +200,11 @@ def _check_members(
         outside = path.is_absolute() or ".." in path.parts or ":" in member.filename
         if outside or member.flag_bits & 0x1 or stat.S_ISLNK(member.external_attr >> 16):
             raise Malformed("unsafe_archive", where)
-        if member.is_dir() or path.name not in wanted:
+        if isinstance(wanted, re.Pattern):
+            is_wanted = wanted.fullmatch(path.name) is not None
+        else:
+            is_wanted = path.name in wanted
+        if member.is_dir() or not is_wanted:
             continue
         if path.name in found:
             raise Malformed("duplicate_table", path.name)

@@ -76,6 +76,8 @@ class Watched(io.RawIOBase):
     def first_line(self) -> bytes:
         """The file's first line with its line feed, out of gzip if need be; b"" if unreadable."""
         head = self._head
+        if head.startswith((b"PK\x03\x04", b"PAR1")):
+            return b""  # no text: what stands before its first line feed is chance
         if head.startswith(b"\x1f\x8b"):
             try:
                 head = zlib.decompressobj(wbits=31).decompress(head, HEAD)

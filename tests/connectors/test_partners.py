@@ -12,13 +12,16 @@ import pytest
 from connectors import csvblocks
 from connectors.contract import Malformed
 from connectors.partners.orange.density_samples import cell
+from connectors.partners.orange.visitors_samples import ROW, delivery, family
 from connectors.partners.region.commutes_samples import HEADER, parquet
+from connectors.partners.region.gtfs_samples import packed
 from connectors.registry import DATASETS
 from tests.connectors.reading import READING, read, real
 from tests.connectors.test_csv import file, tap
 
 TAPS = DATASETS["transdev/validations"]
 FLOWS = DATASETS["orange/flows"]
+PRESENCE = DATASETS["orange/presence"]
 COMMUTES = DATASETS["region/commutes"]
 LATER = replace(READING, expected_from=date(2026, 9, 1))
 
@@ -61,6 +64,34 @@ def test_two_encodings_in_one_file_are_refused_with_their_line() -> None:
     assert (refused.value.code, refused.value.where) == ("wrong_encoding", "line 2")
 
 
+def test_families_of_visitors_are_told_apart_by_their_file() -> None:
+    stays = family(more=";DureeSejour;ZoneNuiteeSoir;CodeInseeNuiteeSoir", cells=";2 nuits;B;41018")
+    content = delivery(
+        Nuitee_Pays_2026=family(more=";Pays", cells=";Belgique"),
+        lieunuitee_soir=stays.replace("TOURISTE", "Habituellement présent"),
+    )
+    rows = read(PRESENCE, content).table("visitors").to_pylist()
+    told = [(r["family"], r["country"], r["category"], r["other_commune"]) for r in rows]
+    assert told == [
+        ("Nuitee_Pays", "Belgique", "TOURISTE", None),
+        ("LieuNuitee_Soir", None, "HABITUELLEMENT PRESENT", "41018"),
+    ]
+    assert {(r["volume"], r["holidays_b"], r["bank_holiday"], r["provenance"]) for r in rows} == {
+        (1200, True, False, "NONLOCAL")
+    }
+
+
+def test_a_bad_row_of_a_family_is_named_with_it() -> None:
+    content = delivery(Diurne=family(), Nuitee=family(ROW.replace(";1200", ";7")))
+    got = read(PRESENCE, content)
+    assert [(row.position, row.code, row.column) for row in got.rejected] == [
+        (3, "below_source_floor", "Nuitee Volume")
+    ]
+    with pytest.raises(Malformed) as refused:
+        read(PRESENCE, delivery(Diurne=family().replace("Zone;", "Z;")))
+    assert (refused.value.code, refused.value.where) == ("missing_column", "Diurne Zone")
+
+
 # --- Région ---------------------------------------------------------------------------------
 
 PEOPLE = (
@@ -81,7 +112,11 @@ def cells(content: bytes) -> list[tuple[object, ...]]:
     return sorted((tuple(row.values()) for row in rows), key=str)
 
 
-@pytest.mark.parametrize("wrap", [bytes, parquet], ids=["csv", "parquet"])
+def zipped(content: bytes) -> bytes:
+    return packed({"FD_MOBSCO_2020.csv": content, "Varmod_MOBSCO_2020.csv": b"COD_VAR\nx\n"})
+
+
+@pytest.mark.parametrize("wrap", [bytes, parquet, zipped], ids=["csv", "parquet", "zip"])
 def test_weights_are_summed_and_records_counted(
     wrap: type[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

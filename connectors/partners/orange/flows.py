@@ -32,7 +32,8 @@ from connectors.layouts import (
     one_of,
     published,
 )
-from connectors.partners.orange.presence import FLOOR, NOT_GIVEN
+from connectors.partners.orange.presence import NOT_GIVEN
+from connectors.partners.orange.visitors import FLOOR
 
 FLOWS_SCHEMA: Final = documented(
     ("zone", pa.string(), "zone d'observation", "zone observed"),

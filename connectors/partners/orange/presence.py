@@ -1,4 +1,6 @@
-"""Orange Flux Vision: people present in a zone by half hour (`presence30min`).
+"""Orange Flux Vision: people present in a zone by half hour (`presence30min`), and visitors.
+
+A zip is a Tourisme delivery (`connectors.partners.orange.visitors`).
 
 Column names and values are attested by public parsers, not by a published specification; the
 order of columns is not attested, so they are read by name. A row that is missing means withheld
@@ -13,6 +15,7 @@ from typing import BinaryIO, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from connectors.archives import ZIP, peeked
 from connectors.contract import Batch, Dataset, Example, Reading
 from connectors.csvrows import read_csv
 from connectors.documented import documented
@@ -28,9 +31,10 @@ from connectors.layouts import (
     matching,
     published,
 )
+from connectors.partners.orange.visitors import FLOOR, read_visitors
+from connectors.partners.orange.visitors import SCHEMA as VISITORS
+from connectors.partners.orange.visitors_samples import VISITOR_EXAMPLES
 
-FLOOR: Final = 20
-"""Orange: nothing about fewer than twenty people."""
 NOT_GIVEN: Final = "-1"
 
 SCHEMA: Final = documented(
@@ -76,7 +80,8 @@ LAYOUT: Final = Layout(
 
 
 def _read(file: BinaryIO, reading: Reading) -> Iterator[Batch]:
-    return read_csv(file, LAYOUT, reading)
+    head, file = peeked(file)
+    return read_visitors(file, reading) if head == ZIP else read_csv(file, LAYOUT, reading)
 
 
 def _file(*rows: str, header: str = "Zone; Date; Heures; Type; Volume") -> bytes:
@@ -129,17 +134,19 @@ EXAMPLES: Final = (
             malformed="wrong_encoding"),
     Example("UTF-16", lambda: _file().decode().encode("utf-16"), malformed="wrong_encoding"),
     Example("nothing", lambda: b"", malformed="empty_file"),
-    Example("a zip", lambda: b"PK\x03\x04" + b"\0" * 60, malformed="wrong_format"),
+    Example("a zip that ends at once", lambda: b"PK\x03\x04" + b"\0" * 60,
+            malformed="truncated"),
 )  # fmt: skip
 
 PRESENCE: Final = Dataset(
     partner="orange",
     name="presence",
-    title={"fr": "Présence par demi-heure", "en": "Presence by half hour"},
-    source="Orange Flux Vision presence30min",
-    tables={"presence": SCHEMA},
+    title={"fr": "Présence par demi-heure, visiteurs", "en": "Presence by half hour, visitors"},
+    source="Orange Flux Vision presence30min et Tourisme",
+    tables={"presence": SCHEMA, "visitors": VISITORS},
     read=_read,
-    examples=EXAMPLES,
+    media_types=("text/csv", "application/gzip", "application/zip"),
+    examples=(*EXAMPLES, *VISITOR_EXAMPLES),
     published=published(LAYOUT),
     delimiter=";",
 )

@@ -3,11 +3,13 @@
 The file holds one line per person surveyed, without name or place beyond the commune; what leaves
 here is residence × commune of study × age band. Weights are summed and never counted; the number
 of records behind each cell stays beside them, since thresholds count people asked, not people
-estimated. Neither a mode nor a school is in it. CSV until 2020, Parquet since.
+estimated. Neither a mode nor a school is in it. CSV until 2020, Parquet since, either alone or in
+INSEE's zip, beside the dictionary of its values.
 """
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from typing import IO, BinaryIO, Final
@@ -17,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from connectors.archives import CHUNK, Source, looked_at
+from connectors.archives import CHUNK, ZIP, Source, looked_at, peeked, unpacked
 from connectors.contract import Batch, Dataset, Malformed, Reading
 from connectors.csvblocks import normal
 from connectors.csvrows import read_source
@@ -88,7 +90,26 @@ LAYOUT: Final = Layout(
 )
 
 
+# INSEE's archive: FD_MOBSCO_2020.csv beside Varmod_MOBSCO_2020.csv; RP2022_mobsco.parquet.
+MEMBER: Final = re.compile(
+    r"(?:FD_)?(?:RP\d{4}_)?mobsco(?:_\d{4})?\.(?:csv|parquet)", re.IGNORECASE
+)
+
+
 def _read(file: BinaryIO, reading: Reading) -> Iterator[Batch]:
+    head, file = peeked(file)
+    if head != ZIP:
+        yield from _one(file, reading)
+        return
+    with unpacked(file, reading, MEMBER) as folder:
+        members = sorted(folder.iterdir())
+        if len(members) != 1:
+            raise Malformed("duplicate_table" if members else "missing_table", "FD_MOBSCO")
+        with members[0].open("rb") as member:
+            yield from _one(member, reading)
+
+
+def _one(file: BinaryIO, reading: Reading) -> Iterator[Batch]:
     head, source = looked_at(file, reading)
     if not head.startswith(PARQUET):
         yield from _summed(read_source(source, LAYOUT, reading))
@@ -196,7 +217,12 @@ COMMUTES: Final = Dataset(
     source="INSEE MOBSCO, CSV et Parquet",
     tables={"commutes": SCHEMA},
     read=_read,
-    media_types=("text/csv", "application/vnd.apache.parquet", "application/gzip"),
+    media_types=(
+        "text/csv",
+        "application/vnd.apache.parquet",
+        "application/gzip",
+        "application/zip",
+    ),
     examples=EXAMPLES,
     published=published(LAYOUT),
     delimiter=";",

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from connectors.contract import Example
+from connectors.partners.region.gtfs_samples import packed
 
 HEADER: Final = "COMMUNE;ARM;DCETUF;DCETUE;AGEREV10;ILETUD;IPONDI;SEXE"
 BLOIS: Final = "41018;ZZZZZ;41018;ZZZZZ;15;1;2.500000000000000;1"
@@ -45,6 +46,12 @@ def parquet(content: bytes, **types: Any) -> bytes:
     return sink.getvalue()
 
 
+def _zipped(**more: bytes) -> bytes:
+    """As INSEE ships it: the persons beside the dictionary of values."""
+    members = {"FD_MOBSCO_2020.csv": _file(), "Varmod_MOBSCO_2020.csv": b"COD_VAR;LIB_VAR\n"}
+    return packed(members | {name.replace("__", "."): data for name, data in more.items()})
+
+
 def _renamed() -> bytes:
     return parquet(_file().replace(b"DCETUF", b"dcetuf"))
 
@@ -59,6 +66,9 @@ EXAMPLES: Final = (
             rows=_THREE),
     Example("parquet, names in lower case", _renamed, valid=4, rows=_THREE),
     Example("parquet, gzip around it", lambda: gzip.compress(parquet(_file()), mtime=0), 4,
+            rows=_THREE),
+    Example("zip", _zipped, valid=4, rows=_THREE),
+    Example("zip of parquet", lambda: packed({"RP2022_mobsco.parquet": parquet(_file())}), 4,
             rows=_THREE),
     Example("byte order mark", lambda: b"\xef\xbb\xbf" + _file(BLOIS), valid=5, rows=_FOUR),
     Example("windows line ends", lambda: _file(BLOIS).replace(b"\n", b"\r\n"), 5, rows=_FOUR),
@@ -95,5 +105,16 @@ EXAMPLES: Final = (
     Example("parquet in name only", lambda: b"PAR1" + b"\xff" * 60 + b"PAR1",
             malformed="corrupt_archive"),
     Example("nothing", lambda: b"", malformed="empty_file"),
-    Example("a zip", lambda: b"PK\x03\x04" + b"\0" * 60, malformed="wrong_format"),
+    Example("a zip that ends at once", lambda: b"PK\x03\x04" + b"\0" * 60,
+            malformed="truncated"),
+    Example("zip of two editions", lambda: _zipped(FD_MOBSCO_2019__csv=_file()),
+            malformed="duplicate_table"),
+    Example("zip of the dictionary alone", lambda: packed({"Varmod_MOBSCO_2020.csv": b"x"}),
+            malformed="missing_table"),
+    Example("zip in a zip", lambda: packed({"FD_MOBSCO_2020.csv": _zipped()}),
+            malformed="wrong_format"),
+    Example("zip that climbs", lambda: packed({"../FD_MOBSCO_2020.csv": _file()}),
+            malformed="unsafe_archive"),
+    Example("zip bomb", lambda: packed({"FD_MOBSCO_2020.csv": _file() + b"\n" * 60_000_000}),
+            malformed="expands_too_much"),
 )  # fmt: skip
