@@ -4,7 +4,8 @@
    key that replaced one we know is followed through the log's file `keys`.
 2. The tree is recomputed from the entries and compared with the tiles and the signed root
    (`walk`); partial tiles of older checkpoints must begin what stands there now.
-3. With events: each body under its salt must give its entry, each entry must have its event.
+3. With events: each body under its salt must give its entry, each entry must have its event. One
+   without body and salt was erased: a later event must say so (`erasure`).
 4. With a remembered checkpoint: the log must extend it, and with `only_since` what it holds
    beyond it is all that is recomputed.
 5. With witnesses: each must have cosigned a checkpoint that the log extends.
@@ -20,6 +21,7 @@ from typing import Final
 
 from hub.audit import notes, tiles
 from hub.audit.entries import entry_of
+from hub.audit.erasure import Emptied
 from hub.audit.keys import follow
 from hub.audit.merkle import EMPTY_ROOT
 from hub.audit.notes import VerifierKey
@@ -91,6 +93,7 @@ def _check_events(walk: Walk, events: Iterable[LoggedEvent], start: int) -> None
     """Compare the books' events, in the order of their indices, with the entries from `start`."""
     expected = start
     bundle, entries = -1, [b""]
+    emptied = Emptied()
     for event in events:
         index = event.index
         if index is None or index >= walk.size:
@@ -107,7 +110,10 @@ def _check_events(walk: Walk, events: Iterable[LoggedEvent], start: int) -> None
         if not event.salt:  # erased: the entry stands for something nobody can read any more
             if event.body:
                 walk.say("books", index, "its salt is gone but not its body: it could say anything")
+            else:
+                emptied.saw(index)
             continue
+        emptied.heard(event)
         if index // WIDTH != bundle:
             bundle = index // WIDTH
             data = tiles.read(walk.store, Tile.of(ENTRIES, bundle, walk.size))
@@ -119,6 +125,8 @@ def _check_events(walk: Walk, events: Iterable[LoggedEvent], start: int) -> None
             walk.say("books", index, f"the salt has {len(event.salt)} bytes, {SALT_BYTES} expected")
     if expected < walk.size:
         walk.say("books", expected, f"no event for the entries up to {walk.size - 1}")
+    for first, last in emptied.unexplained():
+        walk.say("books", first, f"emptied up to {last}, and no event says it was erased")
 
 
 def _check_extends(walk: Walk, name: str, note: bytes, keys: Sequence[VerifierKey]) -> int:

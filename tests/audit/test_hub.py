@@ -10,13 +10,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi.testclient import TestClient
 
 from hub import consents, push, withdraw, worker
-from hub.audit import notes, receipts, witness
+from hub.audit import erasure, notes, receipts, witness
 from hub.audit.notes import Witness
 from hub.audit.store import MemoryStore
 from hub.audit.verify import verify
 from hub.errors import Conflict, NotFound
+from hub.events import AuditEvent, Kind
 from hub.main import application, compose
 from hub.parts import OPERATOR, Parts
+from hub.reconcile import reconcile
 from hub.settings import Settings
 from tests.audit.helpers import NOW
 from tests.flows import world
@@ -130,3 +132,20 @@ def test_the_worker_publishes_at_moments_of_the_clock_only(parts: Parts) -> None
     )
     assert published[0] == NOW + timedelta(seconds=20)  # nothing was public yet
     assert published[1:] == [NOW + timedelta(minutes=n) for n in (1, 2, 3)]
+
+
+def test_only_an_event_can_erase_an_event(parts: Parts) -> None:
+    parts.sequence()
+    old = parts.books.readable_events(parts.clock() + timedelta(days=1), 3)
+    places = erasure.ranges(event.index for event in old if event.index is not None)
+    said = AuditEvent(Kind.EVENT_ERASED, "hub", "log", parts.clock(), {"erased": places})
+    parts.books.erase_events([event.sequence for event in old], event=said)
+    parts.sequence()
+    assert reconcile(parts).problems == []
+    later = parts.books.readable_events(parts.clock() + timedelta(days=1), 100)
+    assert str(Kind.EVENT_ERASED).encode() not in b"".join(event.body for event in later)
+    silent = AuditEvent(Kind.EVENTS_READ, "hub", "log", parts.clock(), {"erased": [[3, 3]]})
+    parts.books.erase_events([later[0].sequence], event=silent)
+    parts.sequence()
+    [problem] = reconcile(parts).problems
+    assert problem.what == "index 3: emptied up to 3, and no event says it was erased"

@@ -7,12 +7,13 @@ from functools import cache
 
 import pytest
 
-from hub.audit import merkle, notes, tiles
-from hub.audit.log import Log
+from hub.audit import erasure, merkle, notes, tiles
+from hub.audit.log import Log, MemoryOutbox
 from hub.audit.notes import Checkpoint
 from hub.audit.store import MemoryStore
 from hub.audit.tiles import ENTRIES, Tile
 from hub.audit.verify import Report, verify
+from hub.events import AuditEvent, Kind
 from hub.records import LoggedEvent
 from tests.audit.helpers import NOW, grown, record, signer
 
@@ -256,11 +257,59 @@ def test_events_changed_behind_the_log_are_found(name: str) -> None:
     assert report.problems == (problem,)
 
 
-def test_an_erased_salt_leaves_the_tree_whole() -> None:
+def erased(outbox: MemoryOutbox, *indices: int) -> list[LoggedEvent]:
+    gone = [replace(e, body=b"", salt=b"") if e.index in indices else e for e in outbox.events]
+    return list(gone)
+
+
+def said(outbox: MemoryOutbox, *indices: int, kind: Kind = Kind.EVENT_ERASED) -> None:
+    facts = {"erased": erasure.ranges(indices)}
+    outbox.add(AuditEvent(kind, "hub", "log", NOW, facts).canonical(), bytes(32))
+
+
+def test_an_erased_event_leaves_the_tree_whole_where_an_event_says_so() -> None:
     store = MemoryStore()
-    _, outbox = grown(store, 10)
-    erased = [replace(event, body=b"", salt=b"") for event in outbox.events]
-    assert verify(store, KEY, erased).ok
+    log, outbox = grown(store, 10)
+    said(outbox, 0, 1, 2, 5)
+    said(outbox, 3)
+    log.sequence(NOW)
+    assert erasure.ranges([5, 1, 0, 2, 2]) == [[0, 2], [5, 5]]
+    assert verify(store, KEY, erased(outbox, 0, 1, 2, 3, 5)).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("indices", "found"),
+    [
+        ((0, 1, 2, 3), ["3 up to 3"]),
+        ((4, 5, 6), ["4 up to 4", "6 up to 6"]),
+        ((10,), ["10 up to 10"]),
+    ],
+)
+def test_what_was_emptied_without_a_word_is_found(
+    indices: tuple[int, ...], found: list[str]
+) -> None:
+    store = MemoryStore()
+    log, outbox = grown(store, 10)
+    said(outbox, 0, 1, 2, 5, 10, 99)  # nor can one erase itself, or what comes after it
+    said(outbox, 3, kind=Kind.EVENTS_READ)
+    log.sequence(NOW)
+    expected = [
+        f"books: index {one.split()[0]}: emptied up to {one.split()[3]}, "
+        "and no event says it was erased"
+        for one in found
+    ]
+    assert list(verify(store, KEY, erased(outbox, *indices)).problems) == expected
+
+
+def test_an_erasure_that_was_not_logged_explains_nothing() -> None:
+    store = MemoryStore()
+    log, outbox = grown(store, 10)
+    record(outbox, 1)
+    log.sequence(NOW)
+    said(outbox, 4)
+    outbox.events[10] = replace(outbox.events.pop(), index=10)
+    problems = verify(store, KEY, erased(outbox, 4)).problems
+    assert "books: index 10: the event is not the one that was logged" in problems
 
 
 def test_a_remembered_checkpoint_shows_a_rollback_and_a_split_view() -> None:
