@@ -27,6 +27,7 @@ import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from datetime import UTC, date, datetime, time
 from typing import Any, Final, Never, Self, final
 
 import ibis
@@ -306,6 +307,11 @@ def approve(parts: Parts, measure_: measures.Measure, protected: Protected) -> A
     classes = (
         protected.table.column("contributors").to_pylist() if "contributors" in published else []
     )
+    sources = {
+        name: obligations
+        for name, obligations in _obligations(parts, measure_).items()
+        if parts.datasets[name].subject
+    }
     decision = parts.require(
         "release_publish",
         WORKER,
@@ -324,10 +330,30 @@ def approve(parts: Parts, measure_: measures.Measure, protected: Protected) -> A
                 "suppressed_carry_class": any(
                     s and c for s, c in zip(suppressed, classes, strict=False)
                 ),
+                "sources": sorted(sources),
+                "never_joined": sorted(
+                    name for name, terms in sources.items() if terms.get("no_join")
+                ),
             }
         },
     )
     return Approved._mint(protected, decision)
+
+
+def _obligations(parts: Parts, measure_: measures.Measure) -> dict[str, Mapping[str, Any]]:
+    """What the agreements of a measure's datasets ask for, by dataset."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for dataset in sorted({table.rsplit("/", 1)[0] for table in measure_.inputs}):
+        agreement = parts.books.agreement(*dataset.split("/"))
+        found[dataset] = (agreement.terms.get("obligations") or {}) if agreement else {}
+    return found
+
+
+def _embargo(parts: Parts, measure_: measures.Measure) -> int | None:
+    """When the last embargo of the agreements ends, in seconds since 1970; None without one."""
+    asked = [terms.get("embargo_until") for terms in _obligations(parts, measure_).values()]
+    days = [datetime.combine(date.fromisoformat(day), time(), UTC) for day in asked if day]
+    return int(max(days).timestamp()) if days else None
 
 
 def publish(
@@ -379,6 +405,7 @@ def publish(
             "obligations": dict(approved.decision.obligations),
         },
         "licence": measure_.licence,
+        "embargo_until": _embargo(parts, measure_),
         contributors.FACT: (
             contributors.declare(parts, protected.measured.declared)
             if protected.measured.declared

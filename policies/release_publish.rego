@@ -105,6 +105,34 @@ refused contains "suppressed_carries_class" if not suppressed_say_nothing
 suppressed_say_nothing if input.release.suppressed_carry_class == false
 
 # METADATA
+# title: No source is joined with another where its agreement forbids it
+# description: Sources are the partners' datasets about people that the table is computed from.
+refused contains "join_forbidden" if not joins_allowed
+
+joins_allowed if {
+	sources_named
+	input.release.never_joined == []
+}
+
+joins_allowed if {
+	sources_named
+	count(input.release.sources) == 1
+	input.release.never_joined == input.release.sources
+}
+
+sources_named if input.release.sources == []
+
+sources_named if {
+	count(input.release.sources) > 0
+	count(named_sources) == count(input.release.sources)
+}
+
+named_sources := [source |
+	some source in input.release.sources
+	lib.named(source)
+]
+
+# METADATA
 # title: What goes with the release
 # description: The manifest stands beside the data; a published table is never changed in place.
 obligations := {"immutable": true, "least_people": least_people, "manifest": true}

@@ -17,6 +17,8 @@ asked := {
 		"columns": ["area", "estimate"],
 		"personal_columns": [],
 		"suppressed_carry_class": false,
+		"sources": ["coachco2/trips"],
+		"never_joined": [],
 	},
 }
 
@@ -46,6 +48,7 @@ cases := {
 		"question": {},
 		"reasons": [
 			"certificate_failed",
+			"join_forbidden",
 			"not_in_plan",
 			"not_the_worker",
 			"nothing_to_publish",

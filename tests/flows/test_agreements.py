@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from hub import agreements, push
+from connectors.registry import DATASETS
+from hub import agreements, push, release
 from hub.cli.operate import add_partner
 from hub.errors import Conflict, Denied, NotFound, Rejected
 from hub.events import Kind
@@ -194,3 +195,24 @@ def test_times_of_signatures_are_those_of_the_clock(parts: Parts) -> None:
     made = agreements.propose(parts, OPERATOR, TERMS)
     signed = agreements.sign(parts, OPERATOR, made.number)
     assert abs(signed.signatures["hub"] - datetime.now(UTC)) < timedelta(minutes=5)
+
+
+def test_a_release_waits_for_the_embargo_of_its_sources(tmp_path: Path) -> None:
+    parts = world.hub_in(tmp_path / "var")
+    world.pushed(parts, "region/lycees", world.lycees())
+    for name in ("region/gtfs", "region/carpool-places"):
+        world.pushed(parts, name, DATASETS[name].examples[0].content())
+    steward, region = Actor("s", "steward", "region"), Actor("r", "partner", "region", ("push",))
+    asked = {
+        "partner": "region", "dataset": "gtfs", "purpose": "school-mobility",
+        "basis": "not_personal", "controllers": ["Région Centre-Val de Loire"],
+        "obligations": {"embargo_until": "2999-01-01"},
+    }  # fmt: skip
+    made = agreements.propose(parts, steward, asked)
+    for actor in (steward, region):
+        agreements.sign(parts, actor, made.number)
+    shelved, _ = release.build(parts, "places")
+    with TestClient(application(parts), base_url="https://hub.test") as http:
+        assert http.get(f"/v1/releases/{shelved.id}/data").status_code == 403
+        assert http.get("/v1/releases").json() == []
+        assert shelved.id not in http.get("/v1/catalog").text
