@@ -73,7 +73,8 @@ class Objects(Protocol):
         ...
 
 
-def _unknown() -> NotFound:
+def unknown() -> NotFound:
+    """The error of a name that no object has."""
     return NotFound(
         "object-unknown",
         fr="Aucun objet de ce nom n'est stocké.",
@@ -108,7 +109,7 @@ class MemoryObjects:
     def get(self, name: str) -> bytes:
         """See `Objects.get`."""
         if checked_name(name) not in self._objects:
-            raise _unknown()
+            raise unknown()
         return self._objects[name]
 
     def exists(self, name: str) -> bool:
@@ -186,7 +187,7 @@ class FolderObjects:
         try:
             return path.open("rb")
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            raise _unknown() from error
+            raise unknown() from error
 
     def get(self, name: str) -> bytes:
         """See `Objects.get`."""

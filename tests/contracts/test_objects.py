@@ -12,11 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from hub.errors import NotFound, Rejected
 from hub.storage.objects import FolderObjects, MemoryObjects, Objects
+from tests.storage.buckets import OBJECTS, SERVERS, objects_on
 
 Make = Callable[[Path], Objects]
-EVERY = pytest.mark.parametrize(
-    "make", [lambda _: MemoryObjects(), FolderObjects], ids=["memory", "folder"]
-)
+EVERY = pytest.mark.parametrize("make", OBJECTS.values(), ids=OBJECTS)
 
 
 @EVERY
@@ -156,37 +155,43 @@ def test_no_name_leaves_the_folder(tmp_path: Path, name: str) -> None:
 NAMES = st.sampled_from(["a", "b/1", "b/2", "c/d/e"])
 
 
-class FolderAgreesWithMemory(RuleBasedStateMachine):
-    """Whatever is done to both, a folder (opened anew each time) says what memory says."""
+class AgreesWithMemory(RuleBasedStateMachine):
+    """Whatever is done to both, other objects (opened anew each time) say what memory says."""
 
-    folder: Path
+    opened: Callable[[], Objects]
 
     def __init__(self) -> None:
         super().__init__()
         self.memory = MemoryObjects()
-        for name in FolderObjects(self.folder).list():
-            FolderObjects(self.folder).delete(name)
+        for name in self.opened().list():
+            self.opened().delete(name)
 
     @rule(name=NAMES, content=st.lists(st.binary(max_size=8), max_size=3))
     def put(self, name: str, content: list[bytes]) -> None:
-        assert self.memory.put(name, content) == FolderObjects(self.folder).put(name, content)
+        assert self.memory.put(name, content) == self.opened().put(name, content)
 
     @rule(name=NAMES)
     def delete(self, name: str) -> None:
         self.memory.delete(name)
-        FolderObjects(self.folder).delete(name)
+        self.opened().delete(name)
 
     @invariant()
     def same(self) -> None:
-        folder = FolderObjects(self.folder)
-        assert list(folder.list()) == list(self.memory.list())
-        assert all(folder.get(name) == self.memory.get(name) for name in folder.list())
+        others = self.opened()
+        assert list(others.list()) == list(self.memory.list())
+        assert all(others.get(name) == self.memory.get(name) for name in others.list())
 
 
-def test_folder_agrees_with_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["folder", *SERVERS])
+def test_others_agree_with_memory(kind: str, tmp_path: Path) -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
-    machine = type("Machine", (FolderAgreesWithMemory,), {"folder": tmp_path})
+    if kind == "folder":
+        opened: Callable[[], Objects] = lambda: FolderObjects(tmp_path)  # noqa: E731
+    else:
+        made = objects_on(kind)(tmp_path)
+        opened = lambda: made  # noqa: E731
+    machine = type("Machine", (AgreesWithMemory,), {"opened": staticmethod(opened)})
     run_state_machine_as_test(
         machine, settings=settings(max_examples=15, stateful_step_count=12, deadline=None)
     )

@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 from pyrage import x25519
 
 from hub.errors import NotFound, Rejected, TooLarge, Unavailable
-from hub.storage.objects import FolderObjects, MemoryObjects, Objects
+from hub.storage.objects import MemoryObjects, Objects
 from hub.storage.vault import Vault
+from tests.storage.buckets import OBJECTS
 
 Make = Callable[[Path], Objects]
-EVERY = pytest.mark.parametrize(
-    "make", [lambda _: MemoryObjects(), FolderObjects], ids=["memory", "folder"]
-)
+EVERY = pytest.mark.parametrize("make", OBJECTS.values(), ids=OBJECTS)
 IDENTITY = x25519.Identity.generate()
 RECIPIENT = str(IDENTITY.to_public())
 CONTENT = bytes(range(256)) * 800  # four age chunks of 64 KiB, the last one short
