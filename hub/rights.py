@@ -330,10 +330,10 @@ def _read(files: Sequence[str], period: str, pseudonym: bytes) -> pa.Table | Non
     bucket = str(pseudonyms.buckets(pa.array([pseudonym], pa.binary()))[0])
     connection = duckdb.connect()
     try:
-        return connection.execute(
+        return connection.sql(
             "SELECT * FROM read_parquet(?, hive_partitioning = true, hive_types_autocast = false) "
             "WHERE period = ? AND bucket = ? AND pseudonym = ? ORDER BY ALL",
-            [list(files), period, bucket, pseudonym],
+            params=[list(files), period, bucket, pseudonym],
         ).to_arrow_table()
     except duckdb.IOException as error:
         raise Unavailable(

@@ -1,0 +1,323 @@
+"""`/my-consent` and the interfaces around it, over a whole hub."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import httpx2
+import pytest
+from fastapi.testclient import TestClient
+
+from consent import codes
+from hub import participation, worker
+from hub.cli.operate import add_user
+from hub.events import AuditEvent, Kind
+from hub.identity import tokens
+from hub.main import application
+from hub.participation import Handed
+from hub.parts import Parts
+from hub.records import Role
+from hub.sheets import sheet
+from tests.flows import world
+from tests.flows.test_participation import APP, CHILD, NOBODYS, asked
+from tests.web.html import Page
+
+GIVEN_AT = datetime(2025, 9, 10, 8, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
+    """A hub that holds ten days of trips of two people."""
+    made = world.hub_in(tmp_path_factory.mktemp("home") / "var")
+    world.reference_data(made)
+    world.agree(made, "ada", "bob")
+    world.pushed(made, "coachco2/trips", world.trips(["ada", "bob"]))
+    yield made
+    made.books.close()
+
+
+@pytest.fixture
+def client(parts: Parts) -> Iterator[TestClient]:
+    with TestClient(
+        application(parts),
+        headers={"accept": "text/html", "accept-language": "fr"},
+        follow_redirects=False,
+    ) as made:
+        parts.books.close = lambda: None  # type: ignore[method-assign]  # the module closes them
+        yield made
+
+
+@pytest.fixture
+def ada(parts: Parts) -> Handed:
+    """Ada's code and secret, anew for each test."""
+    grant = next(g for g in parts.books.grants_of(digest(parts, "ada")) if g.state == "given")
+    return participation.again(parts, APP, grant)[0]
+
+
+def digest(parts: Parts, reference: str, partner: str = "coachco2") -> bytes:
+    return participation.consents.digest_of(parts, partner, reference)
+
+
+def token(client: TestClient) -> str:
+    found = re.search(r'name="token" value="([0-9a-f]{64})"', client.get("/my-consent").text)
+    assert found
+    return found[1]
+
+
+def post(client: TestClient, where: str, **fields: str) -> httpx2.Response:
+    return client.post(f"/my-consent/{where}", data=fields | {"token": token(client)})
+
+
+def bearer(parts: Parts, partner: str) -> dict[str, str]:
+    """Headers of a partner's machine."""
+    (made,) = [one for one in parts.books.clients() if one.organisation == partner]
+    held = tokens.new()
+    event = AuditEvent(Kind.TOKEN_ISSUED, partner, made.id, parts.clock())
+    until = parts.clock() + timedelta(hours=1)
+    parts.books.add_token(tokens.digest(held), made.id, made.scopes, until, event=event)
+    return {"authorization": f"Bearer {held}", "accept": "application/json"}
+
+
+def visit(client: TestClient, handed: Handed) -> Page:
+    answer = post(client, "look", code=handed.code, secret=handed.secret)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/my-consent")
+    assert "HttpOnly" in answer.headers["set-cookie"]
+    return Page(client.get("/my-consent").text)
+
+
+def test_the_ways_in_are_a_page_for_anybody(client: TestClient) -> None:
+    answer = client.get("/my-consent")
+    page = Page(answer.text)
+    assert "Ici, c’est toi qui décides" in page.text
+    assert "Code perdu" in page.text
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    english = client.get("/my-consent?lang=en").text
+    assert "You decide here" in english
+
+
+def test_a_code_that_is_nobodys_is_answered_with_the_same_bytes(
+    client: TestClient, parts: Parts
+) -> None:
+    grant, (live,) = participation.give(parts, APP, "coachco2", asked("eve", given_at=GIVEN_AT))
+    (other,) = participation.again(parts, APP, grant)
+    answers = {
+        (answer.status_code, answer.content)
+        for code in (NOBODYS, live.code, other.code, other.code)
+        if (answer := post(client, "stop", code=code, purpose="every"))
+    }
+    assert len(answers) == 1
+    found = parts.books.grant(grant.id)
+    assert found is not None
+    assert found.state == "withdrawn", "and yet it was done"
+    wrong = codes.new_secret(lambda n: bytes(range(n)))
+    refusals = {
+        (answer.status_code, answer.content)
+        for code in (NOBODYS, live.code, other.code)
+        if (answer := post(client, "look", code=code, secret=wrong))
+    }
+    assert len(refusals) == 1
+    assert next(iter(refusals))[0] == 403
+
+
+def test_a_visitor_sees_what_was_agreed_and_ends_it(client: TestClient, parts: Parts) -> None:
+    _, (handed,) = participation.give(parts, APP, "coachco2", asked("kim", given_at=GIVEN_AT))
+    page = visit(client, handed)
+    assert "Comprendre comment on va au lycée" in page.text
+    assert "Tu as dit oui" in page.text
+    assert post(client, "end", purpose="school-mobility").status_code == 303
+    page = Page(client.get("/my-consent").text)
+    assert "Tu as arrêté" in page.text
+    assert "l’effacement est en cours" in page.text
+    worker.drain(parts)
+    page = Page(client.get("/my-consent").text)
+    assert "Effacé le" in page.text
+    (address,) = [a["href"] for a in page.all("a") if "/receipts/" in a.get("href", "")][-1:]
+    note = client.get(address)
+    assert note.text.startswith(f"{parts.log.signer.name}/receipt/v1\n")
+    assert note.headers["cache-control"] == "no-store"
+    assert post(client, "leave").status_code == 303
+    assert client.get(address).status_code == 401
+    assert "Ici, c’est toi qui décides" in client.get("/my-consent").text
+
+
+def test_a_visitor_sees_and_takes_their_own_rows_and_nobody_elses(
+    client: TestClient, parts: Parts, ada: Handed
+) -> None:
+    visit(client, ada)
+    page = Page(client.get("/my-consent/rows").text)
+    assert "Ta commune" in page.text
+    assert "16 lignes" in page.text  # eight school days, to and fro
+    data = client.get("/my-consent/rows.json").json()
+    (table,) = data["tables"]
+    assert len(table["rows"]) == 16
+    assert {row["uai"] for row in table["rows"]} == {world.UAI}
+    assert set(table["rows"][0]) <= set(data["columns"])
+    assert not {"pseudonym", "bucket", "digest"} & set(table["rows"][0])
+    rows = list(csv.DictReader(io.StringIO(client.get("/my-consent/rows.csv").text)))
+    assert [row["date"] for row in rows] == [row["date"] for row in table["rows"]]
+    shown = parts.books.events(kind="rows.shown", limit=1000)
+    assert [b'"format":"page"' in e.body for e in shown[-3:]] == [True, False, False]
+
+
+def test_every_stored_column_is_said_in_words(parts: Parts) -> None:
+    from analytics import recognise
+    from hub.rights import COLUMNS, HIDDEN
+
+    stored = {
+        name
+        for schema in (recognise.TRIPS, recognise.TAPS)
+        for name in recognise.stored(schema).names
+    }
+    assert stored == set(COLUMNS) | HIDDEN
+
+
+def test_without_a_visit_nothing_is_shown(client: TestClient) -> None:
+    for address in ("rows", "rows.json", "rows.csv", "receipts/x"):
+        answer = client.get(f"/my-consent/{address}")
+        assert answer.status_code == 401, address
+    for address in ("end", "claims", "secret"):
+        assert post(client, address, purpose="every").status_code == 401, address
+
+
+def test_forms_of_another_site_are_refused(client: TestClient, ada: Handed) -> None:
+    for where in ("stop", "look", "object", "end", "claims", "leave", "secret"):
+        fields = {"code": ada.code, "secret": ada.secret, "card": "1", "token": "0" * 64}
+        assert client.post(f"/my-consent/{where}", data=fields).status_code == 403, where
+        fields["token"] = token(client)
+        elsewhere = {"sec-fetch-site": "cross-site"}
+        answer = client.post(f"/my-consent/{where}", data=fields, headers=elsewhere)
+        assert answer.status_code == 403, where
+
+
+def test_nothing_typed_is_shown_again(client: TestClient, ada: Handed) -> None:
+    for where, fields in {
+        "stop": {"code": "<b>typed", "purpose": "every"},
+        "look": {"code": ada.code, "secret": "typed-secret"},
+        "object": {"card": "typed-card"},
+    }.items():
+        text = post(client, where, **fields).text
+        assert "typed" not in text
+        assert ada.code not in text
+
+
+def test_an_objection_by_card_answers_the_same_and_holds(client: TestClient, parts: Parts) -> None:
+    world.pushed(parts, "transdev/validations", world.taps(["card-known"]))
+    answers = {
+        post(client, "object", card=card).content
+        for card in ("card-known", "card-unknown", "card-known")
+    }
+    assert len(answers) == 1
+    worker.drain(parts)
+    again = world.pushed(parts, "transdev/validations", world.taps(["card-known"], days=6))
+    assert again.kept == 0
+
+
+def test_too_many_tries_are_told_to_wait(client: TestClient) -> None:
+    for _ in range(participation.TRIES_BY_PREFIX):
+        assert post(client, "stop", code=NOBODYS, purpose="every").status_code == 200
+    answer = post(client, "stop", code=NOBODYS, purpose="every")
+    assert answer.status_code == 429
+    assert answer.headers["retry-after"] == "900"
+
+
+def test_a_claim_is_answered_by_the_officer_and_seen_by_the_person(
+    client: TestClient, parts: Parts, ada: Handed
+) -> None:
+    visit(client, ada)
+    assert post(client, "claims", kind="rectification", concerns="mode").status_code == 303
+    assert "Reçue, réponse attendue" in client.get("/my-consent").text
+    add_user(parts, "dpo-claims", Role.DPO, "region", "correct horse battery")
+    client.cookies.clear()
+    assert client.get("/dpo/rights").headers["location"] == "/login"
+    at = re.search(r'name="token" value="([0-9a-f]{64})"', client.get("/login").text)
+    assert at
+    login = {"login": "dpo-claims", "password": "correct horse battery", "token": at[1]}
+    assert client.post("/login", data=login).status_code == 303
+    page = client.get("/dpo/rights").text
+    assert "Corriger quelque chose de faux" in page
+    case = re.search(r'name="case" value="([^"]+)"', page)
+    form = re.search(r'name="token" value="([0-9a-f]{64})"', page)
+    assert case
+    assert form
+    moved = {"token": form[1], "case": case[1], "act": "close", "answer": "refused"}
+    assert client.post("/dpo/rights", data=moved | {"ground": ""}).status_code == 422
+    assert client.post("/dpo/rights", data=moved | {"ground": "unfounded"}).status_code == 303
+    client.cookies.clear()
+    visit(client, ada)
+    assert "La demande n’est pas fondée" in client.get("/my-consent").text
+
+
+def test_a_parents_page_is_the_young_persons_consent(client: TestClient, parts: Parts) -> None:
+    child = CHILD | {"birth": f"{parts.clock().year - 13}-01", "parent_at": GIVEN_AT}
+    _, handed = participation.give(parts, APP, "coachco2", asked("kid", given_at=GIVEN_AT, **child))
+    assert "Ce code est celui du parent" in visit(client, handed[1]).text
+
+
+def test_a_new_secret_is_shown_once(client: TestClient, ada: Handed) -> None:
+    visit(client, ada)
+    answer = post(client, "secret")
+    fresh = re.search(r"<code>([A-Z0-9]{4}-[A-Z0-9]{4}-[A-Z0-9]{4})</code>", answer.text)
+    assert fresh
+    assert fresh[1] not in client.get("/my-consent").text
+    assert post(client, "look", code=ada.code, secret=ada.secret).status_code == 403
+    assert post(client, "look", code=ada.code, secret=fresh[1]).status_code == 303
+
+
+# The interface --------------------------------------------------------------------------------
+
+
+def test_codes_come_with_the_consent_and_links_are_noted(client: TestClient, parts: Parts) -> None:
+    app, bus = bearer(parts, "coachco2"), bearer(parts, "transdev")
+    consent = {
+        "reference": "lou",
+        "purpose": "school-mobility",
+        "population": "pupil",
+        "given_at": GIVEN_AT.isoformat(),
+        "birth_month": "2009-01",
+    }
+    first = client.post("/v1/consents", json=consent, headers=app).json()
+    (code,) = first["codes"]
+    assert code["holder"] == "person"
+    assert code["code"] in first["sheet"]
+    assert client.post("/v1/consents", json=consent, headers=app).json()["codes"] == []
+    for reference in ("card-lou", "card-lou"):
+        link = {"code": code["code"], "reference": reference}
+        answer = client.post("/v1/links", json=link, headers=bus)
+        assert (answer.status_code, answer.json()) == (202, {"state": "noted"})
+    nobody = {"code": NOBODYS, "reference": "card-2"}
+    assert client.post("/v1/links", json=nobody, headers=bus).json() == {"state": "noted"}
+    mistyped = {"code": NOBODYS[:-1] + "C", "reference": "card-2"}
+    answer = client.post("/v1/links", json=mistyped, headers=bus)
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/code-unreadable")
+    address = f"/v1/consents/{first['id']}/codes"
+    (new,) = client.post(address, headers=app).json()["codes"]
+    assert new["code"] != code["code"]
+    assert client.post(address, headers=bus).status_code == 404
+    # Back to the first code, which the new one replaced at the bus company in the meantime.
+    for tried, status in ((new, 202), (code, 409)):
+        link = {"code": tried["code"], "reference": "card-lou"}
+        assert client.post("/v1/links", json=link, headers=bus).status_code == status
+
+
+def test_the_officer_keeps_the_register_by_the_interface(client: TestClient, parts: Parts) -> None:
+    machine = {"accept": "application/json"}
+    app = bearer(parts, "coachco2")
+    assert client.get("/v1/rights", headers=app).status_code == 403
+    assert client.get("/v1/rights", headers=machine).status_code == 401
+
+
+def test_the_sheet_stands_alone_and_never_joins_address_and_code() -> None:
+    handed = [Handed("person", "C-1", "S-1"), Handed("parent", "C-2", "S-2")]
+    page = Page(sheet(handed, "https://hub.example/", "fr"))
+    assert "https://hub.example/my-consent" in page.text
+    assert len([tag for tag, _ in page.tags if tag == "svg"]) == 4
+    assert not page.all("script")
+    assert not page.all("link")
+    assert not any("C-1" in a.get("href", "") for a in page.all("a"))
+    assert "Under 15" in sheet(handed, "https://hub.example", "en")
+    assert timedelta(0) < participation.VISIT
