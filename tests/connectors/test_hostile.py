@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import tempfile
 import tracemalloc
 import zipfile
@@ -86,6 +87,67 @@ def test_mutated_tables_of_a_feed(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(FEED)))
     text = data.draw(mutated(FEED[name].encode()))
     survives(GTFS, packed({**FEED, name: text}))
+
+
+ROWED = [dataset for dataset in ALL if dataset.published]
+CELL = st.one_of(
+    st.sampled_from(
+        ["", " ", "NA", "-1", "0", "1", "20", "1e999", "NaN", "Infinity", "-Infinity", "=1+1",
+         "@x", "2026-03-02", "2026-02-31", "9999-99-99", "2026-03-02T07:00:00", "47.9", "1.9",
+         "45234", "0450062J", "true", "é", "\U0001f600", "9" * 30, '"', '""', "a\nb", "a\rb"]
+    ),
+    st.text(max_size=6),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("dataset", ROWED, ids=lambda d: d.key)
+@QUICK
+@given(st.data())
+def test_arbitrary_rows_under_the_published_header(dataset: Dataset, data: st.DataObject) -> None:
+    """Every row is read or named: none is lost, none comes out twice."""
+    names = [column.name for column in dataset.published]
+    width = st.integers(len(names) - 1, len(names) + 1)
+    rows = data.draw(
+        st.lists(width.flatmap(lambda n: st.lists(CELL, min_size=n, max_size=n)), max_size=8)
+    )
+    lines = [dataset.delimiter.join(row) for row in [names, *rows]]
+    survives(dataset, "\n".join([*lines, ""]).encode("utf-8", "surrogatepass"))
+
+
+VALUE = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=6),
+        st.sampled_from(["2026-03-02", "2026-03-02T07:00:00Z", "BUS", "u0d", [1.9, 47.9]]),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "dataset", [d for d in ALL if "application/json" in d.media_types], ids=lambda d: d.key
+)
+@QUICK
+@given(st.data())
+def test_arbitrary_values_in_the_places_of_a_document(
+    dataset: Dataset, data: st.DataObject
+) -> None:
+    document = json.loads(_GOOD[dataset.key].splitlines()[0])
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = document
+        while True:
+            keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+            if not keys:
+                break
+            key = data.draw(st.sampled_from(keys))
+            inner = place[key]
+            if not isinstance(inner, (dict, list)) or data.draw(st.booleans()):
+                place[key] = data.draw(VALUE)
+                break
+            place = inner
+    survives(dataset, json.dumps(document).encode())
 
 
 def zipped(*members: tuple[zipfile.ZipInfo, bytes]) -> bytes:

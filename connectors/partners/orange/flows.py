@@ -93,8 +93,8 @@ LAYOUT: Final = Layout(
     ),
     finish=_finish,
     fallback="latin-1",
-    # Without either the delivery is presence: it has a dataset of its own.
-    either=("night_zone", "day_zone"),
+    # Without any of them the delivery is presence by half hour: it has a dataset of its own.
+    either=("night_zone", "day_zone", "stay"),
 )
 
 DICTIONARY: Final = Layout(

@@ -92,7 +92,7 @@ LAYOUT: Final = Layout(
 
 # INSEE's archive: FD_MOBSCO_2020.csv beside Varmod_MOBSCO_2020.csv; RP2022_mobsco.parquet.
 MEMBER: Final = re.compile(
-    r"(?:FD_)?(?:RP\d{4}_)?mobsco(?:_\d{4})?\.(?:csv|parquet)", re.IGNORECASE
+    r"(?:FD_)?(?:RP\d{4}_)?mobsco(?:_\d{4})?\.(?:csv|txt|parquet)", re.IGNORECASE
 )
 
 
