@@ -10,7 +10,8 @@
 
 `process`, in a worker, which alone can open; every step may be killed and is then done again:
 
-4. The sealed file is authenticated to its end, then read in typed batches.
+4. The sealed file is read in typed batches; it is authenticated while it is read, to its end
+   before anything of it is committed and before it is refused.
 5. Home–lycée trips are recognised in memory and made coarse; the rest is counted and dropped.
 6. The writer lease of the dataset's tables is taken *before* the gate is asked: a withdrawal marks
    the grant first and rewrites under the same lease, so no row it should stop can slip in behind.
@@ -236,7 +237,7 @@ def _read_in(
     stored: dict[str, stages.Stored] = {}
     commits: dict[str, Any] = {}
     progress.stage("opening", 0)
-    with parts.vault.open(sealed_name(push.id)) as sealed:  # 4
+    with parts.vault.stream(sealed_name(push.id)) as sealed:  # 4
         file, source = watched(
             sealed, push.file_bytes, lambda percentage: progress.within("reading", percentage)
         )
@@ -270,9 +271,6 @@ def _read_in(
                     personal=dataset.subject is not None,
                     mode="replace" if dataset.key in REPLACED | RESENT else "append",
                 )
-                # Where an earlier run committed and died, nothing was read: what is counted and
-                # set aside comes of reading, so the file is read to its end all the same.
-                deque(chunks, maxlen=0)
                 # Where an earlier run committed and died, nothing was read: what is counted and
                 # set aside comes of reading, so the file is read to its end all the same.
                 deque(chunks, maxlen=0)

@@ -39,6 +39,9 @@ MAKERS: Final[Mapping[str, str]] = {
 }
 
 
+_STEP: Final = 1 << 20
+
+
 class _Stage:
     """Base of the stages: no public constructor."""
 
@@ -178,16 +181,27 @@ ACTS: Final = frozenset({"transdev/objections"})
 
 
 def parse(dataset: Dataset, file: BinaryIO, reading: Reading, tally: Tally) -> Iterator[Parsed]:
-    """Read a partner's file in chunks, counting into `tally`.
+    """Read a partner's file in chunks, counting into `tally`, and to its very end.
 
-    Raises `Malformed`, for a file that is mostly bad only after its last good chunk: nothing may
-    be committed before this has ended.
+    Raises `Malformed`, for a file that is mostly bad only after its last good chunk, and what
+    reading `file` raises: that a sealed file is whole is known at its end. Nothing may be
+    committed, and no file refused, before this has ended.
     """
-    for batch in dataset.read(file, reading):
-        tally.take(batch)
-        if batch.records.num_rows:
-            yield Parsed._mint(dataset, batch.table, pa.Table.from_batches([batch.records]))
-    tally.close()
+    try:
+        for batch in dataset.read(file, reading):
+            tally.take(batch)
+            if batch.records.num_rows:
+                yield Parsed._mint(dataset, batch.table, pa.Table.from_batches([batch.records]))
+        tally.close()
+    except Malformed:
+        _to_the_end(file)
+        raise
+    _to_the_end(file)
+
+
+def _to_the_end(file: BinaryIO) -> None:
+    while file.read(_STEP):
+        pass
 
 
 def recognise_rows(

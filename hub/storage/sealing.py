@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _BUFFER_BYTES: Final = 1 << 20
+_HANDED_BYTES: Final = 1 << 16
+"""What goes through the pipe at a time: age writes 8 KiB, which would be as many system calls."""
 
 
 def recipient_from(text: str) -> x25519.Recipient:
@@ -117,14 +119,23 @@ class _Plaintext(io.RawIOBase):
         self._thread.start()
 
     def _decrypt(self, end: int, identity: x25519.Identity) -> None:
-        def write(data: bytes) -> int:
-            rest = memoryview(data)
+        held = bytearray()
+
+        def hand_over() -> None:
+            rest = memoryview(bytes(held))
+            held.clear()
             while rest:
                 rest = rest[os.write(end, rest) :]
+
+        def write(data: bytes) -> int:
+            held.extend(data)
+            if len(held) >= _HANDED_BYTES:
+                hand_over()
             return len(data)
 
         try:
             _unseal_stream(self._sealed, write, identity)
+            hand_over()
         except Unavailable as failure:
             # A reader that went away is a broken pipe here, and is not there to be told.
             self._failure = failure

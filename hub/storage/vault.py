@@ -3,9 +3,10 @@
 The front door holds the recipient only: it can seal and cannot open. The worker holds the
 identity. Plaintext never touches a disk, in either direction.
 
-`open` goes over the sealed file twice. age authenticates chunk by chunk, so plaintext comes out
-before a truncation at its end is met: the first pass reads to the end of the file and throws the
-plaintext away, the second streams it. Nothing a reader gets is from a file that is not whole.
+age authenticates chunk by chunk, so plaintext comes out before a truncation at its end is met.
+`open` therefore goes over the sealed file twice: the first pass reads to the end and throws the
+plaintext away, the second streams it, and nothing a reader gets is from a file that is not whole.
+`stream` goes over it once, for who keeps nothing of it before having read to its end.
 A file that does not pass is an operator's matter (a disk, a restored copy, another hub's
 identity), never the partner's, and the push stays pending: `Unavailable`, "sealed-file-unreadable".
 """
@@ -67,6 +68,16 @@ class Vault:
             sealed.seek(0)
             until_handed_over.pop_all()
         return sealing.plaintext(sealed, identity)
+
+    def stream(self, name: str) -> BinaryIO:
+        """Open a sealed file's plaintext for one reading, as a stream that cannot seek.
+
+        Every byte is what was sealed, but only the end tells that none is missing: nothing may be
+        done with what was read that could not be undone, before `read` has answered `b""`.
+        Raises as `open` does, and what is `Unavailable` comes while reading.
+        """
+        identity = self._opening()
+        return sealing.plaintext(self._objects.open(name + _SUFFIX), identity)
 
     def seal(self, data: bytes) -> bytes:
         """Seal something small enough to hold."""

@@ -158,6 +158,35 @@ def test_a_damaged_file_gives_not_one_byte(make: Make, tmp_path: Path, damage: s
         vault.unseal(DAMAGED[damage])
 
 
+@EVERY
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_one_reading_tells_of_damage_before_its_end(
+    make: Make, tmp_path: Path, damage: str
+) -> None:
+    objects = make(tmp_path)
+    objects.put("x.age", [DAMAGED[damage]])
+    with pytest.raises(Unavailable) as refusal, vault_over(objects).stream("x") as file:
+        file.read()
+    assert (refusal.value.code, refusal.value.who) == ("sealed-file-unreadable", "operator")
+
+
+@EVERY
+def test_until_the_damage_one_reading_gives_what_was_sealed(make: Make, tmp_path: Path) -> None:
+    objects = make(tmp_path)
+    objects.put("x.age", [DAMAGED["cut inside a chunk"]])
+    with vault_over(objects).stream("x") as file:
+        assert file.read(60_000) == CONTENT[:60_000]
+
+
+@EVERY
+def test_one_reading_gives_the_whole_file(make: Make, tmp_path: Path) -> None:
+    vault = vault_over(make(tmp_path))
+    vault.keep("x", [CONTENT], max_bytes=10**6)
+    with vault.stream("x") as file:
+        assert file.read() == CONTENT
+        assert file.read() == b""
+
+
 @given(at=st.integers(0, len(SEALED) - 1), bit=st.integers(0, 7))
 @settings(max_examples=40, deadline=None)
 def test_no_flipped_bit_passes(at: int, bit: int) -> None:

@@ -19,7 +19,7 @@ from tests.flows.test_quarantine import taps
 
 PEOPLE = [f"acc-{n:03d}" for n in range(4)]
 STEPS = (
-    "vault.open",
+    "vault.stream",
     "books.standing",
     "keyring.period_key",
     "tables.append:before",

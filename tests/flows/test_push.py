@@ -168,3 +168,20 @@ def test_orphans_of_a_crash_are_swept_and_waiting_files_kept(parts: Parts) -> No
     parts.vault.keep("pushes/20250101T000000-00.age", [b"never acknowledged"], 1000)
     assert push.sweep(parts, parts.clock() + timedelta(days=1)) == 1
     assert list(parts.vault.names()) == [push.sealed_name(made.id)]
+
+
+@pytest.mark.parametrize("file", [world.taps(["CARD-0"]), b"no,such,columns\n" * 9_000])
+def test_a_sealed_file_cut_on_the_disk_waits_for_the_operator(parts: Parts, file: bytes) -> None:
+    """Good or bad as far as it goes: nothing is committed, and nobody is told it was his fault."""
+    made, _ = push.accept(parts, OPERATOR, "transdev", "validations", [file])
+    (sealed,) = parts.settings.home.rglob(f"{made.id}.age*")
+    whole = sealed.read_bytes()
+    sealed.write_bytes(whole[:-1])
+    with pytest.raises(Unavailable) as refusal:
+        push.process(parts, made.id)
+    assert refusal.value.code == "sealed-file-unreadable"
+    table = "transdev/validations/validations"
+    assert parts.tables.snapshot([table]).versions == {table: -1}
+    sealed.write_bytes(whole)
+    done = push.process(parts, made.id)
+    assert done.state is (PushState.STORED if file.startswith(b"trans") else PushState.REFUSED)
