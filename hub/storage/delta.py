@@ -13,6 +13,7 @@ the loop reopens the table and asks for the push again.
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -232,16 +233,20 @@ class DeltaFolder:
                 return
             table.create_checkpoint()
             self._sync_log()
-            kept = {self._path / file.path for file in live_files(table)}
+            kept = {f"{self._path}/{file.path}" for file in live_files(table)}
             self._sweep(kept, f"{table.version():020}.")
 
-    def _sweep(self, kept: set[Path], current: str) -> None:
-        log = self._path / _LOG
-        files = sorted(path for path in self._path.rglob("*") if path.is_file())
-        for path in files:
-            if path.parent == log and not _is_log(path.name, current):
-                path.unlink()
-        spread(Path.unlink, [p for p in files if p.parent != log and p not in kept])
+    def _sweep(self, kept: set[str], current: str) -> None:
+        log = str(self._path / _LOG)
+        old: list[str] = []
+        # Not pathlib: a large table has thousands of files.
+        for where, _, names in os.walk(self._path):
+            if where == log:
+                for name in sorted(name for name in names if not _is_log(name, current)):
+                    (self._path / _LOG / name).unlink()
+            else:
+                old += [path for name in names if (path := f"{where}/{name}") not in kept]
+        spread(Path.unlink, [Path(path) for path in old])
         for folder in sorted(self._path.rglob("*/"), reverse=True):
             with suppress(OSError):  # it is not empty
                 folder.rmdir()

@@ -41,7 +41,7 @@ def fingerprint(files: Iterable[str], *, fresh: bool = False) -> str:
     read = _digest.__wrapped__ if fresh else _digest
     whole = hashlib.sha256()
     try:
-        for name, path in sorted((_inside(Path(file)), file) for file in files):
+        for name, path in sorted((_inside(file), file) for file in files):
             whole.update(f"{name}\n{read(path)}\n".encode())
     except OSError as error:
         raise storage_unavailable(error) from error
@@ -63,14 +63,13 @@ def commit(before: State, after: State, version: int, rows: int) -> dict[str, An
     }
 
 
-def _inside(path: Path) -> str:
+def _inside(path: str) -> str:
     """The path below the table's folder: its partitions, if any, and the name."""
-    parts = [path.name]
-    for folder in path.parents:
-        if "=" not in folder.name:
-            break
-        parts.append(folder.name)
-    return "/".join(reversed(parts))
+    *folders, name = path.split("/")  # not pathlib: a large table has thousands of files
+    start = len(folders)
+    while start and "=" in folders[start - 1]:
+        start -= 1
+    return "/".join([*folders[start:], name])
 
 
 @lru_cache(_REMEMBERED)

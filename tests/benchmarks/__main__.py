@@ -17,7 +17,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import contributors, gates, log, partners, peers, writers
+from tests.benchmarks import contributors, gates, log, partners, peers, withdrawals, writers
 from tests.benchmarks.runner import Row
 
 OUT: Final = Path("benchmarks.json")
@@ -44,6 +44,10 @@ BENCHMARKS: Final[tuple[Benchmark, ...]] = (
     log.proving,
     log.proof_limit,
     log.growing,
+    withdrawals.one,
+    withdrawals.thousand,
+    withdrawals.growing,
+    withdrawals.scanning,
     writers.together,
 )
 
