@@ -486,6 +486,45 @@ def sweep(parts: Parts, now: datetime) -> int:
     return forgotten
 
 
+def expire(parts: Parts, push_id: str) -> bool:
+    """Refuse a push that could not be processed for as long as its sealed file may be kept.
+
+    For the worker that holds its job, so that nobody processes it meanwhile. False where its time
+    is not over, or rows of it are in a table already: it has only to be finished.
+    """
+    push = parts.books.push(push_id)
+    if push is None or push.state is not PushState.ACCEPTED:
+        return False
+    if parts.clock() - push.accepted_at <= TRANSIT:
+        return False
+    dataset = _dataset(parts, push.partner, push.dataset)
+    if any(parts.tables.committed(f"{dataset.key}/{table}", push_id) for table in dataset.tables):
+        return False
+    refused = replace(
+        push,
+        state=PushState.REFUSED,
+        received=0,
+        valid=0,
+        rejected=0,
+        dropped=0,
+        kept=0,
+        problem={
+            "code": "not-processed-in-time",
+            "where": None,
+            "fr": "Le hub n’a pu traiter ce dépôt en 72 heures et a détruit le fichier scellé ; "
+            "déposez-le de nouveau.",
+            "en": "The hub could not process this push within 72 hours and destroyed the sealed "
+            "file; push it again.",
+            "who": "partner",
+        },
+        finished_at=parts.clock(),
+    )
+    parts.books.finish_push(refused, [], event=_finished(refused, {}))
+    parts.vault.forget(sealed_name(push_id))
+    parts.sequence()
+    return True
+
+
 def _upload_of(name: str) -> str | None:
     """The upload a sealed piece, or whom it is about, belongs to; None for other files."""
     folder, _, piece = name.rpartition("/")

@@ -89,6 +89,15 @@ class Obligations(BaseModel):
     business_secret: bool = Field(False, description="a separate test protects the operator")
 
 
+class RetentionTerms(BaseModel):
+    """A time for which rows are kept that is longer than the rule, and why."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    months: int = Field(ge=1, le=120)
+    reason: str = Field(min_length=10, description="why the rule's time is not enough")
+
+
 class AgreementTerms(BaseModel):
     """One `[[agreements]]` entry: the lawful basis of a dataset for a purpose, and its terms."""
 
@@ -109,6 +118,9 @@ class AgreementTerms(BaseModel):
     legal_text: str = ""
     impact_assessment: ImpactAssessment | None = None
     obligations: Obligations = Obligations()
+    retention: RetentionTerms | None = Field(
+        None, description="longer than the rule; with a reason"
+    )
     signed_off: str = Field("", description="reference of the agreement signed on paper")
     demo: bool = False
 

@@ -41,7 +41,7 @@ import pyarrow as pa
 from consent import pseudonyms, purposes
 from hub import upkeep
 from hub.audit import receipts
-from hub.errors import NotFound, Rejected
+from hub.errors import NotFound, Rejected, Unavailable
 from hub.events import AuditEvent, Kind
 from hub.parts import WORKER, Actor, Parts
 from hub.records import Agreement, Basis, Erasure, Withdrawal
@@ -221,6 +221,21 @@ def overdue(parts: Parts) -> list[Withdrawal]:
     now = parts.clock()
     waiting = parts.books.pending_withdrawals(MOST)
     return [one for one in waiting if one.due_at is not None and one.due_at <= now]
+
+
+def check_in_time(parts: Parts) -> None:
+    """Raise `Unavailable` naming the first withdrawal that is overdue, and how many there are."""
+    late = overdue(parts)
+    if late:
+        raise Unavailable(
+            "withdrawal-overdue",
+            fr=f"{len(late)} retrait(s) en retard ; le premier : {late[0].id}. "
+            "Le processus de traitement doit tourner.",
+            en=f"{len(late)} withdrawal(s) overdue, the first: {late[0].id}. "
+            "The worker has to run.",
+            who="operator",
+            where=late[0].id,
+        )
 
 
 def _known(parts: Parts, withdrawal_id: str) -> Withdrawal:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
-from hub import birthdays, participation, pull, push, quarantine, uploads, withdraw
+from hub import birthdays, participation, pull, push, quarantine, retention, uploads, withdraw
 from hub.audit.publish import next_moment
 from hub.audit.tiles import CHECKPOINT
 from hub.errors import HubError, Unavailable, fault
@@ -35,6 +35,7 @@ LONGEST_SLEEP: Final = 1.0
 IDLE: Final = 0.2
 SCHEDULE: Final = timedelta(minutes=1)
 SWEEP: Final = timedelta(minutes=10)
+DAY: Final = timedelta(days=1)
 LONGEST_WAIT: Final = timedelta(minutes=5)
 
 
@@ -44,13 +45,16 @@ def run(parts: Parts, stop: threading.Event) -> None:
         target=publish, args=(parts, stop), name="publication", daemon=True
     )
     publishing.start()
-    swept = scheduled = None
+    swept = scheduled = retained = None
     while not stop.is_set():
         now = parts.clock()
         try:
             if swept is None or now - swept > SWEEP:
                 tidy(parts, now)
                 swept = now
+            if retained is None or now - retained > DAY:
+                retention.run(parts)
+                retained = now
             if scheduled is None or now - scheduled > SCHEDULE:
                 pull.schedule(parts, now)
                 scheduled = now
@@ -101,7 +105,10 @@ def step(parts: Parts) -> bool:
         return False
     with _heartbeat(parts, job):
         try:
-            VERBS[job.kind](parts, job.about)
+            # The first attempt comes before the end of any time: a hub that was off keeps its word.
+            late = job.kind == "push" and job.attempts > 1 and push.expire(parts, job.about)
+            if not late:
+                VERBS[job.kind](parts, job.about)
         except HubError as error:
             log.warning("job %s %s waits: %s", job.kind, job.about, error.code)
             _again(parts, job)

@@ -20,6 +20,8 @@ decision := {"allow": false, "reasons": sort(refused), "obligations": {}} if cou
 actions := {
 	"agreement_record": {"operator"},
 	"audit_reconcile": {"auditor", "dpo", "operator"},
+	"backup_list": {"dpo", "operator"},
+	"backup_make": {"operator"},
 	"consent_show": {"dpo", "operator"},
 	"hub_check": {"operator"},
 	"keys_rotate": {"operator"},
@@ -33,6 +35,8 @@ actions := {
 	"release_build": {"operator", "steward"},
 	"release_retract": {"steward"},
 	"request_decide": {"steward"},
+	"retention_run": {"operator"},
+	"retention_show": {"dpo", "operator"},
 	"user_add": {"operator"},
 	"user_list": {"dpo", "operator"},
 }

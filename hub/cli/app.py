@@ -16,6 +16,7 @@ from hub.cli import (
     operate,
     pushes,
     releases,
+    retention,
     rights,
     witness,
 )
@@ -35,6 +36,7 @@ app.add_typer(agreements.app, name="agreement", help="Terms partners push under.
 app.add_typer(audit.app, name="audit", help="The log: verify, events, proofs.")
 app.add_typer(witness.app, name="witness", help="Watch a log, and cosign its checkpoints.")
 app.add_typer(rights.app, name="rights", help="Claims under persons' rights, and their clock.")
+app.add_typer(retention.app, name="retention", help="What is kept for how long.")
 app.add_typer(audit.receipts_app, name="receipt", help="Verify any receipt, offline.")
 
 

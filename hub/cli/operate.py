@@ -16,7 +16,7 @@ import msgspec
 import typer
 import uvicorn
 
-from hub import worker
+from hub import withdraw, worker
 from hub.audit.tiles import CHECKPOINT
 from hub.cli import edge, partners
 from hub.errors import HubError, NotFound, Rejected
@@ -315,6 +315,7 @@ def doctor(as_json: Json = False) -> None:
             "vault": lambda: list(parts.vault.names()),
             "log": lambda: parts.log.store.read(CHECKPOINT),
             "tables": lambda: parts.tables.snapshot(["region/lycees/lycees"]),
+            "withdrawals": lambda: withdraw.check_in_time(parts),
         }
         for name, probe in probes.items():
             try:

@@ -1,0 +1,32 @@
+"""`hub retention run`: let go what has been kept for as long as it may be."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hub import retention
+from hub.cli import edge
+from hub.parts import OPERATOR
+
+app = typer.Typer(no_args_is_help=True)
+COLUMNS = ("kind", "name", "period", "count", "reason", "due")
+
+
+@app.callback()
+def group() -> None:
+    """A group, so that its one command keeps its name."""
+
+
+@app.command("run")
+def run(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Let go rows, keys and bodies whose time is over, as the worker does every day."""
+    with edge.opened() as parts:
+        action = "retention_show" if dry_run else "retention_run"
+        parts.require("admin", OPERATOR, {"action": action})
+        found = retention.due(parts) if dry_run else retention.run(parts)
+        edge.table([one.shown() for one in found], COLUMNS, as_json=as_json)
