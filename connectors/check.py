@@ -16,12 +16,18 @@ HEADER: Final = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A published column in a file: `source` is its header there, or how it is made."""
+    """A published column in a file: `source` is its header there, or how it is made.
+
+    `absent` are the headers a column map names for it that the file does not have; `mapped` is
+    whether a column map, where there is one, says anything of it.
+    """
 
     name: str
     source: str
     needed: bool
     present: bool
+    absent: tuple[str, ...] = ()
+    mapped: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,16 @@ class Checked:
     columns: tuple[Found, ...] = ()
     unread: int = 0
     refused: tuple[str, str] | None = None
+
+    @property
+    def to_map(self) -> tuple[str, ...]:
+        """Needed columns that neither the file nor the territory's column map has: to be added."""
+        return tuple(c.name for c in self.columns if c.needed and not c.present and not c.mapped)
+
+    @property
+    def to_correct(self) -> tuple[str, ...]:
+        """Headers the column map names and the file does not have."""
+        return tuple(dict.fromkeys(header for c in self.columns for header in c.absent))
 
     @property
     def ok(self) -> bool:
@@ -61,6 +77,8 @@ class Checked:
                 for c in self.columns
             ],
             "unread_columns": self.unread,
+            "to_map": list(self.to_map),
+            "to_correct": list(self.to_correct),
         }
 
 
@@ -121,6 +139,8 @@ def _columns(dataset: Dataset, file: BinaryIO, reading: Reading) -> tuple[tuple[
                 needed=column.required,
                 # Several headers of a map are all needed; several published names are one column.
                 present=constant or len(matched) == len(wanted) or bool(matched and not theirs),
+                absent=tuple(name for name in theirs if normal(name) not in present),
+                mapped=given is None or constant or bool(theirs),
             )
         )
     return tuple(found), len(set(read_as_text) - used)

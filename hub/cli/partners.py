@@ -68,6 +68,12 @@ def _text(checked: Checked) -> str:
         state = "oui / yes" if column.present else "absente / missing"
         need = " *" if column.needed else ""
         parts.append(f"{column.name}{need} ← {column.source} : {state}")
+    if checked.to_map:
+        names = ", ".join(checked.to_map)
+        parts.append(f"! à ajouter à la correspondance / to add to the column map: {names}")
+    if checked.to_correct:
+        names = ", ".join(checked.to_correct)
+        parts.append(f"! en-têtes absents du fichier / headers not in the file: {names}")
     if checked.unread:
         parts.append(f"+ {checked.unread} colonnes non lues / columns not read")
     if checked.refused:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 
@@ -43,6 +44,22 @@ def test_an_operators_file_is_checked_against_its_map() -> None:
     assert sources["fare_capped"] == "(constante)"
     half = checked(f"{HEADER.replace('Heure', 'H')}\n{TAP}\n".encode("cp1252"), OWN)
     assert missing(half) == ["event_timestamp"]
+
+
+def test_what_a_map_lacks_and_what_it_names_wrongly_are_told_apart() -> None:
+    assert OWN.column_map is not None
+    columns = {n: h for n, h in OWN.column_map.columns.items() if n != "token_id"}
+    short = replace(OWN, column_map=replace(OWN.column_map, columns=columns))
+    found = checked(f"{HEADER.replace('Heure', 'H')}\n{TAP}\n".encode("cp1252"), short)
+    assert (found.to_map, found.to_correct) == (("token_id",), ("Heure",))
+    assert found.as_json()["to_map"] == ["token_id"]
+    assert found.as_json()["to_correct"] == ["Heure"]
+    good = checked(f"{HEADER}\n{TAP}\n".encode("cp1252"), OWN)
+    assert (good.to_map, good.to_correct) == ((), ())
+    unmapped = checked(b"token_id,amount\nC1,0\n")
+    assert unmapped.to_map == (), "without a map there is none to add to"
+    wrong = replace(OWN, column_map=replace(OWN.column_map, constants={"card": "1"}))
+    assert checked(f"{HEADER}\n".encode("cp1252"), wrong).refused == ("wrong_column_map", "card")
 
 
 def test_counts_are_those_of_a_push() -> None:

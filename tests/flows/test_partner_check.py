@@ -72,6 +72,21 @@ def test_the_territorys_map_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert load_territory(territory).reading("transdev/validations", NOW).column_map is not None
 
 
+def test_a_map_that_does_not_fit_says_what_to_add_and_what_to_correct(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    territory = tmp_path / "territory.toml"
+    lacking = MAP.replace('columns.token_id = "Support"\n', "")
+    territory.write_text(DEFAULT_TERRITORY.read_text("utf-8") + lacking, "utf-8")
+    monkeypatch.setenv("HUB_TERRITORY", str(territory))
+    path = tmp_path / "own.csv"
+    path.write_bytes(b"Id;Support;Date;H\n1;2;02/03/2026;07:05:00\n")
+    code, output = run(path, *ARGUMENTS[:-1])
+    assert code == 3
+    assert "to add to the column map: token_id" in output
+    assert "headers not in the file: Heure" in output
+
+
 def test_without_a_map_the_published_columns_are_asked_for(good: Path) -> None:
     good.write_bytes(b"Id;Support\n1;2\n")
     code, output = run(good)
