@@ -25,7 +25,8 @@ class Faulty:
 
     `says`: an answer given to every request instead of the service's. `limit`: bytes of each
     answer that pass before the connection is cut. `pause`: seconds before each byte of an answer.
-    `silent`: nothing is answered at all. `cut()` refuses and ends everything until `mend()`.
+    `silent`: nothing is answered at all. `cut_after`: this many pieces pass to the service, then
+    all is cut, whether or not it has answered. `cut()` refuses and ends everything until `mend()`.
     """
 
     def __init__(self, target: str) -> None:
@@ -36,6 +37,7 @@ class Faulty:
         self.pause = 0.0
         self.silent = False
         self.requests = 0
+        self.cut_after: int | None = None
         self._open: set[socket.socket] = set()
         self._listener: socket.socket | None = None
         self.port = 0
@@ -116,6 +118,8 @@ class Faulty:
                 else:
                     self.requests += 1
                     sink.sendall(data)
+                    if self.cut_after is not None and self.requests >= self.cut_after:
+                        self.cut()
         self._end(source)
         self._end(sink)
 

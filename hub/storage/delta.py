@@ -81,6 +81,12 @@ class DeltaFolder:
             # Not `file_uris()`: it percent-encodes what is no address but a path.
             return table.version(), tuple(str(self._path / file.path) for file in live_files(table))
 
+    def live(self) -> list[Live]:
+        """The live files, by path in the table; none without a table."""
+        with delta_errors():
+            table = self._open()
+            return [] if table is None else live_files(table)
+
     def versions(self) -> list[int]:
         """Versions the log still tells, ascending."""
         with delta_errors():
@@ -193,7 +199,7 @@ class DeltaFolder:
                 with ExitStack() as undo:
                     undo.callback(self._abandon, written)
                     for (period, bucket), files in sorted(buckets.items()):
-                        if not _is_loose(files, layout):
+                        if not is_loose(files, layout):
                             continue
                         rows = pa.concat_tables(spread(self._read, files))
                         written += write_spans(self._path, period, bucket, cut(rows, layout))
@@ -421,7 +427,7 @@ def _among(file: Live, sought: Mapping[str, Mapping[int, _Sought]]) -> _Sought:
     return sought[file.period][file.bucket]
 
 
-def _is_loose(files: Sequence[Live], layout: Layout) -> bool:
+def is_loose(files: Sequence[Live], layout: Layout) -> bool:
     """Whether a bucket has so many rows outside leaves that cutting it anew is worth it."""
     rows = sum(file.rows for file in files)
     loose = sum(file.rows for file in files if not is_leaf(file.path, rows, layout))

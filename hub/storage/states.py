@@ -7,7 +7,7 @@ bucket was rewritten, not how many rows left.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -32,6 +32,9 @@ def state(tables: Tables, name: str, *, fresh: bool = False) -> State:
 
     Raises `Unavailable` where the table or one of its files cannot be read.
     """
+    known = tables.digests(name, fresh=fresh)
+    if known is not None:
+        return State(known[0], _together(known[1]))
     opened = tables.snapshot([name])
     return State(opened.versions[name], fingerprint(opened.files[name], fresh=fresh))
 
@@ -39,12 +42,16 @@ def state(tables: Tables, name: str, *, fresh: bool = False) -> State:
 def fingerprint(files: Iterable[str], *, fresh: bool = False) -> str:
     """One digest of files, in hex: partition folders, names and bytes."""
     read = _digest.__wrapped__ if fresh else _digest
-    whole = hashlib.sha256()
     try:
-        for name, path in sorted((_inside(file), file) for file in files):
-            whole.update(f"{name}\n{read(path)}\n".encode())
+        return _together({_inside(file): read(file) for file in files})
     except OSError as error:
         raise storage_unavailable(error) from error
+
+
+def _together(digests: Mapping[str, str]) -> str:
+    whole = hashlib.sha256()
+    for name, digest in sorted(digests.items()):
+        whole.update(f"{name}\n{digest}\n".encode())
     return whole.hexdigest()
 
 

@@ -59,17 +59,25 @@ class Tables(ABC):
         filled = (chunk.rows for chunk in chunks if chunk.rows.num_rows)
         parts = (plain(rows, personal=personal) for rows in filled)
         version, rows = self._append(
-            _checked(name), parts, push, personal=personal, replace=mode == "replace"
+            checked_table(name), parts, push, personal=personal, replace=mode == "replace"
         )
         return Stored._mint(name, version, rows)
 
     def snapshot(self, names: Iterable[str]) -> Opened:
         """Pin tables at their current version. One that does not exist is at -1, with no file."""
-        pinned = {name: self._files(_checked(name)) for name in names}
+        pinned = {name: self._files(checked_table(name)) for name in names}
         return Opened._mint(
             {name: version for name, (version, _) in pinned.items()},
             {name: files for name, (_, files) in pinned.items()},
         )
+
+    def digests(self, name: str, *, fresh: bool) -> tuple[int, Mapping[str, str]] | None:
+        """Version and SHA-256 (hex) of each live file by its path in the table, unopened.
+
+        None where the files of a snapshot are to be read for it. `fresh`: read them all again.
+        """
+        del name, fresh
+        return None
 
     @abstractmethod
     def rewrite(self, name: str, gone: Mapping[str, Sequence[bytes]]) -> int:
@@ -169,7 +177,7 @@ class DeltaTables(Tables):
         return self._table(name).files()
 
     def _table(self, name: str) -> DeltaFolder:
-        return DeltaFolder(self._root / _checked(name))
+        return DeltaFolder(self._root / checked_table(name))
 
 
 @dataclass(slots=True)
@@ -199,7 +207,7 @@ class MemoryTables(Tables):
 
     def rewrite(self, name: str, gone: Mapping[str, Sequence[bytes]]) -> int:
         """See `Tables.rewrite`."""
-        table = self._tables.get(_checked(name))
+        table = self._tables.get(checked_table(name))
         if table is None:
             return 0
         if not table.personal:
@@ -215,7 +223,7 @@ class MemoryTables(Tables):
 
     def drop(self, name: str, periods: Sequence[str]) -> int:
         """See `Tables.drop`."""
-        table = self._tables.get(_checked(name))
+        table = self._tables.get(checked_table(name))
         if table is None:
             return 0
         if not table.personal:
@@ -228,12 +236,12 @@ class MemoryTables(Tables):
 
     def gather(self, name: str) -> int:
         """See `Tables.gather`: there are no files to rearrange."""
-        _checked(name)
+        checked_table(name)
         return 0
 
     def periods(self, name: str) -> Mapping[str, int]:
         """See `Tables.periods`."""
-        table = self._tables.get(_checked(name))
+        table = self._tables.get(checked_table(name))
         if table is None or not table.personal:
             return {}
         counted = pc.value_counts(table.rows.column(PERIOD)).to_pylist()
@@ -241,7 +249,7 @@ class MemoryTables(Tables):
 
     def purge(self, name: str) -> None:
         """See `Tables.purge`."""
-        table = self._tables.get(_checked(name))
+        table = self._tables.get(checked_table(name))
         if table is not None:
             table.versions = {table.version: table.rows}
             for folder in (self._folder / name).glob("[0-9]*"):
@@ -250,12 +258,12 @@ class MemoryTables(Tables):
 
     def versions(self, name: str) -> list[int]:
         """See `Tables.versions`."""
-        table = self._tables.get(_checked(name))
+        table = self._tables.get(checked_table(name))
         return [] if table is None else sorted(table.versions)
 
     def committed(self, name: str, push: str) -> tuple[int, int] | None:
         """See `Tables.committed`."""
-        table = self._tables.get(_checked(name))
+        table = self._tables.get(checked_table(name))
         return None if table is None else table.pushes.get(push)
 
     def _append(
@@ -292,6 +300,6 @@ class MemoryTables(Tables):
         return table.version, tuple(sorted(map(str, folder.rglob("*.parquet"))))
 
 
-def _checked(name: str) -> str:
+def checked_table(name: str) -> str:
     """Refuse a name that is not three segments: a table in another's folder would be purged."""
     return checked_name(name if name.count("/") == _NAME_PARTS - 1 else "")

@@ -6,12 +6,16 @@ from pathlib import Path
 import pytest
 
 from hub.audit.journal import JournaledStore
+from hub.audit.objects import ObjectStore
 from hub.audit.store import SCRATCH, FolderStore, MemoryStore, TileStore
 from hub.errors import NotFound, Unavailable
+from tests.storage.buckets import OBJECTS, SERVERS
 
 
-@pytest.fixture(params=["memory", "folder", "journal"])
+@pytest.fixture(params=["memory", "folder", "journal", *SERVERS])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> TileStore:
+    if request.param in SERVERS:
+        return ObjectStore(OBJECTS[request.param](tmp_path))
     if request.param == "journal":
         return JournaledStore(tmp_path / "log", limit=400)
     return MemoryStore() if request.param == "memory" else FolderStore(tmp_path / "log")
