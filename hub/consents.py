@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,8 @@ from hub.parts import Actor, Parts
 from hub.records import Agreement, Contribution, Grant
 from hub.storage.books import ASKED_AGAIN
 
+AT_ONCE: Final = 1000
+"""Grants of an import told of by one event: bounds the event's body and its tree of receipts."""
 COLUMNS: Final = ("reference", "purpose", "population", "birth_month", "given_at", "state")
 
 
@@ -114,19 +116,12 @@ def import_file(parts: Parts, actor: Actor, partner: str, path: Path) -> dict[st
             problems[error.code] += 1
             lines.setdefault(error.code, []).append(line)
     standing = _standing(parts, partner, good)
-    now = parts.clock()
     if standing:
-        parts.books.give(
-            standing,
-            contributors.secrets_of(parts, standing),
-            event=AuditEvent(
-                Kind.CONSENT_IMPORTED,
-                actor.organisation,
-                partner,
-                now,
-                {"grants": len(standing), "rejected": dict(problems)},
-            ),
-        )
+        (first, secrets, event), *further = [
+            _imported(parts, actor, partner, standing[at : at + AT_ONCE], {} if at else problems)
+            for at in range(0, len(standing), AT_ONCE)
+        ]
+        parts.books.give(first, secrets, event=event, further=further)
     states = Counter(grant.state for grant in standing)
     return {
         "given": states["given"],
@@ -135,6 +130,26 @@ def import_file(parts: Parts, actor: Actor, partner: str, path: Path) -> dict[st
         "rejected": dict(problems),
         "lines": {code: where[:20] for code, where in lines.items()},
     }
+
+
+def _imported(
+    parts: Parts, actor: Actor, partner: str, some: Sequence[Grant], rejected: Mapping[str, int]
+) -> tuple[Sequence[Grant], Sequence[Contribution], AuditEvent]:
+    """Some grants of an import with their secrets, and the event that commits to their receipts."""
+    secrets = contributors.secrets_of(parts, some)
+    by_grant = {secret.grant: secret for secret in secrets}
+    digests = [
+        receipts.digest("consent", receipt_facts(parts, grant, by_grant.get(grant.id)))
+        for grant in some
+    ]
+    facts = {
+        "grants": len(some),
+        "rejected": dict(rejected),
+        "receipts": digests,
+        "receipt": receipts.commitment(digests),
+    }
+    event = AuditEvent(Kind.CONSENT_IMPORTED, actor.organisation, partner, parts.clock(), facts)
+    return some, secrets, event
 
 
 def receipt(parts: Parts, grant: Grant) -> bytes:

@@ -19,7 +19,7 @@ from analytics.plan import Plan
 from connectors.contract import Dataset
 from consent import gate, pseudonyms
 from hub.audit import decisions, proofs, receipts
-from hub.audit.entries import opening_of, receipt_of
+from hub.audit.entries import opening_of, receipt_of, receipts_of
 from hub.audit.log import Log
 from hub.audit.publish import Publisher
 from hub.audit.tiles import CHECKPOINT
@@ -252,7 +252,9 @@ class Parts:
         committed = receipt_of(event) if event is not None and event.salt else None
         if event is None or committed is None:
             return receipts.issue(kind, facts, self.log.signer)
-        if committed.hex() != receipts.digest(kind, facts):
+        digest, many = receipts.digest(kind, facts), receipts_of(event)
+        holds = digest in many and receipts.commitment(many) if many else digest
+        if committed.hex() != holds:
             raise Conflict(
                 "receipt-contradicts-log",
                 fr="Les livres ne disent plus ce que le journal a retenu : lancez « hub audit ».",
@@ -260,7 +262,8 @@ class Parts:
                 who="operator",
                 where=f"index {index}",
             )
-        proof = proofs.make(self.log, index, opening_of(event))
+        extra = opening_of(event) + (receipts.path(many, digest) if many else b"")
+        proof = proofs.make(self.log, index, extra)
         return receipts.issue(kind, facts, self.log.signer, proof)
 
     def _holding(self, name: str) -> AbstractContextManager[Held]:

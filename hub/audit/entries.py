@@ -7,7 +7,8 @@ entry meaningless for ever, while the tree stays whole.
     entry   = opening                                        where nobody gets a receipt
     entry   = HMAC-SHA256(opening, "hub/receipt/v1\n" ‖ digest)   where the body names a receipt
 
-A body names a receipt by the SHA-256 of its facts (`facts.receipt`). Its holder is given the
+A body names a receipt by the SHA-256 of its facts (`facts.receipt`), or many by the root of a
+tree of theirs, which stand in `facts.receipts` (see `receipts`). A holder is given the
 opening: with the facts he knows it leads to the entry, and tells him nothing of the body, whose
 salt he has not. Whoever may read the body computes the same entry from the other side.
 """
@@ -27,6 +28,7 @@ _NAMES_ONE: Final = b'"receipt":"'
 
 class _Facts(msgspec.Struct):
     receipt: str = ""
+    receipts: list[str] = []
 
 
 class _Body(msgspec.Struct):
@@ -62,3 +64,11 @@ def receipt_of(event: LoggedEvent) -> bytes | None:
     except (msgspec.MsgspecError, ValueError):
         return None
     return digest if len(digest) == 32 else None
+
+
+def receipts_of(event: LoggedEvent) -> list[str]:
+    """The digests, in hex, of the receipts of an event that commits to many, in order."""
+    try:
+        return _decoder.decode(event.body).facts.receipts
+    except msgspec.MsgspecError:
+        return []

@@ -16,6 +16,11 @@ under the same key. A `.tlog-proof` may follow it, after an empty line:
 The event in the log commits to the receipt by the digest of its facts (see `entries`), so the
 proof shows that *these facts* were logged, and shows nothing else the event may hold. It needs no
 trust in the signature above it: with a remembered checkpoint no key is needed at all.
+
+An event with many receipts (an import) commits to the root of an RFC 6962 tree of their digests,
+filled up with zeros to a power of two. The extra line then holds, behind the opening, the place
+in that tree (four bytes) and the path from there to its root: from the facts to the digest, the
+root, the entry, the checkpoint.
 """
 
 from __future__ import annotations
@@ -28,7 +33,7 @@ from typing import Any, Final
 
 import rfc8785
 
-from hub.audit import notes, proofs
+from hub.audit import merkle, notes, proofs
 from hub.audit.entries import entry_under
 from hub.audit.merkle import HASH_BYTES
 from hub.audit.notes import Checkpoint, VerifierKey
@@ -39,6 +44,7 @@ FORMAT: Final = "receipt/v1"
 PLACE: Final = "log_index"
 """The one fact an event cannot commit to: its own place. The proof shows it."""
 
+PLACE_BYTES: Final = 4
 _SEAM: Final = f"\n\n{proofs.HEADER}\n".encode()
 
 
@@ -57,6 +63,31 @@ class Receipt:
 def digest(kind: str, facts: Mapping[str, Any]) -> str:
     """What an event holds of its receipt (`facts.receipt`): SHA-256 of the facts, in hex."""
     return sha256(_line(kind, {k: v for k, v in facts.items() if k != PLACE})).hexdigest()
+
+
+def commitment(digests: Sequence[str]) -> str:
+    """What an event holds of many receipts (`facts.receipt`), from their digests in order."""
+    return _tree(digests)(0, _wide(digests)).hex()
+
+
+def path(digests: Sequence[str], wanted: str) -> bytes:
+    """What follows the opening in the proof of one of many receipts. Raises `Rejected`."""
+    if wanted not in digests:
+        raise _invalid("its event holds no such receipt")
+    index = digests.index(wanted)
+    siblings = merkle.inclusion(index, _wide(digests), _tree(digests))
+    return index.to_bytes(PLACE_BYTES, "big") + b"".join(siblings)
+
+
+def _wide(digests: Sequence[str]) -> int:
+    return 1 << max(len(digests) - 1, 0).bit_length()
+
+
+def _tree(digests: Sequence[str]) -> merkle.RangeHash:
+    # Filled up, so that the length of a path says how wide the tree is: one encoding each.
+    filled = [bytes.fromhex(one) for one in digests]
+    filled += [bytes(HASH_BYTES)] * (_wide(digests) - len(filled))
+    return merkle.range_over([merkle.leaf_hash(one) for one in filled])
 
 
 def issue(kind: str, facts: Mapping[str, Any], signer: notes.Signer, proof: bytes = b"") -> bytes:
@@ -117,12 +148,30 @@ def checked(receipt: bytes, remembered: bytes) -> Receipt:
 
 def _check(facts: Mapping[str, Any], proof: Proof, checkpoint: Checkpoint) -> None:
     committed = {key: value for key, value in facts.items() if key != "kind"}
-    if len(proof.extra) != HASH_BYTES:  # HMAC pads its key: one with zeros behind is another file
+    opening, rest = proof.extra[:HASH_BYTES], proof.extra[HASH_BYTES:]
+    if len(opening) != HASH_BYTES:  # HMAC pads its key: one with zeros behind is another file
         raise _invalid("its opening is not 32 bytes long")
-    entry = entry_under(proof.extra, bytes.fromhex(digest(facts["kind"], committed)))
+    committed_to = bytes.fromhex(digest(facts["kind"], committed))
+    if rest:
+        committed_to = _root(committed_to, rest)
+    entry = entry_under(opening, committed_to)
     proof.under(entry, checkpoint)
     if facts.get(PLACE, proof.index) != proof.index:
         raise _invalid("its proof is for another place in the log")
+
+
+def _root(committed: bytes, rest: bytes) -> bytes:
+    """The root of the tree of receipts that a path leads to."""
+    index, siblings = int.from_bytes(rest[:PLACE_BYTES], "big"), rest[PLACE_BYTES:]
+    depth, left = divmod(len(siblings), HASH_BYTES)
+    if len(rest) < PLACE_BYTES or left or index >> depth:
+        raise _invalid("the path to its event is malformed")
+    node = merkle.leaf_hash(committed)
+    for level in range(depth):
+        sibling = siblings[level * HASH_BYTES : (level + 1) * HASH_BYTES]
+        pair = (sibling, node) if index >> level & 1 else (node, sibling)
+        node = merkle.node_hash(*pair)
+    return node
 
 
 def _split(receipt: bytes) -> tuple[bytes, Proof | None]:

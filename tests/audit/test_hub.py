@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi.testclient import TestClient
@@ -149,3 +150,42 @@ def test_only_an_event_can_erase_an_event(parts: Parts) -> None:
     parts.sequence()
     [problem] = reconcile(parts).problems
     assert problem.what == "index 3: emptied up to 3, and no event says it was erased"
+
+
+def test_imported_consents_prove_themselves_and_their_events_stay_small(
+    parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consents, "AT_ONCE", 4)
+    file = tmp_path / "answers.csv"
+    rows = [
+        f"acc-{n};school-mobility;pupil;2008-01;2026-01-05T10:00:00+00:00;given" for n in range(9)
+    ]
+    file.write_text("\n".join([";".join(consents.COLUMNS), *rows]) + "\n")
+    said = consents.import_file(parts, OPERATOR, "coachco2", file)
+    assert said["given"] == 9, said
+    parts.sequence()
+    told = parts.books.events(kind=Kind.CONSENT_IMPORTED)
+    assert [msgspec.json.decode(event.body)["facts"]["grants"] for event in told] == [4, 4, 1]
+    for n in range(9):
+        [grant] = parts.books.grants_of(consents.digest_of(parts, "coachco2", f"acc-{n}"))
+        receipt = receipts.verified(consents.receipt(parts, grant), parts.log.keys)
+        assert receipt.checkpoint is not None
+        assert receipt.facts["id"] == grant.id
+    assert reconcile(parts).problems == []
+
+
+def test_an_import_that_fails_half_way_leaves_nothing(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(consents, "AT_ONCE", 2)
+    ids = iter(["a", "b", "c", "a"])
+    monkeypatch.setattr(Parts, "new_id", lambda _parts, _now: next(ids))
+    file = tmp_path / "answers.csv"
+    rows = [
+        f"acc-{n};school-mobility;pupil;2008-01;2026-01-05T10:00:00+00:00;given" for n in range(4)
+    ]
+    file.write_text("\n".join([";".join(consents.COLUMNS), *rows]) + "\n")
+    with pytest.raises(Conflict):
+        consents.import_file(parts, OPERATOR, "coachco2", file)
+    assert parts.books.events(kind=Kind.CONSENT_IMPORTED) == []
+    assert parts.books.grants_of(consents.digest_of(parts, "coachco2", "acc-0")) == []

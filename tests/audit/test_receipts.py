@@ -2,14 +2,17 @@ import math
 
 import pytest
 
-from hub.audit import keys, notes, proofs, receipts
+from hub.audit import entries, keys, notes, proofs, receipts
 from hub.audit.entries import entry_of, opening_of, receipt_of
 from hub.audit.log import Log, MemoryOutbox
 from hub.audit.store import MemoryStore
+from hub.audit.verify import verify
 from hub.errors import Rejected
+from hub.events import AuditEvent, Kind
 from hub.records import LoggedEvent
 from tests.audit.helpers import NOW, record, signer
 
+KEY = signer().verifier
 FACTS = {"id": "20260302", "received": 4800, "reasons": {"future-date": 2}, "note": "é"}
 
 
@@ -164,3 +167,39 @@ def test_a_body_that_names_no_receipt(facts: bytes) -> None:
     event = LoggedEvent(1, b'{"facts":%s}' % facts, b"s" * 32, 0)
     assert receipt_of(event) is None
     assert entry_of(event) == opening_of(event)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 13])
+def test_one_of_many_receipts_of_an_event_proves_itself(count: int) -> None:
+    store, outbox = MemoryStore(), MemoryOutbox()
+    log = Log(store, signer(), outbox)
+    record(outbox, 3)
+    each = [{"id": f"c{n}", "state": "given"} for n in range(count)]
+    digests = [receipts.digest("consent", facts) for facts in each]
+    facts = {"receipts": digests, "receipt": receipts.commitment(digests)}
+    body = AuditEvent(Kind.CONSENT_IMPORTED, "coachco2", "x", NOW, facts).canonical()
+    outbox.add(body, b"s" * 32)
+    log.sequence(NOW)
+    event = outbox.events[3]
+    assert entries.receipts_of(event) == digests
+    assert verify(store, KEY, outbox.events).ok
+    for n, one in enumerate(each):
+        extra = entries.opening_of(event) + receipts.path(digests, digests[n])
+        note = receipts.issue("consent", one, signer(), proofs.make(log, 3, extra))
+        assert receipts.verified(note, [KEY]).checkpoint is not None
+        assert receipts.checked(note, log.checkpoint()).facts["id"] == f"c{n}"
+        for at in range(len(extra)):
+            for changed in (same_but(extra, at), extra[:at], extra + b"\0" * (at + 1)):
+                forged = receipts.issue("consent", one, signer(), proofs.make(log, 3, changed))
+                with pytest.raises(Rejected):
+                    receipts.verified(forged, [KEY])
+        another = {**one, "state": "refused"}
+        forged = receipts.issue("consent", another, signer(), proofs.make(log, 3, extra))
+        with pytest.raises(Rejected):
+            receipts.verified(forged, [KEY])
+    with pytest.raises(Rejected, match="no such receipt"):
+        receipts.path(digests, receipts.digest("consent", {"id": "c99"}))
+
+
+def same_but(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]

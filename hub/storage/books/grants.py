@@ -34,6 +34,9 @@ EXPIRED: Final = "expired"
 SAYS_NO: Final = (REFUSED, OBJECTED)
 """States that stand against: a refusal where the basis is consent, else an objection."""
 
+Given = tuple[Sequence[Grant], Sequence[Contribution], AuditEvent]
+"""Grants, their secrets and the event that tells of them."""
+
 
 class Grants(Desk):
     """Who allowed what, by keyed digest."""
@@ -44,17 +47,23 @@ class Grants(Desk):
         secrets: Sequence[Contribution] = (),
         *,
         event: AuditEvent,
+        further: Sequence[Given] = (),
     ) -> list[Grant]:
         """Record grants (or objections) and their secrets, all or none, under one event.
 
-        A `Conflict` where an id is taken. An empty sequence is no act and leaves no event.
+        `further` grants have events of their own, in the same transaction: an event says of each
+        grant what it became, and shall not become too large. A `Conflict` where an id is taken.
+        An empty sequence is no act and leaves no event.
         """
         if not given:
             return []
-        with self._write(event) as (connection, sequence):
-            connection.execute(insert(grants), [grant_values(grant, sequence) for grant in given])
-            contributions.keep(connection, secrets, sequence)
-        return list(given)
+        with self._change() as connection:
+            for some, theirs, said in [(given, secrets, event), *further]:
+                with self._logging(connection, said) as sequence:
+                    values = [grant_values(grant, sequence) for grant in some]
+                    connection.execute(insert(grants), values)
+                    contributions.keep(connection, theirs, sequence)
+        return [*given, *(grant for some, _, _ in further for grant in some)]
 
     def grant(self, grant_id: str) -> Grant | None:
         """One grant; `log_index` is the place of the event that gave it."""
