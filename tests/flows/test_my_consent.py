@@ -13,7 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from consent import codes
-from hub import participation, worker
+from hub import consents, participation, worker
 from hub.cli.operate import add_user
 from hub.events import AuditEvent, Kind
 from hub.identity import tokens
@@ -59,7 +59,7 @@ def ada(parts: Parts) -> Handed:
 
 
 def digest(parts: Parts, reference: str, partner: str = "coachco2") -> bytes:
-    return participation.consents.digest_of(parts, partner, reference)
+    return consents.digest_of(parts, partner, reference)
 
 
 def token(client: TestClient) -> str:
@@ -80,6 +80,11 @@ def bearer(parts: Parts, partner: str) -> dict[str, str]:
     until = parts.clock() + timedelta(hours=1)
     parts.books.add_token(tokens.digest(held), made.id, made.scopes, until, event=event)
     return {"authorization": f"Bearer {held}", "accept": "application/json"}
+
+
+def told(answer: httpx2.Response) -> tuple[int, bytes]:
+    """All that an answer tells."""
+    return answer.status_code, answer.content
 
 
 def visit(client: TestClient, handed: Handed) -> Page:
@@ -106,9 +111,8 @@ def test_a_code_that_is_nobodys_is_answered_with_the_same_bytes(
     grant, (live,) = participation.give(parts, APP, "coachco2", asked("eve", given_at=GIVEN_AT))
     (other,) = participation.again(parts, APP, grant)
     answers = {
-        (answer.status_code, answer.content)
+        told(post(client, "stop", code=code, purpose="every"))
         for code in (NOBODYS, live.code, other.code, other.code)
-        if (answer := post(client, "stop", code=code, purpose="every"))
     }
     assert len(answers) == 1
     found = parts.books.grant(grant.id)
@@ -116,9 +120,8 @@ def test_a_code_that_is_nobodys_is_answered_with_the_same_bytes(
     assert found.state == "withdrawn", "and yet it was done"
     wrong = codes.new_secret(lambda n: bytes(range(n)))
     refusals = {
-        (answer.status_code, answer.content)
+        told(post(client, "look", code=code, secret=wrong))
         for code in (NOBODYS, live.code, other.code)
-        if (answer := post(client, "look", code=code, secret=wrong))
     }
     assert len(refusals) == 1
     assert next(iter(refusals))[0] == 403
