@@ -6,7 +6,6 @@ The partners' files are written beside the hub's home, not in it: they are the p
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -17,7 +16,7 @@ from analytics import measures
 from hub import consents, demo, release, withdraw
 from hub.cli import edge
 from hub.cli.operate import Serving, add_partner, add_user
-from hub.cli.pushes import push_to, read_file
+from hub.cli.remote import Remote
 from hub.main import compose
 from hub.parts import OPERATOR, Parts
 from hub.records import Role
@@ -96,18 +95,18 @@ def _build(parts: Parts, url: str, seed: int, scale: float) -> dict[str, Any]:
 
 
 def _push(url: str, credentials: tuple[str, str], file: demo.DemoFile) -> dict[str, Any]:
-    os.environ["HUB_CLIENT_ID"], os.environ["HUB_CLIENT_SECRET"] = credentials
-    with _steps() as progress:
+    state = file.path.parent / ".uploads"
+    with _steps() as progress, Remote(url, *credentials, state=state) as remote:
         # One step more than the file has bytes: the bar is full when the push is processed.
         task = progress.add_task(
             f"{file.partner}/{file.dataset} — {file.label}", total=file.path.stat().st_size + 1
         )
 
-        def advance(read: int) -> None:
-            progress.update(task, advance=read)
+        def sent(there: int) -> None:
+            progress.update(task, completed=there)
 
-        body = read_file(file.path, advance)
-        shown = push_to(url, file.partner, file.dataset, body, f"demo-{file.path.name}")
+        key = f"demo-{file.path.name}"
+        shown = remote.push(file.partner, file.dataset, file.path, key=key, sent=sent)
         progress.advance(task)
         return shown
 

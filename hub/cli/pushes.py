@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import quote
 
-import httpx2
 import typer
 from rich.progress import (
     BarColumn,
@@ -24,12 +21,12 @@ from connectors.registry import DATASETS
 from connectors.report import Finding, written
 from hub import progress, pull, push, quarantine, worker
 from hub.cli import edge
-from hub.errors import Denied, HubError, NotFound, Rejected, Unavailable
+from hub.cli.remote import Remote, Say, part
+from hub.errors import Rejected
 from hub.events import AuditEvent, Kind
 from hub.parts import OPERATOR, Parts
 from hub.records import PushState
 
-CHUNK: Final = 1 << 20
 STAGES: Final = {
     "waiting": "en attente / waiting",
     "receiving": "envoi / receiving",
@@ -40,7 +37,6 @@ STAGES: Final = {
     "logging": "journal / log",
     "done": "terminé / done",
 }
-Say = Callable[[Mapping[str, Any]], None]
 Reference = Annotated[
     str | None,
     typer.Option(
@@ -87,19 +83,23 @@ def push_command(
         str | None,
         typer.Option(help="A hub's address; credentials in HUB_CLIENT_ID and HUB_CLIENT_SECRET."),
     ] = None,
+    receipt: Annotated[
+        Path | None, typer.Option(help="Also write the signed receipt to this file.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Push a file, wait, and print the receipt's facts."""
+    """Push a file, wait, and print what became of it and the signed receipt.
+
+    To a server, a large file goes in pieces: the same command goes on where a cut one stopped.
+    """
     reference = reference or named(file, partner, dataset)
     try:
         size = file.stat().st_size
         with bars() as progress:
             task = progress.add_task(f"{partner}/{dataset}", total=size)
 
-            def advance(read: int) -> None:
-                progress.update(task, advance=read)
-
-            body = read_file(file, advance)
+            def sent(there: int) -> None:
+                progress.update(task, completed=there)
 
             def say(state: Mapping[str, Any]) -> None:
                 progress.update(
@@ -109,9 +109,13 @@ def push_command(
                 )
 
             if server:
-                shown = push_to(server, partner, dataset, body, key, say, reference)
+                with Remote(server) as hub:
+                    shown = hub.push(partner, dataset, file, key=key, reference=reference,
+                                     sent=sent, say=say)  # fmt: skip
+                    note = hub.receipt(shown["id"]) if shown["log_index"] is not None else b""
             else:
-                shown = _push_here(partner, dataset, body, key, say, reference)
+                body = part(file, 0, size, sent)
+                shown, note = _push_here(partner, dataset, body, key, say, reference)
     except OSError as error:
         raise Rejected(
             "file-unreadable",
@@ -119,7 +123,9 @@ def push_command(
             en=f"The file cannot be read: {error.strerror}.",
             who="partner",
         ) from error
-    edge.say(shown, as_json=as_json, text=text_of(shown))
+    if receipt is not None:
+        receipt.write_bytes(note)
+    edge.say(shown, as_json=as_json, text=f"{text_of(shown)}\n\n{note.decode()}")
     if shown["state"] == PushState.REFUSED:
         problem = shown["problem"]
         raise Rejected(problem["code"], fr=problem["fr"], en=problem["en"], who="partner",
@@ -140,14 +146,6 @@ def text_of(shown: Mapping[str, Any]) -> str:
     return "\n".join([edge.plain(facts), *told])
 
 
-def read_file(file: Path, advance: Any) -> Iterator[bytes]:
-    """A file in chunks, telling how far it is read."""
-    with file.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            yield chunk
-            advance(len(chunk))
-
-
 def _push_here(
     partner: str,
     dataset: str,
@@ -155,12 +153,12 @@ def _push_here(
     key: str | None,
     say: Say = ignore,
     reference: str | None = None,
-) -> dict[str, Any]:
-    """Accept and process with the parts of `HUB_HOME`."""
+) -> tuple[dict[str, Any], bytes]:
+    """Accept and process with the parts of `HUB_HOME`. Returns the push and its receipt."""
     with edge.opened() as parts:
         made, _ = push.accept(parts, OPERATOR, partner, dataset, body, key, reference)
         done = finish(parts, made.id, say)
-        return push.shown(done, operator=True)
+        return push.shown(done, operator=True), push.receipt(parts, done)
 
 
 def finish(parts: Parts, push_id: str, say: Say = ignore) -> Any:
@@ -176,72 +174,6 @@ def finish(parts: Parts, push_id: str, say: Say = ignore) -> Any:
             return made
         if not worker.step(parts):
             time.sleep(0.05)
-
-
-def push_to(
-    server: str,
-    partner: str,
-    dataset: str,
-    body: Iterator[bytes],
-    key: str | None,
-    say: Say = ignore,
-    reference: str | None = None,
-) -> dict[str, Any]:
-    """Push over HTTP as a partner's client does, and wait for the end."""
-    try:
-        with httpx2.Client(base_url=server, timeout=60) as client:
-            answer = client.post(
-                "/oauth/token",
-                data={"grant_type": "client_credentials"},
-                auth=(
-                    os.environ.get("HUB_CLIENT_ID", ""),
-                    os.environ.get("HUB_CLIENT_SECRET", ""),
-                ),
-            )
-            if answer.status_code != 200:
-                raise Denied(
-                    "credentials-refused",
-                    fr="Le hub refuse HUB_CLIENT_ID ou HUB_CLIENT_SECRET.",
-                    en="The hub refuses HUB_CLIENT_ID or HUB_CLIENT_SECRET.",
-                    who="partner",
-                )
-            headers = {"authorization": f"Bearer {answer.json()['access_token']}"}
-            sent = client.post(
-                f"/v1/partners/{partner}/datasets/{dataset}/pushes",
-                content=body,
-                headers=headers
-                | ({"idempotency-key": key} if key else {})
-                | ({"hub-reference": quote(reference)} if reference else {}),
-                timeout=600,
-            )
-            location = _ok(sent).headers["location"]
-            while True:
-                state: dict[str, Any] = _ok(client.get(location, headers=headers)).json()
-                say(state)
-                if state["state"] != PushState.ACCEPTED and state["log_index"] is not None:
-                    return state
-                time.sleep(0.1)
-    except httpx2.HTTPError as error:
-        raise Unavailable(
-            "server-unreachable",
-            fr=f"Le hub {server} ne répond pas.",
-            en=f"The hub {server} does not answer.",
-            who="operator",
-        ) from error
-
-
-def _ok(answer: httpx2.Response) -> httpx2.Response:
-    """Raise a server's problem document as the error family it names."""
-    if answer.is_success:
-        return answer
-    families: tuple[type[HubError], ...] = (Unavailable, Denied, NotFound, Rejected)
-    family = next((f for f in families if f.status == answer.status_code), Rejected)
-    try:
-        problem = answer.json()
-    except ValueError:
-        problem = {}
-    detail = str(problem.get("detail", f"HTTP {answer.status_code}"))
-    raise family(str(problem.get("code", "http-error")), fr=detail, en=detail, who="partner")
 
 
 def pull_command(

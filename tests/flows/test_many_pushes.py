@@ -31,8 +31,9 @@ from tests.thorough import EVERYTHING
 
 PUSHES = 1000 if EVERYTHING else 40
 PATIENCE = 1800 if EVERYTHING else 240
-BETWEEN_KILLS = (2.0, 12.0) if EVERYTHING else (1.0, 4.0)
-"""Seconds. A worker takes two or three to start: killed faster than that it gets nowhere."""
+BETWEEN_KILLS = 60 if EVERYTHING else 16
+"""Events at most from one kill to the next. By what was done, not by the clock: killed as often as
+it starts, a worker on a slow machine gets nowhere."""
 
 
 def validations(number: int) -> bytes:
@@ -120,10 +121,14 @@ class Client:
         raise AssertionError(f"{method} {path} had no answer in time: {said}")
 
 
-def killing(served: Served, stop: threading.Event, kills: Counter[str]) -> None:
+def killing(parts: Parts, served: Served, stop: threading.Event, kills: Counter[str]) -> None:
     """Kill a worker or the server now and then; start the server again."""
     dice = random.Random(20261122)
-    while not stop.wait(dice.uniform(*BETWEEN_KILLS)):
+    next_one = 0
+    while not stop.wait(dice.uniform(0.0, 0.5)):
+        if parts.books.event_count() < next_one:
+            continue
+        next_one = parts.books.event_count() + dice.randint(1, BETWEEN_KILLS)
         if dice.random() < 0.6:
             for worker in served.workers():
                 try:
@@ -156,7 +161,7 @@ def test_receipts_tables_and_log_agree_after_random_kills(
     done: dict[str, list[tuple[dict[str, Any], bytes]]] = {}
     with Served(home, HUB_WAITING_PER_PARTNER="1000") as served:
         stop = threading.Event()
-        killer = threading.Thread(target=killing, args=(served, stop, kills))
+        killer = threading.Thread(target=killing, args=(parts, served, stop, kills))
         killer.start()
 
         def partner(name: str) -> list[tuple[dict[str, Any], bytes]]:
