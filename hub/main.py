@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
 from fastapi import FastAPI
 from starlette.responses import JSONResponse
@@ -35,24 +36,27 @@ from hub.api import (
 from hub.audit.journal import JournaledStore
 from hub.audit.log import Log
 from hub.audit.notes import Signer, VerifierKey
+from hub.audit.objects import ObjectStore
 from hub.audit.publish import Publisher
-from hub.audit.store import FolderStore
+from hub.audit.store import FolderStore, TileStore
 from hub.catalog import Catalogue
 from hub.desk import PartsDesk
-from hub.errors import Unavailable
+from hub.errors import Rejected, Unavailable
 from hub.events import AuditEvent, Kind
 from hub.identity.oauth import TokenServer
 from hub.identity.sessions import Sessions
 from hub.participation import Door
 from hub.parts import Parts, utc_now
-from hub.policy.gate import EmbeddedGate
+from hub.policy.gate import EmbeddedGate, ServerGate
 from hub.pushdesk import PartsPushDesk
 from hub.settings import Settings, Territory, load_territory
 from hub.shelf import Shelf
 from hub.storage.books import Books
 from hub.storage.keyring import Keyring
-from hub.storage.objects import FolderObjects
-from hub.storage.tables import DeltaTables
+from hub.storage.mirror import BucketTables
+from hub.storage.objects import FolderObjects, Objects
+from hub.storage.s3 import Address, Bucket, S3Objects
+from hub.storage.tables import DeltaTables, Tables
 from hub.storage.vault import Vault
 from hub.web import pages
 from hub.web.security import SecurityHeaders
@@ -75,10 +79,11 @@ def compose(settings: Settings, *, opens: bool) -> Parts:
         ) from error
     territory = load_territory(settings.territory)
     keyring = Keyring(home / "keys")
+    storage = storage_of(settings)
     books = Books.open(settings.books_url)
     origin = f"{territory.id}/hub"
     log = Log(
-        JournaledStore(home / "log"),
+        storage.log,
         lambda: [Signer(origin, key) for key in keyring.log_keys()],
         books,
     )
@@ -94,21 +99,25 @@ def compose(settings: Settings, *, opens: bool) -> Parts:
         ),
         datasets=DATASETS,
         books=books,
-        objects=FolderObjects(home / "objects"),
+        objects=storage.objects,
         vault=Vault(
-            FolderObjects(home / "vault"),
+            storage.vault,
             keyring.recipient,
             keyring.identity if opens else None,
         ),
         keyring=keyring,
-        tables=DeltaTables(home / "tables"),
+        tables=storage.tables,
         log=log,
         publisher=Publisher(
             log,
-            FolderStore(home / "public" / "audit"),
+            storage.public,
             [VerifierKey.parse(key) for key in settings.witnesses.split(",") if key.strip()],
         ),
-        policy=EmbeddedGate(policies_folder()),
+        policy=(
+            ServerGate(settings.policy_url, policies_folder())
+            if settings.policy_url
+            else EmbeddedGate(policies_folder())
+        ),
         owner=f"{socket.gethostname()}-{os.getpid()}",
         lease=timedelta(seconds=settings.lease_seconds),
     )
@@ -117,6 +126,67 @@ def compose(settings: Settings, *, opens: bool) -> Parts:
             event=AuditEvent(Kind.HUB_CREATED, "hub", territory.id, utc_now(), {"version": VERSION})
         )
     return parts
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where a hub keeps what is no record: one place, a zone for each kind."""
+
+    objects: Objects
+    vault: Objects
+    tables: Tables
+    log: TileStore
+    public: TileStore
+
+
+def storage_of(settings: Settings) -> Storage:
+    """The storage the settings name. Raises `Rejected`; `Unavailable` where it cannot be used.
+
+    A bucket that keeps deleted versions is refused here, before anything enters it.
+    """
+    home = settings.home
+    if settings.storage_url.startswith("s3:"):
+        bucket = bucket_of(settings)
+        bucket.must_forget()
+        return Storage(
+            S3Objects(bucket, "objects"),
+            S3Objects(bucket, "vault"),
+            BucketTables(bucket, home / "scratch"),
+            ObjectStore(S3Objects(bucket, "log")),
+            ObjectStore(S3Objects(bucket, "public/audit")),
+        )
+    root = home
+    if settings.storage_url:
+        place = urlsplit(settings.storage_url)
+        if place.scheme != "file" or place.netloc or not place.path:
+            raise Rejected(
+                "storage-address",
+                fr="HUB_STORAGE_URL n’est pas utilisable (s3://compartiment/préfixe, file:///…).",
+                en="HUB_STORAGE_URL is not usable (s3://bucket/prefix, file:///…).",
+                who="operator",
+                where="HUB_STORAGE_URL",
+            )
+        root = Path(unquote(place.path))
+    return Storage(
+        FolderObjects(root / "objects"),
+        FolderObjects(root / "vault"),
+        DeltaTables(root / "tables"),
+        JournaledStore(root / "log"),
+        FolderStore(root / "public" / "audit"),
+    )
+
+
+def bucket_of(settings: Settings) -> Bucket:
+    """The bucket the settings name. Raises `Rejected`."""
+    return Bucket(
+        Address.parse(
+            settings.storage_url,
+            settings.s3_endpoint,
+            settings.s3_access_key,
+            settings.s3_secret_key.get_secret_value(),
+            settings.s3_region,
+        )
+    )
 
 
 def policies_folder() -> Path:

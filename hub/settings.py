@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from connectors.contract import ColumnMap, Reading
@@ -23,7 +23,20 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="HUB_", frozen=True, extra="ignore")
 
     home: Path = Field(Path("var"), description="folder for everything embedded")
-    database_url: str = Field("", description="books; empty: SQLite in HUB_HOME")
+    database_url: str = Field(
+        "", description="books, `postgresql://…`; empty: SQLite in HUB_HOME", repr=False
+    )
+    storage_url: str = Field(
+        "",
+        description="files, tables and log: `s3://bucket/prefix` or `file:///…`; empty: HUB_HOME",
+    )
+    s3_endpoint: str = Field("", description="S3 server, `http(s)://host:port`")
+    s3_access_key: str = Field("", description="who the hub is at the S3 server")
+    s3_secret_key: SecretStr = Field(SecretStr(""), description="what proves it")
+    s3_region: str = Field("us-east-1", description="region the S3 server expects in signatures")
+    policy_url: str = Field(
+        "", description="OPA server, `http(s)://host:port`; empty: the embedded engine"
+    )
     territory: Path = Field(DEFAULT_TERRITORY, description="TOML file of the territory")
     lease_seconds: int = Field(
         30, ge=1, description="how long a worker may be silent before another takes over"
