@@ -257,7 +257,7 @@ class _Mine:
             "my-rows.html",
             tables=rights.own_rows(parts, PERSON, code, "page"),
             columns=rights.COLUMNS,
-            cell=rights.cell,
+            cell=_cell,
             used=rights.used_in(parts, code),
             purposes=PURPOSES,
         )
@@ -306,6 +306,13 @@ class _Mine:
             word=lambda kind, code: say(language, WORDS[kind][code]) if code else "",
             **context,
         )
+
+
+def _cell(value: object) -> str:
+    """A value as the page shows it; a list of legs one after the other."""
+    if isinstance(value, list):
+        return " → ".join(" ".join(map(str, dict(leg).values())) for leg in value)
+    return rights.cell(value)
 
 
 def _address(request: Request) -> str:

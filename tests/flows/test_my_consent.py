@@ -155,6 +155,7 @@ def test_a_visitor_sees_and_takes_their_own_rows_and_nobody_elses(
     page = Page(client.get("/my-consent/rows").text)
     assert "Ta commune" in page.text
     assert "16 lignes" in page.text  # eight school days, to and fro
+    assert "{" not in page.text, "legs are shown as words"
     data = client.get("/my-consent/rows.json").json()
     (table,) = data["tables"]
     assert len(table["rows"]) == 16
