@@ -63,11 +63,11 @@ def read(proof: bytes) -> Proof:
         raise _malformed() from error
     extra = b""
     if len(lines) > 1 and lines[1].startswith("extra "):
-        extra = _bytes(lines.pop(1).removeprefix("extra "))
+        extra = hash_of(lines.pop(1).removeprefix("extra "))
     index = _INDEX.fullmatch(lines[1]) if len(lines) > 1 else None
     if not blank or lines[0] != HEADER or index is None:
         raise _malformed()
-    return Proof(int(index[1]), tuple(_bytes(line) for line in lines[2:]), note, extra)
+    return Proof(int(index[1]), tuple(hash_of(line) for line in lines[2:]), note, extra)
 
 
 def check(
@@ -87,8 +87,8 @@ def _text(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
 
 
-def _bytes(text: str) -> bytes:
-    """Standard base64 in its one spelling."""
+def hash_of(text: str) -> bytes:
+    """Standard base64 in its one spelling. Raises `Rejected`."""
     try:
         raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:

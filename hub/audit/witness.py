@@ -56,7 +56,7 @@ def cosign(
         )
     every = keys.follow(log.read(KEYS), known)
     new = notes.open_checkpoint(note, known[0].name, every)
-    old = _remembered(state, every)
+    old = remembered(state, every)
     _check(log, state, old, new)
     _keep(log, state, old.size if old is not None else 0, new, progress)
     ours = "".join(notes.verify(note, every).lines)
@@ -65,7 +65,8 @@ def cosign(
     return f"{text}\n{ours}{witness.cosign(text, now)}".encode()
 
 
-def _remembered(state: TileStore, known: Sequence[VerifierKey]) -> Checkpoint | None:
+def remembered(state: TileStore, known: Sequence[VerifierKey]) -> Checkpoint | None:
+    """The checkpoint cosigned last, None where there is none yet. Raises `Rejected`."""
     note = state.read(CHECKPOINT)
     if note is None:
         return None

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.progress import BarColumn, Progress, TextColumn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
-from hub.audit import witness
+from hub.audit import submissions, witness
 from hub.audit.notes import VerifierKey, Witness
 from hub.audit.store import FolderStore, TileStore
 from hub.audit.web import WebStore
@@ -79,6 +86,46 @@ def cosign(
     if post and isinstance(log, WebStore):
         log.post("cosignatures", note)
     edge.say({"ok": True, "note": note.decode()}, as_json=as_json, text=note.decode().rstrip())
+
+
+@app.command("serve")
+def serve(
+    state: State,
+    key: Annotated[
+        list[str], typer.Option(help="Each verifier key of the log, the present first.")
+    ],
+    host: Annotated[str, typer.Option()] = "127.0.0.1",
+    port: Annotated[int, typer.Option()] = 8080,
+) -> None:
+    """Cosign what the log hands in: C2SP `add-checkpoint`, at /add-checkpoint."""
+    made = application(state, _witness(state), [VerifierKey.parse(one) for one in key])
+    uvicorn.run(made, host=host, port=port, log_level="warning")
+
+
+def application(state: Path, who: Witness, keys: Sequence[VerifierKey]) -> Starlette:
+    """The witness's one address."""
+    turn = threading.Lock()
+
+    def answered(body: bytes) -> Response:
+        try:
+            with turn, _alone(state):
+                answer = submissions.add_checkpoint(
+                    FolderStore(state / "log"), keys, who, body, datetime.now(UTC)
+                )
+        except (Conflict, Unavailable):  # it looks at the log itself just now, or has no disk
+            return Response(status_code=503, headers={"retry-after": "5"})
+        # As a header: of a media type that begins with text Starlette would name a character set.
+        return Response(answer.body, answer.status, {"content-type": answer.media_type})
+
+    async def add(request: Request) -> Response:
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > submissions.MAX_BYTES:
+                return Response(status_code=413)
+        return await run_in_threadpool(answered, body)
+
+    return Starlette(routes=[Route("/add-checkpoint", add, methods=["POST"])])
 
 
 def _bar() -> Progress:
