@@ -131,7 +131,7 @@ class Tree:
         self.data = data
         count = int.from_bytes(data[:32], "big")
         self._kept = _kept(count)
-        self._positions = _Positions(data, count)
+        self.positions: Sequence[bytes] = _Positions(data, count)
         if len(data) != _size(count):
             raise ProofInvalid("the tree is cut, or longer than it says")
 
@@ -140,37 +140,42 @@ class Tree:
         """What the release declares (32 bytes)."""
         return self._hash(0, 0)
 
+    def sound(self) -> bool:
+        """Whether its hashes are those of its positions, all of them."""
+        positions = self.positions[:]
+        return positions == sorted(set(positions)) and build(positions).data == self.data
+
     def prove(self, position: bytes) -> Proof:
         """Where a position leads. Raises `ProofInvalid` where the stored tree is damaged."""
         _check(position, POSITION_BYTES, "a position")
         bits = int.from_bytes(position, "big")
-        low, high, prefix = 0, len(self._positions), 0
+        low, high, prefix = 0, len(self.positions), 0
         path: list[bytes] = []
         while high - low > 1 and len(path) < DEPTH:
             depth = len(path) + 1
-            middle = bisect_left(self._positions, _first(2 * prefix + 1, depth), low, high)
+            middle = bisect_left(self.positions, _first(2 * prefix + 1, depth), low, high)
             right = bits >> (DEPTH - depth) & 1
             beside = (low, middle) if right else (middle, high)
             path.append(self._subtree(depth, 2 * prefix + 1 - right, *beside))
             low, high, prefix = (
                 (middle, high, 2 * prefix + 1) if right else (low, middle, 2 * prefix)
             )
-        proof = Proof(self._positions[low] if high > low else None, tuple(path))
+        proof = Proof(self.positions[low] if high > low else None, tuple(path))
         present(proof, position, self.root)
         return proof
 
     def _subtree(self, depth: int, prefix: int, low: int, high: int) -> bytes:
         if depth <= self._kept:
             return self._hash(depth, prefix)
-        return _build(self._positions[low:high], depth, prefix, {}, -1)
+        return _build(self.positions[low:high], depth, prefix, {}, -1)
 
     def _hash(self, depth: int, prefix: int) -> bytes:
-        at = 32 * (len(self._positions) + (1 << depth) + prefix)
+        at = 32 * (len(self.positions) + (1 << depth) + prefix)
         return self.data[at : at + 32]
 
 
 def build(positions: Sequence[bytes]) -> Tree:
-    """The tree of these positions (distinct, sorted, 32 bytes each)."""
+    """The tree of these positions (sorted, 32 bytes each). Raises `ProofInvalid` for a double."""
     kept = _kept(len(positions))
     hashes: dict[tuple[int, int], bytes] = {}
     _build(positions, 0, 0, hashes, kept)
@@ -189,6 +194,8 @@ def _build(
 
     def over(low: int, high: int, depth: int, prefix: int) -> bytes:
         if high - low > 1:
+            if depth == DEPTH:
+                raise ProofInvalid("two leaves share a position, or are out of order")
             middle = bisect_left(positions, _first(2 * prefix + 1, depth + 1), low, high)
             node = _node(
                 over(low, middle, depth + 1, 2 * prefix),
@@ -219,6 +226,8 @@ class _Positions(Sequence[bytes]):
     def __getitem__(self, at: int | slice) -> bytes | list[bytes]:
         if isinstance(at, slice):
             return [self[i] for i in range(*at.indices(self._count))]
+        if not 0 <= at < self._count:
+            raise IndexError(at)
         return self._data[32 * at + 32 : 32 * at + 64]
 
 

@@ -143,7 +143,7 @@ def tree_of(parts: Parts, release: Release) -> Tree:
         )
     try:
         tree = Tree(parts.objects.get(_name(said["root"])))
-    except ProofInvalid as error:
+    except (ProofInvalid, NotFound) as error:
         raise _damaged() from error
     if tree.root.hex() != said["root"]:
         raise _damaged()
@@ -181,6 +181,14 @@ def position(release: Release, secret: bytes) -> bytes:
 def _used(parts: Parts, release: Release, secret: bytes) -> bool:
     sought = position(release, secret)
     return prove(tree_of(parts, release), sought).leaf == sought
+
+
+def intact(parts: Parts, release: Release) -> bool:
+    """Whether what is kept is the whole tree a release declared; true where it declared none."""
+    try:
+        return release.manifest.get(FACT) is None or tree_of(parts, release).sound()
+    except Unavailable:
+        return False
 
 
 def prove(tree: Tree, position: bytes) -> Proof:

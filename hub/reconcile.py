@@ -8,7 +8,8 @@
    other. Jobs: whatever was promised is still promised.
 4. The tables: each commit's event holds version, rows and the table's digest before and after it,
    so that the commits of a table form a chain that ends in what the table is now.
-5. The releases: the bytes of every format and the manifest against what was published.
+5. The releases: the bytes of every format and the manifest against what was published, and the
+   contributors against what was declared.
 
 It only reads, and finds rather than raises: a part that cannot be read is a finding. What is under
 way (a push accepted, a withdrawal not complete) is no finding; run again when it is done.
@@ -25,7 +26,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hub import push, release
+from hub import contributors, push, release
 from hub.audit.verify import verify
 from hub.errors import HubError
 from hub.events import Kind
@@ -348,6 +349,8 @@ def _releases(parts: Parts, report: Report) -> None:
             data = _object(parts, report, made.id, name)
             if data is not None and f"sha256:{hashlib.sha256(data).hexdigest()}" != said:
                 report.say("releases", made.id, f"{name} is not what was published")
+        if not contributors.intact(parts, made):
+            report.say("releases", made.id, "the contributors kept are not those it declared")
     intended = {intent.digest for intent in parts.books.open_intents()}
     for name in parts.objects.list("releases/"):
         if name not in known and name.split("/")[1] not in intended:

@@ -199,7 +199,7 @@ def used_in(parts: Parts, code: Code) -> list[Used]:
     secrets = contributors.opened(parts, {b"": held}, [b""])
     found = []
     for release in reversed(parts.books.releases()):
-        if contributors.FACT in release.manifest:
+        if release.manifest.get(contributors.FACT) is not None:
             if _counted(parts, release, secrets):
                 found.append(Used(release, proved=True))
         elif tables & {str(one["table"]) for one in release.manifest.get("inputs", ())}:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -109,12 +110,16 @@ def test_a_proof_is_for_one_position_and_one_root() -> None:
             assert bit >= 256 - len(tree.prove(positions[3]).path)
 
 
-@pytest.mark.parametrize("at", [0, 31, 40, 32 * 60, -1])
+@pytest.mark.parametrize("at", [0, 31, 40, *range(32, 32 * 65, 64), -1])
 def test_a_damaged_tree_proves_nothing_wrong(at: int) -> None:
-    positions = sorted(os.urandom(32) for _ in range(64))
+    rng = random.Random(at)
+    positions = sorted(rng.randbytes(32) for _ in range(64))
     whole = build(positions)
     data = bytearray(whole.data)
     data[at] ^= 1
+    assert whole.sound()
+    if at >= 32:  # with another length it cannot even be read
+        assert not Tree(bytes(data)).sound()
     for sought in positions:
         try:
             proof = Tree(bytes(data)).prove(sought)
@@ -125,6 +130,13 @@ def test_a_damaged_tree_proves_nothing_wrong(at: int) -> None:
         Tree(whole.data[:-1])
     with pytest.raises(ProofInvalid):
         Tree(b"")
+
+
+def test_a_position_is_there_once() -> None:
+    with pytest.raises(ProofInvalid, match="share a position"):
+        build([SECRET, SECRET])
+    tree = build([SECRET])
+    assert [*Tree(tree.data).positions] == [SECRET]
 
 
 def test_a_position_is_an_hmac_of_the_nonce_under_the_secret() -> None:

@@ -22,6 +22,7 @@ from hub.errors import NotFound, Rejected, Unavailable
 from hub.events import AuditEvent, Kind
 from hub.main import application
 from hub.parts import OPERATOR, Parts
+from hub.reconcile import reconcile
 from hub.records import Grant, Release, Withdrawal
 from tests.flows import world
 from tests.storage.scan import find
@@ -355,8 +356,18 @@ def test_a_damaged_tree_gives_no_answer(story: Story) -> None:
             parts.objects.put(name, [damaged])
             with pytest.raises(Unavailable):
                 _asked_everywhere(parts, story.after.id)
+            assert _found_by_reconcile(parts) == [story.after.id]
+        parts.objects.delete(name)
+        assert _found_by_reconcile(parts) == [story.after.id]
+        with pytest.raises(Unavailable):
+            usage.complete(parts, story.consent)
     finally:
         parts.objects.put(name, [whole])
+    assert _found_by_reconcile(parts) == []
+
+
+def _found_by_reconcile(parts: Parts) -> list[str]:
+    return [one.id for one in reconcile(parts).problems if "contributors kept" in one.what]
 
 
 def test_what_rests_on_no_consent_declares_nobody(story: Story) -> None:
