@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -48,10 +49,9 @@ def note(parts: Parts, withdrawal: Withdrawal) -> None:
     folder(parts).put(f"{_PREFIX}{withdrawal.id}.age", [sealed])
 
 
-def since(
-    objects: FolderObjects, identity: x25519.Identity, at: datetime
-) -> Iterator[Withdrawal]:
-    """Withdrawals asked for at or after a time, oldest first."""
+def since(backups: Path, identity: x25519.Identity, at: datetime) -> Iterator[Withdrawal]:
+    """Withdrawals asked for at or after a time, oldest first, from a folder of back-ups."""
+    objects = FolderObjects(backups)
     for name in objects.list(_PREFIX):  # names begin with the time
         told: dict[str, Any] = msgspec.json.decode(sealing.unseal(objects.get(name), identity))
         requested = datetime.fromisoformat(told["requested_at"])

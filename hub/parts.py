@@ -204,6 +204,10 @@ class Parts:
         """The lease of the one worker that makes withdrawals true, all that wait at once."""
         return self._holding("withdrawals")
 
+    def holding_log(self) -> AbstractContextManager[Held]:
+        """The lease of the log's one writer."""
+        return self._holding("log")
+
     def holding_tables(self, dataset: str) -> AbstractContextManager[Held]:
         """The writer lease of a dataset's tables: append, rewrite and purge exclude each other."""
         return self._holding(f"tables:{dataset}")

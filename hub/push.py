@@ -41,8 +41,8 @@ from analytics import recognise
 from connectors.contract import REASONS, Dataset, Malformed
 from connectors.report import report
 from consent import gate, pseudonyms
+from hub import journal, stages
 from hub import reading as readings
-from hub import stages
 from hub.audit import receipts
 from hub.errors import Busy, Conflict, NotFound, TooLarge, Unavailable
 from hub.events import AuditEvent, Kind
@@ -351,6 +351,7 @@ def _object(
             requested_at=now,
         )
         facts = {"partner": made.partner, "purposes": list(made.purposes), "via": "push"}
+        journal.note(parts, made)
         parts.books.withdraw(
             made,
             event=AuditEvent(Kind.OBJECTION_RECORDED, made.partner, made.id, now, facts),

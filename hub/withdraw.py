@@ -39,7 +39,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from consent import pseudonyms, purposes
-from hub import upkeep
+from hub import journal, upkeep
 from hub.audit import receipts
 from hub.errors import NotFound, Rejected, Unavailable
 from hub.events import AuditEvent, Kind
@@ -99,7 +99,8 @@ def withdraw(
         now,
         {"partner": partner, "purposes": list(ended), "via": via},
     )
-    return parts.books.withdraw(withdrawal, event=event)  # 2
+    journal.note(parts, withdrawal)  # 2
+    return parts.books.withdraw(withdrawal, event=event)
 
 
 def complete(parts: Parts, withdrawal_id: str) -> Withdrawal:

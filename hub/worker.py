@@ -14,7 +14,17 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
-from hub import birthdays, participation, pull, push, quarantine, retention, uploads, withdraw
+from hub import (
+    backup,
+    birthdays,
+    participation,
+    pull,
+    push,
+    quarantine,
+    retention,
+    uploads,
+    withdraw,
+)
 from hub.audit.publish import next_moment
 from hub.audit.tiles import CHECKPOINT
 from hub.errors import HubError, Unavailable, fault
@@ -53,6 +63,7 @@ def run(parts: Parts, stop: threading.Event) -> None:
                 tidy(parts, now)
                 swept = now
             if retained is None or now - retained > DAY:
+                backup.expire(parts)
                 retention.run(parts)
                 retained = now
             if scheduled is None or now - scheduled > SCHEDULE:

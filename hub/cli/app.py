@@ -9,6 +9,7 @@ import typer
 from hub.cli import (
     agreements,
     audit,
+    backups,
     consents,
     demo,
     edge,
@@ -37,6 +38,7 @@ app.add_typer(audit.app, name="audit", help="The log: verify, events, proofs.")
 app.add_typer(witness.app, name="witness", help="Watch a log, and cosign its checkpoints.")
 app.add_typer(rights.app, name="rights", help="Claims under persons' rights, and their clock.")
 app.add_typer(retention.app, name="retention", help="What is kept for how long.")
+app.add_typer(backups.app, name="backup", help="Sealed copies that expire.")
 app.add_typer(audit.receipts_app, name="receipt", help="Verify any receipt, offline.")
 
 

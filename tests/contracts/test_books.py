@@ -101,7 +101,7 @@ READS: Final = frozenset(
 TECHNICAL: Final = frozenset(
     {
         # The books as a file.
-        "open", "close", "compact",
+        "open", "close", "compact", "copy_to",
         # Work and locks: they say who does something, the event says that it was done.
         "add_job", "finish_job", "lease_job", "renew_job", "retry_job",
         "holding", "lease", "release_lease", "renew",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 from typing import Final, Self
 
 from hub.storage.books.accounts import Accounts
@@ -95,6 +99,22 @@ class Books(
                 raise emptied()
             if found != HEAD:
                 raise behind() if is_known(found, alembic_config(connection)) else ahead()
+
+    def copy_to(self, path: Path) -> None:
+        """Copy the books as they are now into a new SQLite file, while others go on writing.
+
+        Raises `TypeError` where they are on a server, which has tools of its own.
+        """
+        if self._engine.dialect.name != "sqlite":
+            raise TypeError("only books in a file are copied as a file")
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        with translated():
+            connection = self._engine.raw_connection()
+            try:
+                with closing(sqlite3.connect(path)) as copy:
+                    connection.driver_connection.backup(copy)  # type: ignore[union-attr]
+            finally:
+                connection.close()
 
     def compact(self) -> bool:
         """Make deleted content unreadable in the files, not only in the tables.

@@ -1,0 +1,85 @@
+"""`hub backup create|list|expire|restore`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hub import backup
+from hub.cli import edge
+from hub.errors import Rejected
+from hub.main import compose
+from hub.parts import OPERATOR, utc_now
+from hub.settings import Settings
+from hub.storage import sealing
+
+app = typer.Typer(no_args_is_help=True)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+COLUMNS = ("id", "created_at", "expires_at", "size", "sha256")
+
+
+@app.command("create")
+def create(as_json: Json = False) -> None:
+    """Make a back-up, sealed for HUB_BACKUP_RECIPIENT."""
+    with edge.opened() as parts:
+        edge.say(backup.shown(backup.create(parts, OPERATOR)), as_json=as_json)
+
+
+@app.command("list")
+def listed(as_json: Json = False) -> None:
+    """Back-ups that exist, and until when."""
+    with edge.opened() as parts:
+        parts.require("admin", OPERATOR, {"action": "backup_list"})
+        rows: list[Any] = [backup.shown(one) for one in parts.books.backups()]
+        edge.table(rows, COLUMNS, as_json=as_json)
+
+
+@app.command("expire")
+def expire(as_json: Json = False) -> None:
+    """Destroy back-ups whose time is over, as the worker does every day."""
+    with edge.opened() as parts:
+        parts.require("admin", OPERATOR, {"action": "backup_make"})
+        edge.say({"expired": backup.expire(parts)}, as_json=as_json)
+
+
+@app.command("restore")
+def restore(
+    file: Path,
+    identity: Annotated[Path, typer.Option(help="File with the age identity; - reads it.")],
+    withdrawals: Annotated[
+        Path | None, typer.Option(help="Folder of back-ups, with the journal of withdrawals.")
+    ] = None,
+    no_withdrawals: Annotated[
+        bool, typer.Option("--no-withdrawals", help="State that nobody has withdrawn since.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Put a back-up into an empty HUB_HOME; who has withdrawn since does not come back."""
+    settings = Settings()
+    backup.check_home(settings.home, withdrawals, none_since=no_withdrawals)
+    try:
+        text = sys.stdin.readline() if str(identity) == "-" else identity.read_text("ascii")
+        key = sealing.identity_from(text)
+        sealed = file.open("rb")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Rejected(
+            "file-unreadable",
+            fr="La sauvegarde ou l’identité ne peut être lue.",
+            en="The back-up or the identity cannot be read.",
+            who="operator",
+        ) from error
+    home = settings.home.absolute()
+    beside = home.with_name(f".{home.name}-restoring")
+    with sealed:
+        made = backup.unpack(sealed, key, beside, utc_now())
+    parts = compose(settings.model_copy(update={"home": beside}), opens=True)
+    try:
+        journal = None if no_withdrawals else withdrawals
+        again = backup.resume(parts, made, journal, key)
+    finally:
+        parts.books.close()
+    backup.take_place(beside, home)
+    edge.say(backup.shown(made) | {"withdrawals": again}, as_json=as_json)
