@@ -3,6 +3,7 @@
 1. The address comes from the territory file, never from a request.
 2. Its name is resolved once; an address that is not public is refused, and the connection goes to
    the address that was looked at: a name that answers otherwise a moment later changes nothing.
+   The certificate must be the name's all the same.
 3. What was fetched before is asked for only if it changed (ETag, Last-Modified).
 4. A redirect is a new address: from 2 again, a few times, never from https down to http.
 5. The body streams into `push.accept`, within its limits and within a time; the idempotency key is
@@ -35,7 +36,9 @@ SILENCE: Final = 30.0
 
 
 def schedule(parts: Parts, now: datetime) -> int:
-    """Promise the fetches that are due. Returns how many."""
+    """Promise the fetches that are due, where the operator wants them. Returns how many."""
+    if not parts.settings.pulls:
+        return 0
     return sum(
         parts.books.promise_pull(terms.dataset, now, terms.every) for terms in parts.territory.pulls
     )
@@ -102,8 +105,11 @@ def terms_of(parts: Parts, dataset: str) -> PullTerms:
 def _answer(parts: Parts, url: str, headers: dict[str, str]) -> Iterator[httpx2.Response]:
     """The answer at the end of the redirects. Raises `Unavailable`."""
     try:
-        # No proxy from the environment: it would choose the address that was just checked.
-        with httpx2.Client(timeout=SILENCE, trust_env=False) as client:
+        # No proxy from the environment: it would choose the address that was just checked. The
+        # certificate is checked against the name (SNI), by the system's authorities or those of
+        # SSL_CERT_FILE.
+        trust = httpx2.create_ssl_context()
+        with httpx2.Client(timeout=SILENCE, trust_env=False, verify=trust) as client:
             for _ in range(REDIRECTS + 1):
                 where = httpx2.URL(url)
                 pinned = where.copy_with(

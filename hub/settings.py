@@ -66,6 +66,9 @@ class Settings(BaseSettings):
         200, ge=1, description="pushes of one partner that may wait; more get 429"
     )
     waiting: int = Field(1000, ge=1, description="pushes that may wait in all; more get 429")
+    pulls: bool = Field(
+        False, description="fetch the territory's addresses when they are due, without being told"
+    )
     pull_allow_private: bool = Field(
         False, description="let pulls reach private addresses: for tests only"
     )

@@ -2,16 +2,21 @@
 
 import ipaddress
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from hub import pull, worker
 from hub.errors import NotFound, TooLarge, Unavailable
@@ -28,11 +33,13 @@ class Site:
     def __init__(self) -> None:
         self.pages: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self.asked: list[tuple[str, dict[str, str]]] = []
+        self.names: list[str | None] = []
         self.url = ""
 
 
 @contextmanager
-def serving() -> Iterator[Site]:
+def serving(certificate: tuple[Path, Path] | None = None) -> Iterator[Site]:
+    """A site on the loopback; over TLS with a certificate and its key."""
     site = Site()
 
     class Handler(BaseHTTPRequestHandler):
@@ -54,6 +61,12 @@ def serving() -> Iterator[Site]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     site.url = f"http://127.0.0.1:{server.server_port}"
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        context.set_servername_callback(lambda _, name, __: site.names.append(name))
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        site.url = f"https://data.example:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -98,7 +111,7 @@ def test_an_edition_is_pushed_once(tmp_path: Path, site: Site) -> None:
 
 def test_the_worker_fetches_what_is_due(tmp_path: Path, site: Site) -> None:
     site.pages["/a"] = (200, {"last-modified": "Mon, 01 Sep 2025 00:00:00 GMT"}, world.lycees())
-    parts = parts_for(tmp_path, f"{site.url}/a")
+    parts = parts_for(tmp_path, f"{site.url}/a", pulls=True)
     now = parts.clock()
     assert pull.schedule(parts, now) == 1
     assert pull.schedule(parts, now + timedelta(hours=23)) == 0
@@ -111,7 +124,7 @@ def test_the_worker_fetches_what_is_due(tmp_path: Path, site: Site) -> None:
 
 def test_what_goes_wrong_is_noted_and_holds_nothing_up(tmp_path: Path, site: Site) -> None:
     site.pages["/a"] = (500, {}, b"")
-    parts = parts_for(tmp_path, f"{site.url}/a")
+    parts = parts_for(tmp_path, f"{site.url}/a", pulls=True)
     pull.schedule(parts, parts.clock())
     worker.drain(parts)
     assert parts.books.pulled(LYCEES).outcome == "pull-refused"
@@ -194,3 +207,83 @@ def test_a_redirect_inside_and_a_name_that_changes_are_not_followed(
 @pytest.mark.parametrize("text", ["8.8.8.8", "2606:4700::1111"])
 def test_addresses_outside_are_public(text: str) -> None:
     assert pull.is_public(ipaddress.ip_address(text))
+
+
+def issued(folder: Path, name: str) -> tuple[Path, Path, Path]:
+    """An authority of our own, and a certificate of it for a name: authority, certificate, key."""
+    now = datetime.now(UTC)
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    ours = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
+    theirs = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+    def made(subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, authority: bool) -> bytes:
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(ours)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        )
+        if not authority:
+            names = x509.SubjectAlternativeName([x509.DNSName(name)])
+            builder = builder.add_extension(names, critical=False)
+        certificate = builder.sign(keys[0], hashes.SHA256())
+        return certificate.public_bytes(serialization.Encoding.PEM)
+
+    key = keys[1].private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    contents = [made(ours, keys[0], authority=True), made(theirs, keys[1], authority=False), key]
+    paths = [folder / f"{name}.{part}" for part in ("ca", "crt", "key")]
+    for path, content in zip(paths, contents, strict=True):
+        path.write_bytes(content)
+    return paths[0], paths[1], paths[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "trusted", "outcome"),
+    [("data.example", True, ""), ("other.example", True, "pull-unreachable"),
+     ("data.example", False, "pull-unreachable")],
+)  # fmt: skip
+def test_the_certificate_is_the_name_s_though_the_connection_goes_to_the_address(
+    name: str, trusted: bool, outcome: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, certificate, key = issued(tmp_path, name)
+    real = socket.getaddrinfo
+    asked: list[str] = []
+
+    def resolve(host: str, *args: Any, **kwargs: Any) -> Any:
+        asked.append(host)
+        return real("127.0.0.1" if host == "data.example" else host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    with serving((certificate, key)) as site:
+        site.pages["/a"] = (200, {}, world.lycees())
+        parts = parts_for(tmp_path / "var", f"{site.url}/a")
+        if outcome:
+            with pytest.raises(Unavailable) as met:
+                pull.fetch(parts, LYCEES)
+            assert met.value.code == outcome
+            assert site.asked == []
+        else:
+            assert pull.fetch(parts, LYCEES) is not None
+            assert site.asked[0][1]["host"] == site.url.removeprefix("https://")
+        assert site.names == ["data.example"]
+        assert asked.count("data.example") == 1
+
+
+def test_nothing_is_fetched_until_the_operator_says_so(tmp_path: Path, site: Site) -> None:
+    """Also not what the demo's own territory file names."""
+    parts = world.hub_in(tmp_path)
+    assert parts.territory.pulls
+    assert all(terms.dataset in parts.datasets for terms in parts.territory.pulls)
+    assert pull.schedule(parts, parts.clock()) == 0
+    assert parts.books.promised() == set()
+    assert pull.schedule(parts_for(tmp_path / "b", f"{site.url}/a"), parts.clock()) == 0
