@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from hub.errors import HubError, Unavailable
+from hub.records import Organisation
 from hub.storage.books import Books
 from hub.storage.books.engine import alembic_config
 from hub.storage.books.schema import HEAD, metadata
@@ -312,6 +313,16 @@ def test_events_are_numbered_in_the_order_they_are_committed(books: Books, url: 
     assert len(books.pending_events(1000)) == 61
     for each in others:
         each.close()
+
+
+def test_a_reader_sees_one_state_and_may_stream_it(books: Books) -> None:
+    rows = books.marks("organisations")
+    first = next(rows)
+    books.add_organisation(Organisation("orange", "O"), event=event())
+    assert [first, *rows] != list(books.marks("organisations"))
+    assert len(list(books.marks("organisations"))) == 2
+    with pytest.raises(DBAPIError), books._engine.connect() as reading:
+        reading.execute(text("DELETE FROM jobs"))
 
 
 # A server that goes away ----------------------------------------------------------------------

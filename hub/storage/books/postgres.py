@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final, cast
 
 import msgspec
 import psycopg
@@ -82,9 +82,16 @@ def engine(address: URL, patience: timedelta) -> Engine:
     @event.listens_for(made, "begin")
     def begin(connection: Connection) -> None:
         options = connection.get_execution_options()
-        if not options.get(IMMEDIATE, False):
-            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        elif not options.get(SHARED, False):
+        writes = options.get(IMMEDIATE, False)
+        # The driver says both when the transaction begins: no statement of our own.
+        driver = cast("psycopg.Connection[Any]", connection.connection.dbapi_connection)
+        driver.read_only = not writes
+        driver.isolation_level = (
+            psycopg.IsolationLevel.READ_COMMITTED
+            if writes
+            else psycopg.IsolationLevel.REPEATABLE_READ
+        )
+        if writes and not options.get(SHARED, False):
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ONE_WRITER})")
 
     return made
