@@ -15,6 +15,8 @@ from typing import Any, Final
 
 import msgspec
 
+from consent import codes
+from consent.model import ConsentError
 from hub.audit.entries import entry_of
 from hub.audit.tiles import Tree
 from hub.errors import NotFound, Rejected
@@ -132,6 +134,27 @@ def one(parts: Parts, actor: Actor, index: int) -> LoggedEvent:
             who="person",
         )
     return event
+
+
+def code_id(parts: Parts, typed: str) -> str:
+    """The id events have of a participation code: ask for what is `about` it.
+
+    The code itself is never part of a search: a search is on record. Raises `NotFound`, the same
+    for one that is mistyped and one that nobody has.
+    """
+    try:
+        digest = codes.digest(parts.keyring.code_key, codes.read_code(typed))
+        found = parts.books.code(digest)
+    except ConsentError:
+        found = None
+    if found is None:
+        raise NotFound(
+            "unknown-code",
+            fr="Personne n’a ce code de participation.",
+            en="Nobody has this participation code.",
+            who="person",
+        )
+    return found.id
 
 
 def table(parts: Parts, actor: Actor, asked: Question) -> Iterator[bytes]:

@@ -37,6 +37,9 @@ def events_command(
     dataset: Annotated[str, typer.Option(help="Such as orange/presence.")] = "",
     purpose: Annotated[str, typer.Option()] = "",
     about: Annotated[str, typer.Option(help="A push, grant, withdrawal, release, account.")] = "",
+    code: Annotated[
+        bool, typer.Option(help="About a participation code; asks it, or HUB_CODE.")
+    ] = False,
     since: Annotated[str, typer.Option(help="A day or an instant, included.")] = "",
     until: Annotated[str, typer.Option(help="A day, included, or an instant.")] = "",
     after: Annotated[
@@ -47,9 +50,13 @@ def events_command(
     as_json: Json = False,
 ) -> None:
     """Search events, as a dpo or an auditor; the look is itself an event."""
-    asked = Question(kind, outcome, organisation, dataset, purpose, about, since, until)
     with edge.opened() as parts:
         actor = _reader(parts, login)
+        if code:
+            parts.require("audit_read", actor, {})
+            typed = os.environ.get("HUB_CODE") or typer.prompt("Code", hide_input=True, err=True)
+            about = lookup.code_id(parts, typed)
+        asked = Question(kind, outcome, organisation, dataset, purpose, about, since, until)
         if csv is not None:
             _write(csv, parts, actor, asked)
             return

@@ -64,6 +64,18 @@ AUDITED: Final[Mapping[str, str]] = {
     "releases": "id",
 }
 """Audited tables and the column that names a row. Rows set aside are counted instead: they go."""
+NAMED: Final = (
+    "pushes",
+    "grants",
+    "withdrawals",
+    "releases",
+    "requests",
+    "codes",
+    "cases",
+    "clients",
+    "accounts",
+)
+"""Tables whose rows have ids that people know: an event is found by each it wrote."""
 PASSING: Final = frozenset({"tokens", "sessions", "visits"})
 """Tables whose rows end by themselves: one that is gone is no finding, one too many is."""
 
@@ -128,7 +140,7 @@ def topics(event: AuditEvent, found: Mapping[str, Mapping[str, str]]) -> Iterato
         yield f"dataset:{table.rsplit('/', 1)[0]}"
     for purpose in (*_texts(facts.get("purpose")), *_texts(facts.get("purposes"))):
         yield f"purpose:{purpose}"
-    for name in ("pushes", "grants", "withdrawals", "releases", "clients", "accounts"):
+    for name in NAMED:
         for record in found.get(name, ()):
             yield f"about:{record}"
 
