@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -24,6 +24,7 @@ from hub.main import application
 from hub.parts import OPERATOR, Parts
 from hub.reconcile import reconcile
 from hub.records import Grant, Release, Withdrawal
+from hub.storage.books import Books
 from tests.flows import world
 from tests.storage.scan import find
 
@@ -272,6 +273,15 @@ def _no_withdrawal_of_his(facts: dict[str, Any], story: Story) -> None:
     facts["withdrawal"] = story.others[STAYS].decode()
 
 
+def _withdrawal_of_another(facts: dict[str, Any], story: Story) -> None:
+    digest = consents.digest_of(story.parts, "coachco2", "somebody else")
+    made = withdraw.withdraw(story.parts, OPERATOR, "coachco2", digest, via="cli")
+    worker.drain(story.parts)
+    done = story.parts.books.withdrawal(made.id)
+    assert done is not None
+    facts["withdrawal"] = withdraw.receipt(story.parts, done).decode()
+
+
 def _cut(facts: dict[str, Any], story: Story) -> None:
     del facts["releases"][0]["proof"]["path"][-1]
 
@@ -283,7 +293,7 @@ def _malformed(facts: dict[str, Any], story: Story) -> None:
 @pytest.mark.parametrize(
     "change",
     [_swap_proofs, _say_unused, _another_consent, _unlogged, _another_kind,
-     _no_withdrawal_of_his, _cut, _malformed],
+     _no_withdrawal_of_his, _withdrawal_of_another, _cut, _malformed],
 )  # fmt: skip
 def test_even_the_hubs_own_signature_makes_no_wrong_receipt_hold(
     story: Story, change: Change
@@ -389,3 +399,56 @@ def test_receipts_from_before_stay_what_they_were(story: Story) -> None:
     digest = consents.digest_of(story.parts, "coachco2", PERSON)
     made = Withdrawal("w-older", "coachco2", digest, ("school-mobility",), story.parts.clock())
     assert "ended" not in withdraw.receipt_facts(story.parts, made)
+
+
+class Between:
+    """Books in which something happens just after the secrets were read."""
+
+    def __init__(self, books: Books, happens: Callable[[], object]) -> None:
+        self._books, self._happens = books, happens
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._books, name)
+
+    def contributing(self, *asked: Any) -> list[Any]:
+        found = self._books.contributing(*asked)
+        self._happens()
+        return found
+
+
+def measured_while(parts: Parts, happens: Callable[[], object]) -> release.Measured:
+    during = replace(parts, books=cast("Books", Between(parts.books, happens)))
+    modal_split = measures.MEASURES["modal-split"]
+    return release.measure(during, modal_split, release.open_tables(during, modal_split))
+
+
+def test_who_leaves_or_comes_while_a_release_opens_is_counted_and_declared_or_neither(
+    story: Story,
+) -> None:
+    parts, leaves, comes = story.parts, "acc-038", "acc-the-person-who-comes"
+    world.agree(parts, comes)
+    world.pushed(parts, "coachco2/trips", world.trips([comes], days=4, modes=MODES))
+    digest = consents.digest_of(parts, "coachco2", comes)
+    withdraw.withdraw(parts, OPERATOR, "coachco2", digest, via="cli")  # rows are still there
+    before = measured_while(parts, lambda: None)
+    secret = secret_in(consents.receipt(parts, grant_of(parts, leaves)), parts)
+    assert before.declared is not None
+    assert secret in before.declared.secrets
+    gone = consents.digest_of(parts, "coachco2", leaves)
+    left = measured_while(
+        parts, lambda: withdraw.withdraw(parts, OPERATOR, "coachco2", gone, via="cli")
+    )
+    assert left.declared is not None
+    assert secret not in left.declared.secrets
+    assert left.contributors == before.contributors - 1
+    came = measured_while(parts, lambda: agree_again(parts, comes))
+    assert came.declared is not None
+    assert came.contributors == len(came.declared.secrets) == left.contributors
+    after = measured_while(parts, lambda: None)
+    assert after.declared is not None
+    assert after.contributors == len(after.declared.secrets) == left.contributors + 1
+
+
+def agree_again(parts: Parts, person: str) -> None:
+    asked = consents.Asked(person, "school-mobility", "pupil", parts.clock(), birth="2009-01")
+    consents.give(parts, OPERATOR, "coachco2", asked)
