@@ -1,15 +1,19 @@
 """What a push is read with: whom it is about, the communes and schools the hub holds, findings."""
 
+import dataclasses
+import io
 import json
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
+from connectors.contract import Batch, Reading
 from connectors.partners.coachco2.export_samples import export, line, moment
 from connectors.partners.coachco2.samples import measure
 from hub import consents, push, quarantine, worker
@@ -48,6 +52,17 @@ def trips_of_one(*extra: str) -> bytes:
                 )
             )  # fmt: skip
     return export(*lines, *extra)
+
+
+def mended(parts: Parts) -> Parts:
+    """The hub after a fix: what the app calls far is read as a distance."""
+    trips = parts.datasets["coachco2/trips"]
+
+    def read(file: BinaryIO, reading: Reading) -> Iterator[Batch]:
+        return trips.read(io.BytesIO(file.read().replace(b'"far"', b'"4200"')), reading)
+
+    fixed = dataclasses.replace(trips, read=read)
+    return dataclasses.replace(parts, datasets={**parts.datasets, trips.key: fixed})
 
 
 @pytest.fixture
@@ -109,6 +124,8 @@ def test_an_export_is_about_the_person_its_header_names(
     assert row.sealed is not None
     assert parts.vault.unseal(row.sealed).startswith(b"\0" + ACCOUNT.encode() + b"\n")
     assert quarantine.replay(parts, OPERATOR, pushed.id).left == 1
+    again = quarantine.replay(mended(parts), OPERATOR, pushed.id)
+    assert (again.replayed, again.left) == (1, 0)
 
 
 @pytest.mark.parametrize(
