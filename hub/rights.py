@@ -28,7 +28,6 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pyarrow as pa
 
-from consent import contributors as trees
 from consent import pseudonyms
 from hub import contributors
 from hub.errors import NotFound, Rejected, Unavailable
@@ -36,7 +35,6 @@ from hub.events import AuditEvent, Kind
 from hub.parts import Actor, Parts
 from hub.records import Agreement, Basis, Case, Code, Release
 from hub.stages import ACTS
-from hub.storage.books import GIVEN
 from hub.storage.books.rights import case_moved
 from hub.storage.rows import BUCKET, PERIOD, PSEUDONYM
 
@@ -188,21 +186,20 @@ def used_in(parts: Parts, code: Code) -> list[Used]:
     holds rows of the person now, and said not to be proved.
     """
     tables = {one.table for one in _rows(parts, code)}
-    held = [
-        kept
+    counted = {
+        release.id
         for link in parts.books.links_of(code.participant)
         for grant in parts.books.grants_of(link.subject)
-        if grant.state == GIVEN
-        and (kept := parts.books.contribution(grant.id)) is not None
-        and kept.secret is not None
-    ]
-    secrets = contributors.opened(parts, {b"": held}, [b""])
+        if grant.partner == link.partner
+        for release in contributors.releases_using(parts, grant)
+    }
     found = []
     for release in reversed(parts.books.releases()):
-        if release.manifest.get(contributors.FACT) is not None:
-            if _counted(parts, release, secrets):
-                found.append(Used(release, proved=True))
-        elif tables & {str(one["table"]) for one in release.manifest.get("inputs", ())}:
+        if release.id in counted:
+            found.append(Used(release, proved=True))
+        elif contributors.FACT not in release.manifest and tables & {
+            str(one["table"]) for one in release.manifest.get("inputs", ())
+        }:
             found.append(Used(release, proved=False))
     return found
 
@@ -344,14 +341,6 @@ def _read(files: Sequence[str], period: str, pseudonym: bytes) -> pa.Table | Non
         ) from error
     finally:
         connection.close()
-
-
-def _counted(parts: Parts, release: Release, secrets: Sequence[bytes]) -> bool:
-    said = release.manifest[contributors.FACT]
-    tree = contributors.tree_of(parts, release)
-    nonce, root = bytes.fromhex(said["nonce"]), bytes.fromhex(said["root"])
-    places = [trees.position(secret, nonce) for secret in secrets]
-    return any(trees.present(contributors.prove(tree, at), at, root) for at in places)
 
 
 def _personal(parts: Parts) -> list[Agreement]:

@@ -15,7 +15,16 @@ from typer.testing import CliRunner
 
 from analytics import measures
 from consent import contributors as trees
-from hub import consents, contributors, release, usage, withdraw, worker
+from hub import (
+    consents,
+    contributors,
+    participation,
+    release,
+    rights,
+    usage,
+    withdraw,
+    worker,
+)  # fmt: skip
 from hub.audit import contributions, receipts
 from hub.cli.app import app
 from hub.errors import NotFound, Rejected, Unavailable
@@ -121,6 +130,17 @@ def test_someone_who_stays_is_in_both_and_someone_without_rows_in_none(story: St
     assert (stays["used_in"], stays["not_used_in"], stays["ended_at"]) == (both, [], None)
     idle = checked(story, usage.complete(story.parts, story.others[NO_ROWS]))
     assert (idle["used_in"], idle["not_used_in"]) == ([], both)
+
+
+def test_a_code_and_its_secret_list_them_too(story: Story) -> None:
+    parts = story.parts
+    for person, used in ((STAYS, [story.after.id, story.before.id]), (NO_ROWS, [])):
+        handed = participation.again(parts, OPERATOR, grant_of(parts, person))[0]
+        door = participation.Door(parts)
+        code = door.who(door.enter(handed.code, handed.secret, "here"))
+        assert code is not None
+        assert [one.release.id for one in rights.used_in(parts, code)] == used
+        assert all(one.proved for one in rights.used_in(parts, code))
 
 
 def test_releases_using_a_grant_are_listed_while_it_stands(story: Story) -> None:
