@@ -1,7 +1,7 @@
 """Leaving a large table: one person, many at once, and the scan that shows that they are gone.
 
 The whole verb is measured: leases, events, rewrite, purge, receipt's place in the log. Rows of the
-largest table: HUB_BENCH_ROWS, 10 million without it. Draws `withdrawals.svg`.
+largest table: HUB_BENCH_ROWS, 10 million without it, a million at least. Draws `withdrawals.svg`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.flows import world
 from tests.storage.making import TRIPS
 from tests.storage.scan import find
 
-ROWS: Final = int(os.environ.get("HUB_BENCH_ROWS", "10000000"))
+ROWS: Final = max(int(os.environ.get("HUB_BENCH_ROWS", "10000000")), 1_000_000)
 EACH: Final = 100
 """Rows of a person in a school year."""
 PERIOD: Final = "2025-2026"
