@@ -1,8 +1,10 @@
 """The front door beyond the plain push: progress, refused rows, limits, declared types."""
 
 import gzip
+import io
 import json
 import random
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -211,6 +213,59 @@ def test_a_bomb_is_refused_by_name(
     worker.drain(parts)
     state = client.get(location, headers=headers).json()
     assert (state["state"], state["problem"]["code"]) == ("refused", "expands_too_much")
+
+
+def zipped(name: str, content: bytes) -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, content)
+    return sink.getvalue()
+
+
+def test_archives_are_bounded_whatever_they_say(client: TestClient, parts: Parts) -> None:
+    """Two kilobytes that unpack to hundreds, an archive in an archive, a way out of the folder."""
+    headers = bearer(client, parts, "region")
+    address = "/v1/partners/region/datasets/gtfs/pushes"
+    outcomes = {}
+    for name, body in (
+        ("bomb", zipped("stops.txt", b"0" * (300 << 20))),
+        ("nested", zipped("feed.zip", zipped("stops.txt", b"0" * 1_000_000))),
+        ("escape", zipped("../../stops.txt", b"stop_id\n")),
+    ):
+        assert len(body) < 1 << 20
+        sent = client.post(
+            address, content=body, headers=headers | {"content-type": "application/zip"}
+        )
+        assert sent.status_code == 202
+        worker.drain(parts)
+        state = client.get(sent.headers["location"], headers=headers).json()
+        outcomes[name] = (state["state"], state["problem"]["code"])
+    assert outcomes == {
+        "bomb": ("refused", "expands_too_much"),
+        "nested": ("refused", "missing_table"),
+        "escape": ("refused", "unsafe_archive"),
+    }
+
+
+def test_a_key_gives_the_same_push_and_receipt_before_and_after_it_is_processed(
+    client: TestClient, parts: Parts, headers: dict[str, str]
+) -> None:
+    keyed = headers | {"idempotency-key": "once"}
+    first = client.post(PUSHES, content=taps(3, 1), headers=keyed)
+    early = client.post(PUSHES, content=taps(3, 1), headers=keyed)
+    worker.drain(parts)
+    late = client.post(PUSHES, content=taps(3, 1), headers=keyed)
+    assert (first.status_code, early.status_code, late.status_code) == (202, 200, 200)
+    locations = {answer.headers["location"] for answer in (first, early, late)}
+    assert len(locations) == 1
+    receipt = client.get(f"{locations.pop()}/receipt", headers=headers).content
+    assert receipts.verify(receipt, parts.log.keys)["received"] == 4
+    assert is_problem(client.post(PUSHES, content=taps(3, 2), headers=keyed), 409)
+    # The key is the partner's own; without one, the same bytes are another push.
+    other = client.post(PUSHES, content=taps(3, 1), headers=headers)
+    assert other.status_code == 202
+    assert other.headers["location"] != first.headers["location"]
+    assert len(list(parts.vault.names())) == 1
 
 
 def limited(parts: Parts, **limits: int) -> TestClient:
