@@ -1,10 +1,11 @@
-"""tus 1.0, spoken by a strict client of our own: the locked environment has no other.
+"""tus 1.0, spoken by a strict client of our own, and by tuspy, which nobody here wrote.
 
-It takes nothing on trust: every answer's status, version and offset is asserted.
+Ours takes nothing on trust: every answer's status, version and offset is asserted.
 """
 
 import base64
 import hashlib
+import io
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from fastapi.testclient import TestClient
+from tusclient.client import TusClient
 
 from hub import push, uploads, worker
 from hub.cli.operate import add_partner
@@ -253,6 +255,50 @@ def test_an_upload_survives_kill_9_of_the_server(tmp_path: Path) -> None:
             offset = int(head.headers["upload-offset"])
         assert kills == 3
         push_id = at.rsplit("/", 1)[1]
+        while (found := parts.books.push(push_id)) is None or found.log_index is None:
+            time.sleep(0.2)
+    assert found.file_sha256 == hashlib.sha256(data).hexdigest()
+    assert (found.received, found.valid) == (60_000, 60_000)
+
+
+def test_tuspy_resumes_an_upload_cut_by_kill_9(tmp_path: Path) -> None:
+    home = tmp_path / "var"
+    parts = compose(Settings(home=home, lease_seconds=2), opens=True)
+    made, secret = add_partner(parts, "transdev")
+    data = world.taps([f"{'card' * 40}-{n}" for n in range(12_000)])
+    file = tmp_path / "validations.csv"
+    file.write_bytes(data)
+    assert len(data) > 5 * uploads.PIECE
+    with Served(home) as served:
+        kills: list[threading.Thread] = []
+
+        def kill_past(start: int) -> None:
+            """Kill the server when it has sealed a piece of this request; more is under way."""
+            while not (begun := parts.books.uploads()) or begun[0].offset <= start:
+                time.sleep(0.002)
+            served.kill()
+            served.start()
+
+        class Watched(io.FileIO):
+            """The file; reading the first two requests of it sends a killer after each."""
+
+            def read(self, size: int | None = -1) -> bytes:
+                if len(kills) < 2 and size is not None and size > 0:
+                    kills.append(threading.Thread(target=kill_past, args=(self.tell(),)))
+                    kills[-1].start()
+                return super().read(size)
+
+        client = TusClient(served.url + PUSHES, headers=served.token(made.id, secret))
+        with Watched(file) as stream:
+            upload = client.uploader(
+                file_stream=stream, chunk_size=2 * uploads.PIECE, retries=100, retry_delay=1
+            )
+            upload.upload()
+        for kill in kills:
+            kill.join()
+        assert len(kills) == 2
+        assert upload.offset == len(data)
+        push_id = str(upload.url).rsplit("/", 1)[1]
         while (found := parts.books.push(push_id)) is None or found.log_index is None:
             time.sleep(0.2)
     assert found.file_sha256 == hashlib.sha256(data).hexdigest()
