@@ -97,6 +97,15 @@ def test_no_forged_proof_holds_or_says_the_opposite() -> None:
                     present(forged, sought, tree.root)
 
 
+def test_a_leaf_out_of_its_place_proves_no_absence() -> None:
+    """A dishonest tree: on the left, a leaf whose first bit says right."""
+    astray, other, sought = b"\xff" * 32, b"\xfe" * 32, bytes(32)
+    left, right = (hashlib.sha256(b"\x10" + one).digest() for one in (astray, other))
+    root = hashlib.sha256(b"\x11" + left + right).digest()
+    with pytest.raises(ProofInvalid, match="not on the path"):
+        present(Proof(astray, (right,)), sought, root)
+
+
 def test_a_proof_is_for_one_position_and_one_root() -> None:
     positions = sorted(os.urandom(32) for _ in range(50))
     tree, other = build(positions), build(positions[1:])

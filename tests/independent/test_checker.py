@@ -172,6 +172,15 @@ def test_another_key_accepts_nothing(held: Held) -> None:
     assert refused(lambda: checker.check(held.whole, str(stranger.verifier), ed25519.verify))
 
 
+def test_a_leaf_out_of_its_place_proves_no_absence() -> None:
+    astray, other = b"\xff" * 32, b"\xfe" * 32
+    left, right = (checker.sha(b"\x10", one) for one in (astray, other))
+    root, proof = checker.sha(b"\x11", left, right), {"leaf": astray.hex(), "path": [right.hex()]}
+    assert refused(lambda: checker.used(proof, bytes(32), root.hex()))
+    honest = {"leaf": other.hex(), "path": [left.hex()]}
+    assert checker.used(honest, other, root.hex())
+
+
 RFC_8032 = [
     # Section 7.1: public key, message, signature of tests 1 to 3.
     ("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "",
