@@ -68,7 +68,9 @@ class _Seen:
 
     def __init__(self) -> None:
         self.noted: set[tuple[str, str]] = set()
-        self._hashes = np.empty(0, np.uint64)
+        self._hashes = np.empty(0, np.uint64)  # in order
+        self._unordered: list[np.ndarray] = []
+        self._last: str | None = ""
         self._engine: duckdb.DuckDBPyConnection | None = None
 
     def hashes(self, values: pa.Array) -> np.ndarray:
@@ -82,14 +84,30 @@ class _Seen:
             self._engine.unregister("offered")
         return np.asarray(found, np.uint64)
 
-    def keep_new(self, hashes: np.ndarray) -> bool:
-        """Keep them all and answer true, or where any is repeated keep none and answer false."""
+    def keep_new(self, values: pa.Array) -> bool:
+        """Keep them all and answer true, or where any is repeated keep none and answer false.
+
+        Most files number their rows: as long as each value is above the one before, none can be
+        repeated, and nothing is looked up.
+        """
+        hashes = self.hashes(values)
+        if self._last is not None and self._ascend(values, self._last):
+            self._unordered.append(hashes)
+            self._last = values[-1].as_py() if len(values) else self._last
+            return True
         # In order: a search that goes forward finds its places in the cache.
         offered = np.sort(hashes)
         if (offered[1:] == offered[:-1]).any() or self._stand(offered).any():
             return False
         self.keep(offered)
         return True
+
+    @staticmethod
+    def _ascend(values: pa.Array, last: str) -> bool:
+        if values.null_count or not len(values):
+            return not values.null_count
+        following = pc.less(values.slice(0, len(values) - 1), values.slice(1))
+        return bool(pc.all(following).as_py() is not False and values[0].as_py() > last)
 
     def repeated(self, hashes: np.ndarray) -> np.ndarray:
         """True where the value was kept before or stands earlier among these."""
@@ -101,11 +119,15 @@ class _Seen:
 
     def keep(self, hashes: np.ndarray) -> None:
         """Remember these, which `repeated` said are not."""
+        self._last = None
         # Two runs in order: a stable sort merges them.
         self._hashes = np.sort(np.concatenate([self._hashes, np.sort(hashes)]), kind="stable")
 
     def _stand(self, offered: np.ndarray) -> np.ndarray:
         """Which of these, in order, were kept before."""
+        if self._unordered:
+            self._hashes = np.sort(np.concatenate([self._hashes, *self._unordered]))
+            self._unordered = []
         if not len(self._hashes):
             return np.zeros(len(offered), bool)
         places = np.searchsorted(self._hashes, offered)
@@ -181,7 +203,7 @@ def _settled(
     if isinstance(read, _Examined):
         return _batch(read, layout, reading, seen)
     columns, block = read.columns, read.block
-    if layout.unique and not seen.keep_new(seen.hashes(columns[layout.unique])):
+    if layout.unique and not seen.keep_new(columns[layout.unique]):
         examined = _examined(block, header, layout, reading, read.encoding)
         return _batch(examined, layout, reading, seen)
     noted = tuple(_notes(columns, layout, reading, seen, lambda: _lines(block, layout)))

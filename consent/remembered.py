@@ -1,4 +1,4 @@
-"""Asking once about each distinct value of a stream, however many chunks it appears in.
+"""Asking once about each value of a stream, however often it comes.
 
 A push names the same people in chunk after chunk. What is made of a reference (a digest, the
 gate's answer, a pseudonym) is the same each time within the push, and is looked up in Arrow.
@@ -19,25 +19,39 @@ MOST: Final = 1_000_000
 class Remembered:
     """What `make` makes of distinct values: a batch of as many rows, in their order.
 
-    `make` is asked about values it has not been asked about, and must answer the same whenever
-    it is.
+    It must make the same of a value each time. `made` holds what it made of the values known;
+    before them `forgotten` others were known, so that `forgotten` and a place in `made` together
+    are a number no other value ever has.
     """
 
     def __init__(self, make: Callable[[pa.Array], pa.RecordBatch]) -> None:
         self._make = make
-        self._values: pa.Array | None = None
-        self._made: pa.RecordBatch | None = None
+        self._known: pa.Array | None = None
+        self.made: pa.RecordBatch | None = None
+        self.forgotten = 0
 
-    def of(self, values: pa.Array) -> pa.RecordBatch:
-        """What was made of these (distinct) values, in their order."""
-        if self._values is None or self._made is None or len(self._values) > MOST:
-            self._values, self._made = values, self._make(values)
-            return self._made
-        places = pc.index_in(values, value_set=self._values)
+    def places(self, values: pa.Array, of: pa.Array | None = None) -> pa.Array:
+        """Where in `made` each value has its row.
+
+        `of`, aligned with `values`, is what `make` is given in the place of a value.
+        """
+        if self._known is not None and len(self._known) > MOST:
+            self.forgotten += len(self._known)
+            self._known = self.made = None
+        if self._known is None:
+            self._learn(values, of)
+        places = pc.index_in(values, value_set=self._known)
         if places.null_count:
-            unseen = values.filter(places.is_null())
-            made = pa.Table.from_batches([self._made, self._make(unseen)])
-            self._values = pa.concat_arrays([self._values, unseen])
-            self._made = made.combine_chunks().to_batches()[0]
-            places = pc.index_in(values, value_set=self._values)
-        return self._made.take(places)
+            unseen = places.is_null()
+            self._learn(values.filter(unseen), None if of is None else of.filter(unseen))
+            places = pc.index_in(values, value_set=self._known)
+        return places
+
+    def _learn(self, values: pa.Array, of: pa.Array | None) -> None:
+        fresh = pc.unique(values)
+        made = self._make(fresh if of is None else of.take(pc.index_in(fresh, value_set=values)))
+        if self._known is None or self.made is None:
+            self._known, self.made = fresh, made
+            return
+        self._known = pa.concat_arrays([self._known, fresh])
+        self.made = pa.Table.from_batches([self.made, made]).combine_chunks().to_batches()[0]

@@ -247,16 +247,24 @@ class People:
         self._asked = Remembered(self._ask)
         self._named: dict[str, Remembered] = {}
 
-    def answers(self, references: pa.Array) -> pa.RecordBatch:
-        """`digest`, `admitted` and `population` of each (distinct) raw reference."""
-        return self._asked.of(references)
+    def answers(self, references: pa.Array) -> tuple[pa.Array, pa.RecordBatch, int]:
+        """About each raw reference: its row in the batch, with `digest`, `admitted`, `population`.
 
-    def names(self, period: str, digests: pa.Array) -> pa.RecordBatch:
-        """`pseudonym` and `bucket` of each (distinct) digest in a period."""
+        The row and the last of the three together number a person, within the push.
+        """
+        places = self._asked.places(references)
+        assert self._asked.made is not None
+        return places, self._asked.made, self._asked.forgotten
+
+    def names(self, period: str, persons: pa.Array, digests: pa.Array) -> pa.RecordBatch:
+        """`pseudonym` and `bucket` in a period of each of these persons, given their digests."""
         if period not in self._named:
             key = self._key_of(period)
             self._named[period] = Remembered(lambda unseen: _named(key, unseen))
-        return self._named[period].of(digests)
+        places = self._named[period].places(persons, digests)
+        made = self._named[period].made
+        assert made is not None
+        return made.take(places)
 
     def _ask(self, references: pa.Array) -> pa.RecordBatch:
         digests = pseudonyms.digests(self._digest_key, self.agreement.partner, references)
@@ -268,14 +276,15 @@ class People:
 
 
 def _named(key: bytes, digests: pa.Array) -> pa.RecordBatch:
-    names = pseudonyms.pseudonyms(key, digests)
+    names = pseudonyms.pseudonyms(key, digests.cast(pa.binary()))
     return pa.record_batch([names, pseudonyms.buckets(names)], names=["pseudonym", "bucket"])
 
 
 def admit(chunk: Recognised, people: People) -> Admitted:
     """Pass the consent gate: rows without a lawful basis end here.
 
-    Adds columns `digest` (keyed, 32 bytes) and `population`, removes the raw reference. Silence
+    Adds columns `digest` (keyed, 32 bytes), `population` and `person` (a number within the push),
+    removes the raw reference. Silence
     refuses where the basis is consent; an objection refuses where it is a public task.
     """
     rows = chunk.rows
@@ -283,14 +292,15 @@ def admit(chunk: Recognised, people: People) -> Admitted:
         if people.agreement.basis != "not_personal":
             raise TypeError(f"{chunk.dataset.key} is about nobody but its basis is a person's")
         return Admitted._mint(chunk.dataset, chunk.table, rows)
-    subjects = pc.dictionary_encode(rows.column("subject").combine_chunks())
-    answers = people.answers(subjects.dictionary)
+    places, answers, before = people.answers(rows.column("subject").combine_chunks())
     rows = rows.drop_columns(["subject"])
     for name in ("digest", "population"):
-        values = pa.DictionaryArray.from_arrays(subjects.indices, answers.column(name))
+        values = pa.DictionaryArray.from_arrays(places, answers.column(name))
         rows = rows.append_column(name, values)
-    admitted = answers.column("admitted").take(subjects.indices)
-    return Admitted._mint(chunk.dataset, chunk.table, rows.filter(admitted))
+    rows = rows.append_column("person", pc.add(places.cast(pa.int64()), before))
+    return Admitted._mint(
+        chunk.dataset, chunk.table, rows.filter(answers.column("admitted").take(places))
+    )
 
 
 def pseudonymise(chunk: Admitted, people: People) -> Pseudonymous:
@@ -301,14 +311,11 @@ def pseudonymise(chunk: Admitted, people: People) -> Pseudonymous:
     parts: list[pa.Table] = []
     for period in sorted(pc.unique(rows.column("period")).to_pylist()):
         part = rows.filter(pc.equal(rows.column("period"), period))
-        digests = part.column("digest").combine_chunks()
-        # Of those the chunk names: a refused person's digest, or another period's, gets no name.
-        used = pc.unique(digests.indices)
-        names = people.names(period, digests.dictionary.take(used))
-        places = pc.index_in(digests.indices, value_set=used)
-        part = part.drop_columns(["digest"])
+        persons, digests = (part.column(name).combine_chunks() for name in ("person", "digest"))
+        names = people.names(period, persons, digests)
+        part = part.drop_columns(["digest", "person"])
         for name in ("pseudonym", "bucket"):
-            part = part.append_column(name, names.column(name).take(places))
+            part = part.append_column(name, names.column(name))
         part = part.set_column(
             part.column_names.index("population"),
             "population",

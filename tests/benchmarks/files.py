@@ -42,7 +42,7 @@ COPY (
     CASE WHEN {bad} AND i % 400 = 337 THEN ''
          ELSE format('CARD{{:08d}}', (h // 13 % {cards})::INT) END AS token_id
   FROM (
-    SELECT i, h, strftime(DATE '2025-09-01' + (i * 120 // {rows})::INT, '%Y-%m-%d') AS day,
+    SELECT i, h, strftime(DATE '2025-09-01' + (i * 30 // {rows})::INT, '%Y-%m-%d') AS day,
       format('T{{:02d}}:{{:02d}}:{{:02d}}', 6 + (h % 15)::INT, (h // 15 % 60)::INT,
              (h // 900 % 60)::INT) AS clock,
       format('REMI{{:03d}}', (h // 7 % 120)::INT) AS line
@@ -53,7 +53,7 @@ COPY (
 
 
 def tides(path: Path, rows: int = ROWS, *, bad: bool = False) -> Path:
-    """Make a TIDES file of a school term in time order; `bad`: one row in a hundred is.
+    """Make a TIDES file of a month in time order; `bad`: one row in a hundred is.
 
     The bad ones are of four kinds in equal parts, spread over the whole file.
     """

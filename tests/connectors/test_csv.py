@@ -257,3 +257,14 @@ def test_records_are_found_as_arrow_finds_them(text: str) -> None:
     for row in got.rejected:
         first = (row.raw or b"").decode().split("\n")[0]
         assert lines[row.position - 2] == first
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("number", [3, 60, 199], ids=["near", "far", "last"])
+def test_a_repeat_among_ascending_transactions_is_found(number: int) -> None:
+    lines = [tap(n, transaction_id=f"T{n:04d}") for n in range(200)]
+    again = [tap(number, transaction_id=f"T{number:04d}")]
+    more = [tap(n, transaction_id=f"T{n:04d}") for n in range(200, 260)]
+    got = read(TAPS, file(*lines, *again, *more))
+    assert [(row.position, row.code) for row in got.rejected] == [(2 + 200, "duplicate_row")]
+    assert got.rows == {"validations": 260}

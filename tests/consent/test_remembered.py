@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from consent import remembered
 from consent.remembered import Remembered
 
-CHUNKS = st.lists(st.lists(st.text(max_size=2) | st.none(), unique=True, max_size=6), max_size=6)
+CHUNKS = st.lists(st.lists(st.text(max_size=2) | st.none(), max_size=6), max_size=6)
 
 
 class Maker:
@@ -26,6 +26,14 @@ class Maker:
         return pa.record_batch([pa.array(lengths, pa.int64()), values], names=["length", "text"])
 
 
+def texts(known: Remembered, chunk: list[str | None]) -> list[str | None]:
+    places = known.places(pa.array(chunk, pa.string()))
+    assert known.made is not None
+    lengths = known.made.column("length").take(places).to_pylist()
+    assert lengths == [None if text is None else len(text) for text in chunk]
+    return list(known.made.column("text").take(places).to_pylist())
+
+
 @given(CHUNKS)
 def test_each_value_is_asked_about_once_and_answered_in_place(
     chunks: list[list[str | None]],
@@ -33,16 +41,32 @@ def test_each_value_is_asked_about_once_and_answered_in_place(
     maker = Maker()
     known = Remembered(maker)
     for chunk in chunks:
-        got = known.of(pa.array(chunk, pa.string()))
-        assert got.column("text").to_pylist() == chunk
-        assert got.column("length").to_pylist() == [t if t is None else len(t) for t in chunk]
+        assert texts(known, chunk) == chunk
     assert len(maker.asked) == len(set(maker.asked))
 
 
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+@given(CHUNKS)
+def test_what_is_made_may_be_made_of_another_value(chunks: list[list[str | None]]) -> None:
+    maker = Maker()
+    known = Remembered(maker)
+    numbers: dict[str | None, int] = {}
+    for chunk in chunks:
+        values = [numbers.setdefault(text, len(numbers)) for text in chunk]
+        places = known.places(pa.array(values, pa.int64()), pa.array(chunk, pa.string()))
+        assert known.made is not None
+        assert known.made.column("text").take(places).to_pylist() == chunk
+    assert len(maker.asked) == len(set(maker.asked))
+
+
+def test_what_is_remembered_is_bounded_and_no_number_is_given_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(remembered, "MOST", 3)
     maker = Maker()
     known = Remembered(maker)
+    numbers: dict[int, str] = {}
     for chunk in (["a", "b"], ["c", "d"], ["a", "e"], ["e"]):
-        assert known.of(pa.array(chunk)).column("text").to_pylist() == chunk
+        places = known.places(pa.array(chunk)).to_pylist()
+        for text, place in zip(chunk, places, strict=True):
+            assert numbers.setdefault(known.forgotten + place, text) == text
     assert maker.asked == ["a", "b", "c", "d", "a", "e"]
