@@ -12,6 +12,7 @@ from hub.cli import (
     backups,
     consents,
     demo,
+    doctor,
     edge,
     events,
     operate,
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 for part in (pushes, consents, releases, operate, demo):
     part.add_to(app)
+app.command("doctor")(doctor.doctor)
 events.add_to(audit.app)
 app.add_typer(agreements.app, name="agreement", help="Terms partners push under.")
 app.add_typer(audit.app, name="audit", help="The log: verify, events, proofs.")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -16,10 +15,9 @@ import msgspec
 import typer
 import uvicorn
 
-from hub import withdraw, worker
-from hub.audit.tiles import CHECKPOINT
+from hub import worker
 from hub.cli import edge, partners
-from hub.errors import HubError, NotFound, Rejected
+from hub.errors import NotFound, Rejected
 from hub.events import AuditEvent, Kind
 from hub.identity import passwords
 from hub.main import application, compose
@@ -39,7 +37,6 @@ def add_to(app: typer.Typer) -> None:
     """Add these commands to the application."""
     app.command("serve")(serve)
     app.command("work", hidden=True)(work)
-    app.command("doctor")(doctor)
     partners.add_to(partner)
     app.add_typer(partner, name="partner", help="Organisations that push, and their clients.")
     app.add_typer(user, name="user", help="Local accounts of people who work with the hub.")
@@ -303,31 +300,3 @@ def keys_rotate(as_json: Json = False) -> None:
             "former": [{"key": str(key), "until": key.until} for key in former],
         }
         edge.say(shown, as_json=as_json)
-
-
-def doctor(as_json: Json = False) -> None:
-    """Look at every part and say what is well and what is not."""
-    rows: list[Any] = []
-    with edge.opened() as parts:
-        probes: dict[str, Callable[[], object]] = {
-            "books": parts.books.check,
-            "policy": lambda: parts.policy.decide("admin", {"actor": {}, "action": "none"}),
-            "vault": lambda: list(parts.vault.names()),
-            "log": lambda: parts.log.store.read(CHECKPOINT),
-            "tables": lambda: parts.tables.snapshot(["region/lycees/lycees"]),
-            "withdrawals": lambda: withdraw.check_in_time(parts),
-        }
-        for name, probe in probes.items():
-            try:
-                probe()
-            except HubError as error:
-                rows.append({"part": name, "state": error.code, "detail": error.words["en"]})
-            else:
-                rows.append({"part": name, "state": "ok", "detail": ""})
-        free = shutil.disk_usage(parts.settings.home).free // 2**20
-        rows.append(
-            {"part": "disk", "state": "ok" if free > 512 else "low", "detail": f"{free} MiB"}
-        )
-    edge.table(rows, ("part", "state", "detail"), as_json=as_json)
-    if any(row["state"] != "ok" for row in rows):
-        raise typer.Exit(6)

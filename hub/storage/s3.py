@@ -200,6 +200,16 @@ class Bucket:
         if status in {"Enabled", "Suspended"}:
             raise _unavailable("bucket-versioned")
 
+    def encrypts(self) -> bool:
+        """Whether the server encrypts what enters the bucket, as far as it says."""
+        try:
+            with s3_errors():
+                return self.client.get_bucket_encryption(self.name) is not None
+        except Unavailable as error:
+            if error.code in {"storage-unsupported", "storage-unavailable"}:
+                return False
+            raise
+
 
 class S3Objects:
     """See `Objects`: those of a bucket whose names begin with `zone/`."""
