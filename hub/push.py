@@ -44,7 +44,7 @@ from consent import gate, pseudonyms
 from hub import journal, stages
 from hub import reading as readings
 from hub.audit import receipts
-from hub.errors import Busy, Conflict, NotFound, TooLarge, Unavailable
+from hub.errors import Busy, Conflict, HubError, NotFound, TooLarge, Unavailable
 from hub.events import AuditEvent, Kind
 from hub.parts import WORKER, Actor, Parts
 from hub.progress import READ, Progress, watched
@@ -91,8 +91,13 @@ def accept(
     room = admission(parts, actor, partner, dataset)  # 1
     push_id = parts.new_id(now)
     readings.check_reference(_dataset(parts, partner, dataset), reference)
-    sealed = parts.vault.keep(sealed_name(push_id), body, room)  # 2
+    # First: whoever finds the file, as a back-up does, finds whom it is about.
     readings.keep_reference(parts, push_id, reference)
+    try:
+        sealed = parts.vault.keep(sealed_name(push_id), body, room)  # 2
+    except HubError:
+        parts.vault.forget(readings.reference_name(push_id))
+        raise
     push = Push(
         id=push_id,
         partner=partner,
@@ -521,7 +526,7 @@ def expire(parts: Parts, push_id: str) -> bool:
         finished_at=parts.clock(),
     )
     parts.books.finish_push(refused, [], event=_finished(refused, {}))
-    parts.vault.forget(sealed_name(push_id))
+    forget(parts, push_id)
     parts.sequence()
     return True
 

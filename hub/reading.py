@@ -34,7 +34,7 @@ _SEAM: Final = b"\0"
 
 def reference_name(push_id: str) -> str:
     """Where the vault keeps whom a push, or an upload of the same number, is about."""
-    return f"references/{push_id}"
+    return f"references/{push_id}-about"
 
 
 def keep_reference(parts: Parts, push_id: str, reference: str | None) -> None:
