@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
@@ -224,6 +224,11 @@ def shown(event: LoggedEvent) -> dict[str, Any]:
 def _begin(parts: Parts, actor: Actor, asked: Question, how: Mapping[str, Any]) -> Search:
     parts.require("audit_read", actor, {})
     search = asked.search()
+    if asked.about:
+        # A code stands for its person here: what befell their grants befell the code.
+        traces = [f"about:{name}" for name in parts.books.traces_of(asked.about)]
+        others = tuple(topic for topic in search.topics if not topic.startswith("about:"))
+        search = replace(search, topics=others, any_of=tuple(traces))
     parts.books.record(
         event=AuditEvent(
             Kind.EVENTS_READ,

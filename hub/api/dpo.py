@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from hub import lookup
@@ -21,6 +22,21 @@ Who = Annotated[Actor, Depends(identified)]
 Hub = Annotated[Parts, Depends(parts_of)]
 Index = Annotated[int, "Place in the log, from 0."]
 Sequence = Annotated[int, Query(ge=0, lt=lookup.LARGEST, description="Sequence to go on from.")]
+
+
+class Typed(BaseModel):
+    """A participation code, in a body: an address would stay in somebody's log."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    code: str = Field(max_length=60)
+
+
+@router.post("/code", summary="What events call a participation code")
+def code(typed: Typed, actor: Who, parts: Hub) -> dict[str, str]:
+    """The `about` to search with for everything that ever happened to it."""
+    parts.require("audit_read", actor, {})
+    return {"about": lookup.code_id(parts, typed.code)}
 
 
 @router.get("", summary="Search events", response_model=None)

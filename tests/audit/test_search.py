@@ -1,15 +1,20 @@
 """The DPO's search: by a participation code, without the code in any record."""
 
+import json
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from hub import lookup, participation
+from consent import codes
+from hub import lookup, participation, worker
 from hub.cli.app import app
 from hub.cli.operate import add_user
 from hub.errors import NotFound
+from hub.events import Kind
 from hub.lookup import Question
+from hub.main import application
 from hub.parts import OPERATOR, Actor
 from hub.records import Role
 from hub.storage.books.records import AUDITED, NAMED
@@ -37,6 +42,21 @@ def test_everything_about_a_participation_code(
     for wrong in ("", "AAAA-AAAA", handed.code[:-1]):
         with pytest.raises(NotFound):
             lookup.code_id(parts, wrong)
+    # What befalls the person befalls the code: the grant, its end, the erasure; nobody else's.
+    participation.give(parts, OPERATOR, "coachco2", asked("bob"))
+    held = parts.books.code(codes.digest(parts.keyring.code_key, codes.read_code(handed.code)))
+    assert held is not None
+    participation.end(parts, held)
+    worker.drain(parts)
+    told = [
+        json.loads(event.body)["kind"]
+        for event in lookup.look(parts, DPO, Question(about=name)).events
+    ]
+    assert told.count(Kind.CONSENT_GIVEN) == 1
+    assert {Kind.CONSENT_WITHDRAWN, Kind.WITHDRAWAL_COMPLETED} <= set(told)
+    with TestClient(application(parts), base_url="https://hub.test") as http:
+        address = "/v1/audit/events/code"
+        assert http.post(address, json={"code": handed.code}).status_code == 401
     monkeypatch.setenv("HUB_HOME", str(tmp_path / "var"))
     monkeypatch.setenv("HUB_PASSWORD", "correct horse")
     monkeypatch.setenv("HUB_CODE", handed.code)

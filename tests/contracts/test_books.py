@@ -95,7 +95,7 @@ READS: Final = frozenset(
         "set_aside_counts", "standing", "taken_up", "token", "upload", "uploads",
         "withdrawal", "withdrawals",
         "asked_again", "came_of_age", "case", "cases", "code", "codes_of", "late_cases",
-        "links_of", "overdue_grants", "participant_of", "visit", "withdrawals_of",
+        "links_of", "overdue_grants", "participant_of", "visit", "withdrawals_of", "traces_of",
     }
 )  # fmt: skip
 TECHNICAL: Final = frozenset(
@@ -245,7 +245,9 @@ WRITES: Final[dict[str, Write]] = {
     ),
     "participate": Write(
         lambda b: b.participate([grant("g1", "ada")], [], [code("c1")], [link("ada")], event=SAID),
-        lambda b: b.participate([], [], [code("c1"), code("c2", digest=digest("c1"))], [], event=SAID),
+        lambda b: b.participate(
+            [], [], [code("c1"), code("c2", digest=digest("c1"))], [], event=SAID
+        ),
     ),
     "replace_codes": Write(
         lambda b: b.replace_codes("p-c1", [code("c2")], [link("ada", "c2")], event=SAID),

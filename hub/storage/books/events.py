@@ -23,11 +23,13 @@ from hub.storage.books.schema import event_topics, events, grants, jobs, quarant
 class Search:
     """What events are looked for: of these kinds, from `since` (included) to `until` (not).
 
-    `topics` name what they are about, see `records.topics`; all must fit.
+    `topics` name what they are about, see `records.topics`; all must fit, and of `any_of`, if there
+    are some, one.
     """
 
     kinds: tuple[str, ...] | None = None
     topics: tuple[str, ...] = ()
+    any_of: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
 
@@ -67,6 +69,9 @@ class Events(Desk):
             query = query.where(events.c.at < search.until)
         for topic in search.topics:
             theirs = select(event_topics.c.event).where(event_topics.c.topic == topic)
+            query = query.where(events.c.sequence.in_(theirs))
+        if search.any_of:
+            theirs = select(event_topics.c.event).where(event_topics.c.topic.in_(search.any_of))
             query = query.where(events.c.sequence.in_(theirs))
         with self._read() as connection:
             return [_event(row) for row in connection.execute(query)]

@@ -81,6 +81,18 @@ class Participation(Desk):
             row = connection.execute(select(codes).where(codes.c.digest == digest)).first()
         return None if row is None else _code(row)
 
+    def traces_of(self, code_id: str) -> list[str]:
+        """The code itself, and the grants and withdrawals of whoever has it, by id; none else's."""
+        owner = select(codes.c.participant).where(codes.c.id == code_id).scalar_subquery()
+        theirs = select(codes.c.digest).where(codes.c.participant == owner)
+        subjects = select(links.c.subject).where(links.c.code.in_(theirs))
+        with self._read() as connection:
+            found = [code_id]
+            for table in (grants, withdrawals):
+                query = select(table.c.id).where(table.c.subject.in_(subjects)).order_by(table.c.id)
+                found += connection.scalars(query)
+        return found
+
     def codes_of(self, participant: str) -> list[Code]:
         """A participant's codes, oldest first, ended ones too."""
         query = select(codes).where(codes.c.participant == participant)
