@@ -114,7 +114,10 @@ class Client:
                 if answer.is_success:
                     return answer
                 said = answer.text
-                assert answer.status_code in {429, 500, 503}, said
+                if answer.status_code == 401:  # a token's time is over before a thousand pushes are
+                    self._headers = {}
+                else:
+                    assert answer.status_code in {429, 500, 503}, said
             except (httpx2.HTTPError, KeyError, ValueError) as error:
                 said = type(error).__name__
             time.sleep(0.2)
