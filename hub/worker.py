@@ -116,10 +116,7 @@ def step(parts: Parts) -> bool:
         return False
     with _heartbeat(parts, job):
         try:
-            # The first attempt comes before the end of any time: a hub that was off keeps its word.
-            late = job.kind == "push" and job.attempts > 1 and push.expire(parts, job.about)
-            if not late:
-                VERBS[job.kind](parts, job.about)
+            VERBS[job.kind](parts, job.about)
         except HubError as error:
             log.warning("job %s %s waits: %s", job.kind, job.about, error.code)
             _again(parts, job)
@@ -140,6 +137,9 @@ def drain(parts: Parts) -> int:
 
 
 def _again(parts: Parts, job: Job) -> None:
+    # Only now: a hub that was off for long still does what it acknowledged, if it can be done.
+    if job.kind == "push" and push.expire(parts, job.about):
+        return
     wait = min(timedelta(seconds=2.0 ** min(job.attempts, 16)), LONGEST_WAIT)
     parts.books.retry_job(job.id, parts.clock() + wait)
 
