@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final, Generic, TypeVar
+from typing import Any, BinaryIO, Final, Generic, Protocol, TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -23,8 +23,17 @@ ROWS: Final = 2_000
 
 Row = dict[str, Any]
 Decoded = TypeVar("Decoded")
+Made = TypeVar("Made", covariant=True)
 # msgspec names the field it stopped at by its path; keys that are data it writes as [...].
 _FIELD: Final = re.compile(r"at `\$[^`]*?\.?(\w+)(?:\[\.*\])*`")
+
+
+class Decoder(Protocol[Made]):
+    """What `msgspec.json.Decoder` does here; one that checks more may raise `BadRow` too."""
+
+    def decode(self, data: bytes, /) -> Made:
+        """The struct in these bytes. Raises msgspec's errors."""
+        ...
 
 
 class BadRow(Exception):
@@ -47,7 +56,7 @@ class Reader(Generic[Decoded]):
 
     table: str
     schema: pa.Schema
-    decoder: msgspec.json.Decoder[Decoded]
+    decoder: Decoder[Decoded]
     row: Callable[[Decoded, Reading], tuple[Row, list[tuple[str, str]]]]
     unique: Callable[[Row], Any] | None = None
     once: tuple[bytes, ...] = ()
@@ -102,9 +111,7 @@ def read_source(source: Source, reader: Reader[Decoded], reading: Reading) -> It
         yield batch()
 
 
-def decode(
-    document: Document, decoder: msgspec.json.Decoder[Decoded], once: tuple[bytes, ...] = ()
-) -> Decoded:
+def decode(document: Document, decoder: Decoder[Decoded], once: tuple[bytes, ...] = ()) -> Decoded:
     """A document as its struct. Raises `BadRow`."""
     if b"\0" in document.data:
         raise BadRow("nul_byte")
@@ -115,7 +122,8 @@ def decode(
         return decoder.decode(document.data)
     except msgspec.ValidationError as error:
         field = _FIELD.search(str(error))
-        raise BadRow("wrong_type", field.group(1) if field else "") from error
+        code = "missing_value" if "of length >= 1" in str(error) else "wrong_type"
+        raise BadRow(code, field.group(1) if field else "") from error
     except msgspec.DecodeError as error:
         cut = document.last_line and "truncated" in str(error)
         raise BadRow("truncated" if cut else "invalid_json") from error

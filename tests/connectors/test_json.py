@@ -212,3 +212,25 @@ def test_the_window_grows_only_as_far_as_it_must(monkeypatch: pytest.MonkeyPatch
     values = [{"s": "x" * 1_000, "n": [[n, n]]} for n in range(50)]
     source = io.BytesIO(json.dumps(values).encode())
     assert sum(1 for _ in documents(source, replace(READING, max_record_bytes=2_000))) == 50
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('"series"', '"series": [{}], "series"', "duplicate_key"),
+        ('"series"', '"series": [], "series"', "missing_value"),
+        ('"cozyMetadata"', '"cozyMetadata": {}, "cozyMetadata"', "duplicate_key"),
+        ('"cozyMetadata"', '"cozyMetadata": null, "cozyMetadata"', "wrong_type"),
+        ('{"sourceAccount"', '{"sourceAccount": null, "sourceAccount"', "duplicate_key"),
+        ('{"sourceAccount"', '{"source\\u0041ccount": "x", "sourceAccount"', "duplicate_key"),
+    ],
+)
+def test_a_trip_that_says_twice_whose_it_is_is_nobodys(old: str, new: str, reason: str) -> None:
+    good, bad = json.dumps(trip(1)), json.dumps(trip(2)).replace(old, new)
+    got = read(TRIPS, f"{bad}\n{good}\n{bad}\n".encode(), READING)
+    assert (got.reasons, got.rows) == ({reason: 2}, {"trips": 1})
+
+
+def test_two_wrappings_of_one_document_are_two_documents() -> None:
+    both = json.dumps({"doc": trip(1), "attributes": trip(2)}).encode()
+    assert read(TRIPS, both, READING).reasons == {"duplicate_key": 1}

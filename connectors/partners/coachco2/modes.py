@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 UNKNOWN: Final = "UNKNOWN"
@@ -25,6 +26,7 @@ PURPOSES: Final = frozenset(
 _PREFIXES: Final = ("PREDICTEDMODETYPES.", "MOTIONTYPES.")
 
 
+@lru_cache(1_024)
 def resolve(manual: str | None, sensed: str | None) -> tuple[str, bool]:
     """A section's mode, and whether that was known.
 

@@ -7,10 +7,11 @@ between is decoded at all, unless a section's own figures have to be repaired fr
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from datetime import datetime
 from math import isfinite
-from typing import Any, BinaryIO, Final
+from typing import Annotated, Any, BinaryIO, Final
 
 import msgspec
 
@@ -35,15 +36,15 @@ ABSENT: Final = msgspec.Raw(b"null")
 """What a field kept undecoded holds where the document has none."""
 
 
-class _Point(msgspec.Struct):
+class _Point(msgspec.Struct, gc=False):
     coordinates: list[float] = []
 
 
-class _Oid(msgspec.Struct):
+class _Oid(msgspec.Struct, gc=False):
     oid: str | None = msgspec.field(default=None, name="$oid")
 
 
-class _Properties(msgspec.Struct):
+class _Properties(msgspec.Struct, gc=False):
     """Of a trip or of a section. Long lists stay undecoded until a repair wants them."""
 
     distance: float | None = None
@@ -64,48 +65,99 @@ class _Properties(msgspec.Struct):
     distances: msgspec.Raw = ABSENT
 
 
-class _Part(msgspec.Struct):
+class _Part(msgspec.Struct, gc=False):
     properties: _Properties | None = None
 
 
-class _Feature(msgspec.Struct):
+class _Feature(msgspec.Struct, gc=False):
     type: str = ""
     id: str | None = None
     geometry: msgspec.Raw = ABSENT
     features: list[_Part] = []
 
 
-class _Serie(msgspec.Struct):
+class _Serie(msgspec.Struct, gc=False):
     id: str | None = None
     properties: _Properties = msgspec.field(default_factory=_Properties)
     features: list[_Feature] = []
 
+    def __post_init__(self) -> None:
+        _COUNTED.series += 1
 
-class _Metadata(msgspec.Struct):
-    sourceAccount: str | None = None  # noqa: N815 - Cozy's name
+
+class _Account(str):
+    """A source account: a type of its own, so that its decoding is seen."""
+
+    __slots__ = ()
 
 
-class _Aggregation(msgspec.Struct):
+class _Metadata(msgspec.Struct, gc=False):
+    sourceAccount: _Account = _Account()  # noqa: N815 - Cozy's name
+
+    def __post_init__(self) -> None:
+        _COUNTED.metadata += 1
+
+
+class _Aggregation(msgspec.Struct, gc=False):
     totalCO2: float | None = None  # noqa: N815 - Cozy's name
     purpose: str | None = None
 
 
-class _Timeserie(msgspec.Struct):
+class _Timeserie(msgspec.Struct, gc=False):
     """A document; CouchDB wraps it in `doc`, Cozy's JSON:API in `attributes`."""
 
     id: str | None = msgspec.field(default=None, name="_id")
     startDate: str | None = None  # noqa: N815 - Cozy's name
     endDate: str | None = None  # noqa: N815 - Cozy's name
-    series: list[_Serie] = []
-    cozyMetadata: _Metadata | None = None  # noqa: N815 - Cozy's name
+    series: Annotated[list[_Serie], msgspec.Meta(min_length=1)] = []
+    cozyMetadata: _Metadata | msgspec.UnsetType = msgspec.UNSET  # noqa: N815 - Cozy's name
     aggregation: _Aggregation | None = None
     doc: _Timeserie | None = None
     attributes: _Timeserie | None = None
 
 
+class _Counted(threading.local):
+    """What was decoded of the document at hand, by each thread."""
+
+    series = metadata = accounts = 0
+
+
+_COUNTED: Final = _Counted()
+
+
+def _account(_: type, value: object) -> _Account:
+    _COUNTED.accounts += 1
+    if value is None:
+        return _Account()
+    if not isinstance(value, str):
+        raise TypeError("an account is a text")
+    return _Account(value)
+
+
+class _Decoder:
+    """Decodes a document; of a key that stands twice msgspec would keep the last value only.
+
+    What was decoded and is not in the result stood under a second key, or beside a wrapping.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = msgspec.json.Decoder(_Timeserie, dec_hook=_account)
+
+    def decode(self, data: bytes, /) -> _Timeserie:
+        _COUNTED.series = _COUNTED.metadata = _COUNTED.accounts = 0
+        document = self._decoder.decode(data)
+        document = document.doc or document.attributes or document
+        if _COUNTED.series > len(document.series):
+            raise BadRow("duplicate_key", "series")
+        if _COUNTED.metadata > (document.cozyMetadata is not msgspec.UNSET):
+            raise BadRow("duplicate_key", "cozyMetadata")
+        if _COUNTED.accounts > 1:
+            raise BadRow("duplicate_key", "sourceAccount")
+        return document
+
+
 def _row(document: _Timeserie, reading: Reading) -> tuple[Row, Warnings]:
-    document = document.doc or document.attributes or document
-    subject = ((document.cozyMetadata or _Metadata()).sourceAccount or "").strip()
+    subject = document.cozyMetadata.sourceAccount.strip() if document.cozyMetadata else ""
     if not subject:
         raise BadRow("missing_identifier", "sourceAccount")
     if not document.series:
@@ -259,10 +311,9 @@ def _subject(data: bytes) -> str | None:
 _READER: Final = Reader(
     table="trips",
     schema=SCHEMA,
-    decoder=msgspec.json.Decoder(_Timeserie),
+    decoder=_Decoder(),
     row=_row,
     unique=lambda row: (row["subject"], row["trip"]),
-    once=(b'"sourceAccount"', b'"series"', b'"cozyMetadata"'),
     subject=_subject,
 )
 
