@@ -1,0 +1,191 @@
+"""The same hub on PostgreSQL, S3 and OPA: the same receipts and releases, digit for digit.
+
+And what happens when each of them goes away in the middle of a push, a release, a withdrawal.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from hub import push, reconcile, release, withdraw, worker
+from hub.audit import receipts
+from hub.consents import digest_of
+from hub.errors import Unavailable
+from hub.parts import OPERATOR, Parts
+from hub.records import PushState
+from hub.storage.keyring import Keyring
+from tests.faulty import Faulty
+from tests.flows import real, world
+from tests.services import needed
+from tests.storage import buckets
+
+BEGIN = datetime(2026, 2, 2, 8, tzinfo=UTC)
+ACCOUNTS = [f"account-{n}" for n in range(60)]
+MEASURES = ("modal-split", "carbon-balance")
+MODES = ("CAR", "BUS", "WALKING", "BICYCLING")
+
+
+def predictable(parts: Parts) -> Parts:
+    """The hub with a clock that stands and dice of its own: two of them do the same."""
+    dice, keys = random.Random(6), random.Random(7)
+    return replace(
+        parts,
+        clock=lambda: BEGIN,
+        token=lambda size: dice.randbytes(size).hex(),
+        keyring=Keyring(parts.settings.home / "keys", keys.randbytes),
+    )
+
+
+def signed(receipt: bytes) -> bytes:
+    """A receipt as it was signed, without the proof that names the log's other entries."""
+    return receipts._split(receipt)[0]
+
+
+def story(parts: Parts) -> dict[str, Any]:
+    """Everything a hub gives out after pushes, releases, a withdrawal and another release."""
+    world.reference_data(parts)
+    world.agree(parts, *ACCOUNTS)
+    made = [
+        world.pushed(parts, "coachco2/trips", world.trips(ACCOUNTS, days=4, modes=MODES)),
+        world.pushed(parts, "transdev/validations", world.taps(ACCOUNTS)),
+        world.pushed(parts, "coachco2/trips", b"not json\n"),
+    ]
+    told: dict[str, Any] = {"pushes": [push.shown(p, operator=True) for p in made]}
+    told["releases"] = [published(parts, measure) for measure in MEASURES]
+    gone = withdraw.withdraw(
+        parts, OPERATOR, "coachco2", digest_of(parts, "coachco2", ACCOUNTS[7]), via="cli"
+    )
+    worker.drain(parts)
+    parts.sequence()
+    done = parts.books.withdrawal(gone.id)
+    assert done is not None
+    assert done.completed_at is not None
+    # Its receipt also holds random numbers of the books: what they stand for is the same.
+    told["withdrawal"] = withdraw.shown(done)
+    assert withdraw.receipt(parts, done)
+    told["receipts"] = [
+        signed(push.receipt(parts, found))
+        for found in (parts.books.push(p.id) for p in made)
+        if found is not None
+    ]
+    report = reconcile.reconcile(parts)
+    assert report.ok, report.problems
+    told["checked"] = dict(report.checked)
+    return told
+
+
+def published(parts: Parts, measure: str) -> Any:
+    made, new = release.build(parts, measure)
+    assert new
+    objects = [parts.objects.get(n) for n in parts.objects.list(f"releases/{made.digest}/")]
+    return made.id, made.digest, release.shown(made), objects
+
+
+@pytest.mark.parametrize("server", real.SERVERS)
+def test_the_same_receipts_and_releases_digit_for_digit(server: str, tmp_path: Path) -> None:
+    needed("postgres")
+    first = predictable(world.hub_in(tmp_path / "embedded"))
+    # The key that signs is made when it is first asked for.
+    assert first.log.signer.name
+    shutil.copytree(tmp_path / "embedded" / "keys", tmp_path / "services" / "keys")
+    other = predictable(world.hub_in(tmp_path / "services", **real.settings_on(server)))
+    expected, found = story(first), story(other)
+    assert [p["state"] for p in expected["pushes"]] == ["stored", "stored", "refused"]
+    for what, said in expected.items():
+        assert found[what] == said, what
+    assert not [name for name in ("vault", "objects", "tables", "log", "public", "books.sqlite")
+                if (tmp_path / "services" / name).exists()]  # fmt: skip
+    for parts in (first, other):
+        parts.books.close()
+
+
+# The plug of each, pulled in the middle ---------------------------------------------------------
+
+PLUGS = ("postgres", "s3", "policy")
+
+
+def ways() -> dict[str, Faulty]:
+    s3 = buckets.address(real.SERVERS[0]).endpoint
+    return {
+        "postgres": Faulty(needed("postgres")["HUB_TEST_POSTGRES"]),
+        "s3": Faulty(urlsplit(s3).netloc),
+        "policy": Faulty(urlsplit(needed("policy")["HUB_TEST_POLICY_URL"]).netloc),
+    }
+
+
+def until_done(act: Callable[[], Any], way: Faulty) -> Any:
+    """Cut after so and so many requests of an act, mend, and do it again until it is done.
+
+    What the act raises meanwhile is a named error of a part, and no other.
+    """
+    for cut in (*range(1, 40, 6), None):
+        way.requests, way.cut_after = 0, cut
+        try:
+            return act()
+        except Unavailable:
+            continue
+        finally:
+            way.cut_after = None
+            way.cut()
+            way.mend()
+    raise AssertionError("it never came to an end")
+
+
+@pytest.mark.parametrize("plug", PLUGS)
+def test_a_plug_pulled_in_the_middle_loses_nothing_and_opens_nothing(
+    plug: str, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        through = {name: stack.enter_context(way) for name, way in ways().items()}
+        way = through[plug]
+        addresses = {name: each.address for name, each in through.items()}
+        parts = world.hub_in(tmp_path, **real.settings_on(real.SERVERS[0], ways=addresses))
+        stack.callback(parts.books.close)
+        world.reference_data(parts)
+        world.agree(parts, *ACCOUNTS)
+        turns = [0]
+        later = replace(parts, clock=lambda: parts.clock() + timedelta(hours=turns[0]))
+
+        def work() -> None:
+            """A worker's turn; what it could not do waits for a later one."""
+            turns[0] += 1
+            while worker.step(later):
+                pass
+            if later.books.promised():
+                raise Unavailable("jobs-wait", fr="…", en="…", who="operator")
+
+        content = world.trips(ACCOUNTS, days=4, modes=MODES)
+        accepted = until_done(
+            lambda: push.accept(parts, OPERATOR, "coachco2", "trips", [content], "key-1")[0],
+            way,
+        )
+        until_done(work, way)
+        found = parts.books.push(accepted.id)
+        assert found is not None
+        assert (found.state, found.kept) == (PushState.STORED, 480)
+        gone = until_done(
+            lambda: withdraw.withdraw(
+                parts, OPERATOR, "coachco2", digest_of(parts, "coachco2", ACCOUNTS[7]), via="cli"
+            ),
+            way,
+        )
+        until_done(work, way)
+        done = parts.books.withdrawal(gone.id)
+        assert done is not None
+        assert done.completed_at is not None
+        made, _ = until_done(lambda: release.build(parts, MEASURES[0]), way)
+        until_done(parts.sequence, way)
+        assert [p.id for p in parts.books.pushes()].count(accepted.id) == 1
+        assert parts.objects.get(release.object_name(made.digest, "csv"))
+        report = reconcile.reconcile(parts)
+        assert report.ok, report.problems
