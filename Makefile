@@ -44,7 +44,7 @@ check: setup ## format, lint, types, import contracts, policies, generated docum
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -n0 tests/policy/test_rego.py
+	$(BIN)/python -m pytest -q -n0 tests/policy/test_rego.py tests/deploy/test_files.py
 	$(BIN)/python -m tests.documents --check
 
 bench: setup ## every benchmark beside its peer; prints a table, writes benchmarks.json
