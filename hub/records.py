@@ -335,6 +335,53 @@ class Case:
     ground: str = ""
 
 
+class RequestState(StrEnum):
+    """Where a request for data stands; what may follow what is `hub.requests.MOVES`."""
+
+    SUBMITTED = "submitted"
+    APPROVED = "approved"
+    REFUSED = "refused"
+    VETOED = "vetoed"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    RENEWED = "renewed"
+
+
+@dataclass(frozen=True, slots=True)
+class DataRequest:
+    """What an organisation asks to be given, and what became of it. Codes only, no free text.
+
+    `territory` and `granularity` are "all" where nothing is left out. `partners` are those whose
+    data the measure is made of. `epoch` rises whenever links handed out must end, `version` with
+    every change. `renews` is the id of the request this one takes over from, empty for none.
+    """
+
+    id: str
+    measure: str
+    period: str
+    purpose: str
+    territory: str
+    granularity: str
+    recipients: Sequence[str]
+    days: int
+    organisation: str
+    role: str
+    asked_by: str
+    partners: Sequence[str]
+    submitted_at: datetime
+    state: RequestState = RequestState.SUBMITTED
+    decided_at: datetime | None = None
+    decided_by: str = ""
+    expires_at: datetime | None = None
+    obligations: Mapping[str, Any] = field(default_factory=dict)
+    opinion: str = ""
+    ground: str = ""
+    renews: str = ""
+    epoch: int = 0
+    version: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Release:
     """One published table, immutable under its digest. The manifest stands beside the data."""

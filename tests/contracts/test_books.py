@@ -43,6 +43,7 @@ from tests.storage.books.made import (
     link,
     push,
     release,
+    request,
     row,
     stored,
     with_partner,
@@ -95,6 +96,7 @@ READS: Final = frozenset(
         "set_aside_counts", "standing", "taken_up", "token", "upload", "uploads",
         "withdrawal", "withdrawals",
         "asked_again", "came_of_age", "case", "cases", "code", "codes_of", "late_cases",
+        "ended_requests", "request", "requests",
         "links_of", "overdue_grants", "participant_of", "visit", "withdrawals_of", "traces_of",
     }
 )  # fmt: skip
@@ -281,6 +283,15 @@ WRITES: Final[dict[str, Write]] = {
         lambda b: b.move_case(replace(case(), state="extended"), was="open", event=SAID),
         lambda b: b.move_case(replace(case(), state="open"), was="extended", event=SAID),
         ("open_case",),
+    ),
+    "add_request": Write(
+        lambda b: b.add_request(request(), event=SAID),
+        lambda b: b.add_request(replace(request(), measure=None), event=SAID),  # type: ignore[arg-type]
+    ),
+    "change_request": Write(
+        lambda b: b.change_request(replace(request(), opinion="favourable"), event=SAID),
+        lambda b: b.change_request(replace(request(), version=7), event=SAID),
+        ("add_request",),
     ),
     "intend_release": Write(
         lambda b: b.intend_release("digest-1", {}, event=SAID),

@@ -34,6 +34,7 @@ from hub.storage.books.participation import Participation
 from hub.storage.books.pulls import Pulls
 from hub.storage.books.pushes import Pushes
 from hub.storage.books.releases import Releases
+from hub.storage.books.requests import Requests
 from hub.storage.books.rights import Rights
 from hub.storage.books.schema import HEAD
 from hub.storage.books.upkeep import Upkeep
@@ -55,6 +56,7 @@ class Books(
     Participation,
     Rights,
     Releases,
+    Requests,
     Events,
     Upkeep,
     Backups,

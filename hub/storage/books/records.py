@@ -60,6 +60,7 @@ AUDITED: Final[Mapping[str, str]] = {
     "links": "number",
     "visits": "visit_hash",
     "cases": "id",
+    "requests": "id",
     "release_intents": "number",
     "releases": "id",
 }
@@ -130,7 +131,11 @@ _TOUCHED: Final = _touched()
 def topics(event: AuditEvent, found: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     """What an event can be found by, as `name:value`."""
     facts = event.facts
-    for name in {event.about, *_texts(facts.get("decision"))}:
+    for name in {
+        event.about,
+        *_texts(facts.get("decision")),
+        *_texts(facts.get("request")),
+    }:
         yield f"about:{name}"
     for name in {event.actor, *_texts(facts.get("partner"))}:
         yield f"organisation:{name}"

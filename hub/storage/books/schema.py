@@ -490,6 +490,40 @@ backups = Table(
     Column("size", BigInteger),
 )
 
+# What organisations ask to be given. `version` rises with every change: two at once, one is told.
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("measure", String, nullable=False),
+    Column("period", String, nullable=False),
+    Column("purpose", String, nullable=False),
+    Column("territory", String, nullable=False),
+    Column("granularity", String, nullable=False),
+    Column("recipients", Json, nullable=False),
+    Column("days", Integer, nullable=False),
+    # Not references: collectivities and schools belong to no organisation of these books.
+    Column("organisation", String, nullable=False),
+    Column("role", String, nullable=False),
+    Column("asked_by", String, nullable=False),
+    Column("partners", Json, nullable=False),
+    Column("submitted_at", Utc, nullable=False),
+    Column("state", String, nullable=False),
+    Column("decided_at", Utc),
+    Column("decided_by", String, nullable=False),
+    Column("expires_at", Utc),
+    Column("obligations", Json, nullable=False),
+    Column("opinion", String, nullable=False),
+    Column("ground", String, nullable=False),
+    Column("renews", String, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    _event(),
+    *_audited(),
+    Index(None, "organisation", "submitted_at"),
+    Index(None, "state", "expires_at"),
+)
+
 # What was announced for a digest; `outcome` is filled in once.
 release_intents = Table(
     "release_intents",

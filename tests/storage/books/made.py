@@ -14,6 +14,7 @@ from hub.records import (
     Case,
     Client,
     Code,
+    DataRequest,
     Grant,
     Link,
     Organisation,
@@ -163,6 +164,25 @@ def case(name: str = "r1", **changes: Any) -> Case:
         "due_at": NOW + timedelta(days=31),
     }
     return Case(**facts | changes)
+
+
+def request(name: str = "d1", **changes: Any) -> DataRequest:
+    facts: dict[str, Any] = {
+        "id": name,
+        "measure": "modal-split",
+        "period": "2025-2026",
+        "purpose": "evaluation",
+        "territory": "all",
+        "granularity": "all",
+        "recipients": ("orleans",),
+        "days": 30,
+        "organisation": "orleans",
+        "role": "collectivity",
+        "asked_by": "user-1",
+        "partners": ("coachco2",),
+        "submitted_at": NOW,
+    }
+    return DataRequest(**facts | changes)
 
 
 def release(version: int = 1, **changes: Any) -> Release:
