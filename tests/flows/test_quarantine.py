@@ -19,6 +19,7 @@ from hub.errors import Conflict, Denied, NotFound
 from hub.parts import OPERATOR, Actor, Parts
 from hub.reconcile import reconcile
 from hub.records import PushState
+from hub.settings import DEFAULT_TERRITORY
 from hub.stages import Tally, Tolerance
 from tests.flows import world
 
@@ -251,6 +252,10 @@ def test_the_command_line_shows_replays_and_lists(
 ) -> None:
     made = world.pushed(parts, "transdev/validations", taps(1, 2))
     monkeypatch.setenv("HUB_HOME", str(parts.settings.home))
+    fetching_nothing = parts.settings.home / "territory.toml"
+    before, _, pulls = DEFAULT_TERRITORY.read_text("utf-8").partition("[[pulls]]")
+    fetching_nothing.write_text(before + pulls[pulls.index("[recognition]") :], "utf-8")
+    monkeypatch.setenv("HUB_TERRITORY", str(fetching_nothing))
 
     def said(*words: str) -> Any:
         done = CliRunner().invoke(app, [*words, "--json"])
