@@ -39,7 +39,7 @@ def read_csv(file: BinaryIO, layout: Layout, reading: Reading) -> Iterator[Batch
 
 def read_source(source: Source, layout: Layout, reading: Reading) -> Iterator[Batch]:
     """Read CSV that is already decompressed. Raises `Malformed`."""
-    header, seen = Header(0, {}), _Seen()
+    header, seen, mood = Header(0, {}), _Seen(), _Mood()
     threads = pa.cpu_count()
     ahead: deque[Future[_Typed | _Examined]] = deque()
     with ThreadPoolExecutor(threads, "csv") as pool:
@@ -48,7 +48,7 @@ def read_source(source: Source, layout: Layout, reading: Reading) -> Iterator[Ba
                 if isinstance(part, Header):
                     header = part
                     continue
-                ahead.append(pool.submit(_parsed, part, header, layout, reading))
+                ahead.append(pool.submit(_parsed, part, header, layout, reading, mood))
                 if len(ahead) > threads:
                     yield _settled(ahead.popleft().result(), header, layout, reading, seen)
         except Malformed:
@@ -189,11 +189,28 @@ class _Typed:
     rows: int
 
 
-def _parsed(part: Block, header: Header, layout: Layout, reading: Reading) -> _Typed | _Examined:
+@dataclass(slots=True)
+class _Mood:
+    """Whether the block read last had something wrong in it: the next is likely to have as well.
+
+    A guess, shared by threads without a lock: both readings give the same rows.
+    """
+
+    suspicious: bool = False
+
+
+def _parsed(
+    part: Block, header: Header, layout: Layout, reading: Reading, mood: _Mood
+) -> _Typed | _Examined:
     """What a block holds, by itself. Raises `Malformed`."""
     block, encoding = _as_utf8(part, layout)
-    typed = _typed(block, header, layout, reading, encoding) if layout.fast else None
-    return typed or _examined(block, header, layout, reading, encoding)
+    if layout.fast and not mood.suspicious:
+        typed = _typed(block, header, layout, reading, encoding)
+        if typed is not None:
+            return typed
+    examined = _examined(block, header, layout, reading, encoding)
+    mood.suspicious = bool(examined.found.bad or examined.found.warned)
+    return examined
 
 
 def _settled(
@@ -542,6 +559,8 @@ def _repeats(
         return
     standing = ~np.isin(rows, np.fromiter(found.bad.keys() | found.folded, np.int64))
     values = columns[layout.unique].filter(pa.array(standing))
+    if seen.keep_new(values):
+        return
     hashes = seen.hashes(values)
     again = seen.repeated(hashes)
     seen.keep(hashes[~again])
