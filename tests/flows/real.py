@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.engine import make_url
 
-from tests.services import needed
+from tests.policy.cases import policy_url
 from tests.storage import buckets
 from tests.storage.books import real
 
@@ -33,5 +33,5 @@ def settings_on(server: str, *, ways: dict[str, str] | None = None) -> dict[str,
         "s3_endpoint": endpoint,
         "s3_access_key": address.access_key,
         "s3_secret_key": address.secret_key,
-        "policy_url": policy or needed("policy")["HUB_TEST_POLICY_URL"],
+        "policy_url": policy or policy_url(),
     }

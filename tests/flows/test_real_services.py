@@ -26,6 +26,7 @@ from hub.records import PushState
 from hub.storage.keyring import Keyring
 from tests.faulty import Faulty
 from tests.flows import real, world
+from tests.policy.cases import policy_url
 from tests.services import needed
 from tests.storage import buckets
 
@@ -119,7 +120,7 @@ def ways() -> dict[str, Faulty]:
     return {
         "postgres": Faulty(needed("postgres")["HUB_TEST_POSTGRES"]),
         "s3": Faulty(urlsplit(s3).netloc),
-        "policy": Faulty(urlsplit(needed("policy")["HUB_TEST_POLICY_URL"]).netloc),
+        "policy": Faulty(urlsplit(policy_url()).netloc),
     }
 
 

@@ -39,8 +39,14 @@ def opa() -> str | None:
     return shutil.which("opa") or (str(built) if built.exists() else None)
 
 
+def policy_url() -> str:
+    """Where the OPA server is that `deploy/services` has started, if it decides by our policies."""
+    server_gate()
+    return needed("policy")["HUB_TEST_POLICY_URL"]
+
+
 def server_gate() -> ServerGate:
-    """The gate of the OPA server that `deploy/services` has started."""
+    """The gate of that server."""
     gate = ServerGate(needed("policy")["HUB_TEST_POLICY_URL"], deadline=PATIENT)
     try:
         gate.check()

@@ -23,8 +23,16 @@ from hub.policy.gate import ENGINE_FAILED, POLICIES, RULES, EmbeddedGate, Server
 from hub.policy.server import AT_ONCE
 from tests.faulty import Faulty, answer
 from tests.flows.world import hub_in
-from tests.policy.cases import ALLOWED, VECTORS, changed, facts, opa, policies_with, server_gate
-from tests.services import needed
+from tests.policy.cases import (
+    ALLOWED,
+    VECTORS,
+    changed,
+    facts,
+    opa,
+    policies_with,
+    policy_url,
+    server_gate,
+)
 
 EMBEDDED = EmbeddedGate()
 BUNDLE = POLICIES.parent / "deploy" / "bundle.py"
@@ -40,7 +48,7 @@ def server() -> ServerGate:
 @pytest.fixture
 def way() -> Iterator[Faulty]:
     """A way to the server that can be made to fail."""
-    url = urlsplit(needed("policy")["HUB_TEST_POLICY_URL"])
+    url = urlsplit(policy_url())
     with Faulty(url.netloc) as proxy:
         yield proxy
 
