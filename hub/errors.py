@@ -73,6 +73,13 @@ class NotFound(Rejected):
     title: ClassVar[Mapping[str, str]] = {"fr": "Introuvable", "en": "Not found"}
 
 
+class Gone(Rejected):
+    """What was here, and the caller may know of, is over."""
+
+    status = 410
+    title: ClassVar[Mapping[str, str]] = {"fr": "Terminé", "en": "Over"}
+
+
 class TooLarge(Rejected):
     """The body is larger than this door accepts."""
 

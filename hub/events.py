@@ -66,6 +66,16 @@ class Kind(StrEnum):
     RELEASE_BLOCKED = "release.blocked"
     RELEASE_PUBLISHED = "release.published"
     RELEASE_READ = "release.read"
+    REQUEST_SUBMITTED = "request.submitted"
+    REQUEST_DECIDED = "request.decided"
+    REQUEST_VETOED = "request.vetoed"
+    REQUEST_OPINION = "request.opinion"
+    REQUEST_WITHDRAWN = "request.withdrawn"
+    REQUEST_REVOKED = "request.revoked"
+    REQUEST_RENEWED = "request.renewed"
+    REQUEST_EXPIRED = "request.expired"
+    REQUEST_LINKED = "request.linked"
+    REQUEST_UNLINKED = "request.unlinked"
     ACCESS_DENIED = "access.denied"
     EVENTS_READ = "events.read"
 
@@ -155,6 +165,26 @@ VOCABULARY: Final[dict[Kind, Meaning]] = {
     Kind.RELEASE_BLOCKED: Meaning("worker", "a release that must not leave", "the failed checks"),
     Kind.RELEASE_PUBLISHED: Meaning("worker", "a release", "its manifest, to everyone"),
     Kind.RELEASE_READ: Meaning("identified reader", "a release handed out", "reader and release"),
+    Kind.REQUEST_SUBMITTED: Meaning(
+        "collectivity, school or operator", "data asked for", "what, for whom and what for"
+    ),
+    Kind.REQUEST_DECIDED: Meaning(
+        "steward or policy", "a request approved or refused", "outcome and obligations, to both"
+    ),
+    Kind.REQUEST_VETOED: Meaning(
+        "partner", "a request stopped by whose data it is", "that partner, to the asker"
+    ),
+    Kind.REQUEST_OPINION: Meaning("dpo", "an opinion on a request", "the opinion, to both"),
+    Kind.REQUEST_WITHDRAWN: Meaning(
+        "collectivity, school or operator", "a request taken back", "that it happened"
+    ),
+    Kind.REQUEST_REVOKED: Meaning("steward", "an approval taken back", "its ground, to both"),
+    Kind.REQUEST_RENEWED: Meaning(
+        "steward or policy", "an approval taken over by a later one", "which one, to both"
+    ),
+    Kind.REQUEST_EXPIRED: Meaning("worker", "an approval whose time is over", "that it happened"),
+    Kind.REQUEST_LINKED: Meaning("recipient", "a short-lived link made", "recipient and format"),
+    Kind.REQUEST_UNLINKED: Meaning("recipient", "all links of a request ended", "that it happened"),
     Kind.ACCESS_DENIED: Meaning("anyone identified", "a decision that said no", "its reasons"),
     Kind.EVENTS_READ: Meaning("dpo", "a look into the log", "the search, not its answer"),
 }

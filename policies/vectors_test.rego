@@ -42,6 +42,11 @@ test_release_read[name] if {
 	data.hub.release_read.decision == vector.expected with input as vector.question
 }
 
+test_request[name] if {
+	some name, vector in data.vectors.request
+	data.hub.request.decision == vector.expected with input as vector.question
+}
+
 test_rights[name] if {
 	some name, vector in data.vectors.rights
 	data.hub.rights.decision == vector.expected with input as vector.question

@@ -27,6 +27,7 @@ RULES: Final = (
     "push_read",
     "release_publish",
     "release_read",
+    "request",
     "rights",
     "withdraw",
 )
