@@ -58,8 +58,17 @@ def tides(path: Path, rows: int = ROWS, *, bad: bool = False) -> Path:
     The bad ones are of four kinds in equal parts, spread over the whole file.
     """
     if not path.exists():
-        duckdb.sql(_TAPS.format(path=path, rows=rows, cards=CARDS, bad="true" if bad else "false"))
+        query = _TAPS.format(path=path, rows=rows, cards=CARDS, bad="true" if bad else "false")
+        with engine() as connection:
+            connection.execute(query)
     return path
+
+
+def engine() -> duckdb.DuckDBPyConnection:
+    """DuckDB on all cores, without the progress bar it draws over the table."""
+    connection = duckdb.connect()
+    connection.execute("SET enable_progress_bar = false")
+    return connection
 
 
 def card(number: int) -> str:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Final
 from unittest import mock
 
-import duckdb
 import pyarrow as pa
 
 from connectors.contract import Reading
@@ -96,7 +95,7 @@ def _push(parts: Parts, path: Path, bad: int = 0) -> None:
 def _copy(path: Path) -> None:
     """DuckDB's fastest way from CSV to Parquet: rows may change places."""
     target = path.with_suffix(".parquet")
-    with duckdb.connect() as connection:
+    with files.engine() as connection:
         connection.execute("SET preserve_insertion_order = false")
         connection.execute(
             f"COPY (FROM read_csv('{path}')) TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
@@ -239,7 +238,8 @@ def reading(folder: Path) -> Row:
 
     def peer() -> object:
         query = f"SELECT count(DISTINCT token_id) FROM read_csv('{path}')"
-        return duckdb.connect().execute(query).fetchall()
+        with files.engine() as connection:
+            return connection.execute(query).fetchall()
 
     return paired("read TIDES (validated)", "duckdb read_csv", ours, peer, rounds=ROUNDS)
 
