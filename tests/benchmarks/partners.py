@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 from unittest import mock
 
+import numpy as np
 import pyarrow as pa
 
 from connectors.contract import Reading
@@ -194,7 +195,7 @@ def _unnamed(chunk: stages.Admitted, *_: object) -> stages.Pseudonymous:
     names = rows.column("subject").cast(pa.binary())
     unknown = pa.repeat(pa.scalar(gate.NOBODY_SAID), rows.num_rows)
     # Buckets as even as those of pseudonyms: the files written must be the same.
-    bucket = pa.array((n % pseudonyms.BUCKETS for n in range(rows.num_rows)), pa.int16())
+    bucket = pa.array((np.arange(rows.num_rows) % pseudonyms.BUCKETS).astype(np.int16))
     rows = rows.drop_columns(["subject"]).append_column("population", unknown)
     rows = rows.append_column("pseudonym", names).append_column("bucket", bucket)
     return stages.Pseudonymous._mint(chunk.dataset, chunk.table, rows)
