@@ -28,6 +28,7 @@ from hub.errors import NotFound
 from hub.events import Kind
 from hub.parts import Parts
 from hub.records import Agreement, Release
+from hub.release import question
 
 Words = Mapping[str, str]
 
@@ -126,7 +127,7 @@ class Catalogue:
         state = (self._parts.books.last_of(LISTED), now // MINUTE)
         with self._lock:
             if self._made is None or self._made[0] != state:
-                releases = [one for one in self._parts.books.releases() if self._public(one, now)]
+                releases = [one for one in self._parts.books.releases() if self._public(one)]
                 agreements = self._parts.books.agreements()
                 entries = [*self._releases(releases), *self._sources(agreements)]
                 listing = Listing(
@@ -138,18 +139,9 @@ class Catalogue:
                 self._made = (state, listing)
             return self._made[1]
 
-    def _public(self, release: Release, now: int) -> bool:
-        question = {
-            "actor": None,
-            "release": {
-                "measure": release.measure,
-                "open": release.manifest.get("open", True),
-                "embargo_until": release.manifest.get("embargo_until"),
-            },
-            "purpose": None,
-            "now": now,
-        }
-        return self._parts.policy.decide("release_read", question).allow
+    def _public(self, release: Release) -> bool:
+        asked = {"actor": None, **question(self._parts, release)}
+        return self._parts.policy.decide("release_read", asked).allow
 
     def _releases(self, releases: Sequence[Release]) -> Iterable[Entry]:
         """The newest edition of each measure and period; the earlier ones stay at its address."""

@@ -461,6 +461,19 @@ def receipt(parts: Parts, release: Release) -> bytes:
     return parts.receipt("release", shown(release), release.log_index)
 
 
+def question(parts: Parts, release: Release, purpose: str | None = None) -> dict[str, Any]:
+    """What the policy `release_read` is asked about a release, but for who asks."""
+    return {
+        "release": {
+            "measure": release.measure,
+            "open": release.manifest.get("open", True),
+            "embargo_until": release.manifest.get("embargo_until"),
+        },
+        "purpose": purpose,
+        "now": int(parts.clock().timestamp()),
+    }
+
+
 def shown(release: Release) -> dict[str, Any]:
     """What anyone may know of a release, with the digest of every format handed out."""
     return {

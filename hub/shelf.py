@@ -14,7 +14,7 @@ import msgspec
 from hub.errors import NotFound, Rejected
 from hub.parts import Parts
 from hub.records import Release
-from hub.release import object_name
+from hub.release import object_name, question
 
 KEPT: Final = 256
 MEDIA_TYPES: Final = {
@@ -36,8 +36,19 @@ class Shelf:
         self._lock = Lock()
 
     def latest(self, measure: str) -> Release | None:
-        """The newest release of a measure."""
-        return self._parts.books.latest_release(measure)
+        """The newest release of a measure that anyone may read: pages ask for nobody in particular.
+
+        One under embargo does not hide the one before it.
+        """
+        newest = self._parts.books.latest_release(measure)
+        if newest is None or self._open(newest):
+            return newest
+        earlier = reversed(self._parts.books.releases(measure))
+        return next((one for one in earlier if self._open(one)), None)
+
+    def _open(self, release: Release) -> bool:
+        asked = {"actor": None, **question(self._parts, release)}
+        return self._parts.policy.decide("release_read", asked).allow
 
     def release(self, release_id: str) -> Release:
         """A release by id. Raises `NotFound`."""

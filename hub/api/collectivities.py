@@ -11,6 +11,7 @@ from hub.api.access import caller, parts_of
 from hub.events import Kind
 from hub.parts import Actor, Parts
 from hub.records import Release
+from hub.release import question
 from hub.release import receipt as receipt_of
 from hub.shelf import MEDIA_TYPES, Shelf
 
@@ -71,8 +72,8 @@ def data(
 ) -> Response:
     """Prepared bytes; the format by `format=` or `Accept`. An identified reading is logged."""
     release = shelf.release(release_id)
-    question = _question(parts, actor, release, purpose)
-    decision = parts.require("release_read", actor or ANYONE, question)
+    asked = _question(parts, actor, release, purpose)
+    decision = parts.require("release_read", actor or ANYONE, asked)
     kind = format or BY_MEDIA_TYPE.get(request.headers.get("accept", "").split(",")[0], "csv")
     body = shelf.data(release, kind)
     headers = {
@@ -100,16 +101,7 @@ def receipt(release_id: str, actor: Who, parts: Hub, shelf: OnShelf) -> Response
 def _question(
     parts: Parts, actor: Actor | None, release: Release, purpose: str | None
 ) -> dict[str, Any]:
-    return {
-        "actor": actor.facts() if actor else None,
-        "release": {
-            "measure": release.measure,
-            "open": release.manifest.get("open", True),
-            "embargo_until": release.manifest.get("embargo_until"),
-        },
-        "purpose": purpose,
-        "now": int(parts.clock().timestamp()),
-    }
+    return {"actor": actor.facts() if actor else None, **question(parts, release, purpose)}
 
 
 def _shown(release: Release) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from hub import consents, participation, sheets, withdraw
 from hub.api.access import identified, parts_of
 from hub.errors import Conflict, Language
 from hub.parts import Actor, Parts
-from hub.records import Grant
+from hub.records import Grant, Role
 
 router = APIRouter(tags=["consents"], prefix="/v1")
 NOTE = "text/plain; charset=utf-8"
@@ -149,7 +149,7 @@ def end(consent_id: str, actor: Who, parts: Hub) -> dict[str, Any]:
 def withdrawal(withdrawal_id: str, actor: Who, parts: Hub) -> dict[str, Any]:
     """To the partner that collected the consent."""
     made = parts.books.withdrawal(withdrawal_id)
-    if made is None or made.partner != actor.organisation:
+    if made is None or not _collected(actor, made.partner):
         raise withdraw.unknown_withdrawal()
     return withdraw.shown(made)
 
@@ -161,9 +161,14 @@ def _handed(parts: Parts, handed: list[participation.Handed], language: str) -> 
     return {"codes": participation.shown(handed), "sheet": page}
 
 
+def _collected(actor: Actor, partner: str) -> bool:
+    """Whether this is the partner itself: a school entered under its name is not."""
+    return actor.role == Role.PARTNER and actor.organisation == partner
+
+
 def _own(parts: Parts, actor: Actor, consent_id: str) -> Grant:
     """The caller's own grant; the same answer for one that is not there and one of another."""
     grant = parts.books.grant(consent_id)
-    if grant is None or grant.partner != actor.organisation:
+    if grant is None or not _collected(actor, grant.partner):
         raise consents.unknown_grant()
     return grant
