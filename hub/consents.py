@@ -22,6 +22,7 @@ from hub.audit import receipts
 from hub.errors import NotFound, Rejected
 from hub.events import AuditEvent, Kind
 from hub.parts import Actor, Parts
+from hub.policy.gate import Decision
 from hub.records import Agreement, Contribution, Grant
 from hub.storage.books import ASKED_AGAIN
 
@@ -61,7 +62,7 @@ def give(parts: Parts, actor: Actor, partner: str, asked: Asked, keep: Keep | No
 
     `keep` writes it in the books' place: together with the codes given for it.
     """
-    _allowed(parts, actor, partner, asked.purpose)
+    decision = _allowed(parts, actor, partner, asked.purpose)
     try:
         grant = _grant(parts, partner, asked, parts.agreement_for(partner, asked.purpose))
     except model.ConsentError as error:
@@ -86,6 +87,7 @@ def give(parts: Parts, actor: Actor, partner: str, asked: Asked, keep: Keep | No
             "purpose": grant.purpose,
             "state": grant.state,
             "commitments": [one.commitment.hex() for one in secrets],
+            "policy": [decision.replayable()],
             "receipt": receipts.digest("consent", committed),
         },
     )
@@ -214,9 +216,9 @@ def unknown_grant() -> NotFound:
     )
 
 
-def _allowed(parts: Parts, actor: Actor, partner: str, purpose: str) -> None:
+def _allowed(parts: Parts, actor: Actor, partner: str, purpose: str) -> Decision:
     agreement = parts.agreement_for(partner, purpose)
-    parts.require(
+    return parts.require(
         "consent",
         actor,
         {

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
@@ -94,13 +94,19 @@ class Parts:
         """A random id that sorts by time and tells it to the second."""
         return f"{now:%Y%m%dT%H%M%S}-{self.token(8)}"
 
-    def require(self, rule: str, actor: Actor, question: Mapping[str, Any]) -> Decision:
-        """Ask the policy; a no is recorded and raised as `Denied` with the policy's reasons."""
-        decision = self.policy.decide(rule, {"actor": actor.facts(), **question})
+    def require(
+        self, rule: str, actor: Actor, question: Mapping[str, Any], *, request: str = ""
+    ) -> Decision:
+        """Ask the policy; a no is recorded and raised as `Denied` with the policy's reasons.
+
+        `request` is the id of the request for data it concerns: the no is found by it.
+        """
+        asked = {"actor": actor.facts(), **question}
+        decision = replace(self.policy.decide(rule, asked), question=asked)
         self.refusals.tell(self.books, self.clock())
         if decision.allow:
             return decision
-        name = self._refuse(decision, actor)
+        name = self._refuse(decision, actor, {"request": request} if request else {})
         if ENGINE_FAILED in decision.reasons:
             # Not a no of the policy's: the same request may pass once somebody decides again.
             raise Unavailable(
@@ -138,11 +144,12 @@ class Parts:
             "input": decision.input_digest,
             "bundle": decision.bundle_digest,
         }
-        return decisions.event(kind, actor.organisation, about, now, answered, facts or {})
+        kept = {**(facts or {}), "policy": [decision.replayable()]}
+        return decisions.event(kind, actor.organisation, about, now, answered, kept)
 
-    def _refuse(self, decision: Decision, actor: Actor) -> str | None:
+    def _refuse(self, decision: Decision, actor: Actor, facts: Mapping[str, Any]) -> str | None:
         """Record a no, or count it; gives the id of the decision where it has one."""
-        event = self.decided(Kind.ACCESS_DENIED, actor, decision.rule, decision)
+        event = self.decided(Kind.ACCESS_DENIED, actor, decision.rule, decision, facts)
         question = f"{decision.rule} {decision.input_digest} {decision.reasons}"
         name = str(event.facts["decision"])
         return self.refusals.note(self.books, event, actor.id, question, name)

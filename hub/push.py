@@ -47,6 +47,7 @@ from hub.audit import receipts
 from hub.errors import Busy, Conflict, HubError, NotFound, TooLarge, Unavailable
 from hub.events import AuditEvent, Kind
 from hub.parts import WORKER, Actor, Parts
+from hub.policy.gate import Decision
 from hub.progress import READ, Progress, watched
 from hub.reading import ENROLMENTS, LYCEES, RESENT
 from hub.records import Agreement, Push, PushState, SetAside, Withdrawal
@@ -88,7 +89,8 @@ def accept(
     `reference` is the partner's for the one person a file is about, where it names nobody itself.
     """
     now = parts.clock()
-    room = admission(parts, actor, partner, dataset)  # 1
+    decision = _may(parts, actor, partner, dataset)  # 1
+    room = _room(parts, partner)
     push_id = parts.new_id(now)
     readings.check_reference(_dataset(parts, partner, dataset), reference)
     # First: whoever finds the file, as a back-up does, finds whom it is about.
@@ -108,7 +110,7 @@ def accept(
         file_bytes=sealed.size,
         idempotency_key=readings.bound(parts, partner, idempotency_key, reference),
     )
-    return acknowledge(parts, push, actor.id)
+    return acknowledge(parts, push, actor.id, decision)
 
 
 def admission(
@@ -119,8 +121,13 @@ def admission(
     Raises `NotFound`, `Denied`, `TooLarge` where the announced `length` already is, and `Busy`
     where too much waits or the partner's day is used up.
     """
+    _may(parts, actor, partner, dataset)
+    return _room(parts, partner, length)
+
+
+def _may(parts: Parts, actor: Actor, partner: str, dataset: str) -> Decision:
     _dataset(parts, partner, dataset)
-    parts.require(
+    return parts.require(
         "push",
         actor,
         {
@@ -130,6 +137,9 @@ def admission(
             "day": parts.clock().date().toordinal(),
         },
     )
+
+
+def _room(parts: Parts, partner: str, length: int | None = None) -> int:
     limits = parts.settings
     load = parts.books.load(partner, parts.clock() - DAY)
     if load.waiting >= limits.waiting_per_partner or load.waiting_all >= limits.waiting:
@@ -160,7 +170,9 @@ def admission(
     return min(limits.push_bytes, left)
 
 
-def acknowledge(parts: Parts, push: Push, client: str) -> tuple[Push, bool]:
+def acknowledge(
+    parts: Parts, push: Push, client: str, decision: Decision | None = None
+) -> tuple[Push, bool]:
     """Record a push whose file is sealed, or forget the file where it is not a new one.
 
     Where the books do not answer they may still have written it: the file then stays, and if
@@ -176,6 +188,7 @@ def acknowledge(parts: Parts, push: Push, client: str) -> tuple[Push, bool]:
             "client": client,
             "bytes": push.file_bytes,
             "sha256": push.file_sha256,
+            "policy": [decision.replayable()] if decision else [],
         },
     )
     pushed = push.id

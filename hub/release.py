@@ -441,6 +441,7 @@ def publish(
             {
                 "digest": digest,
                 "contributors": protected.measured.contributors,
+                "policy": [approved.decision.replayable()],
                 "receipt": receipts.digest("release", shown(release)),
             },
         ),

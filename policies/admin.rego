@@ -28,6 +28,7 @@ actions := {
 	"keys_show": {"dpo", "operator"},
 	"partner_add": {"operator"},
 	"partner_list": {"auditor", "dpo", "operator", "steward"},
+	"policy_replay": {"auditor", "dpo", "operator"},
 	"push_list": {"dpo", "operator"},
 	"quarantine_drop": {"operator"},
 	"quarantine_list": {"dpo", "operator"},
@@ -37,6 +38,9 @@ actions := {
 	"request_decide": {"steward"},
 	"retention_run": {"operator"},
 	"retention_show": {"dpo", "operator"},
+	"share_add": {"operator"},
+	"share_list": {"auditor", "dpo", "operator", "steward"},
+	"share_revoke": {"dpo", "operator", "steward"},
 	"user_add": {"operator"},
 	"user_list": {"dpo", "operator"},
 }

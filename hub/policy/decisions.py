@@ -58,6 +58,7 @@ class Decision:
     `reasons` are codes in alphabetical order, empty where allowed. `obligations` is what the
     caller must do with what it was allowed. `input_digest` is the SHA-256, in hex, of the
     question's RFC 8785 form, empty where it has none; `bundle_digest` that of the policies.
+    `question` is what was asked, where whoever asked keeps it for a replay.
     """
 
     rule: str
@@ -66,6 +67,19 @@ class Decision:
     input_digest: str
     bundle_digest: str
     obligations: Mapping[str, Any] = field(default_factory=dict)
+    question: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+
+    def replayable(self) -> dict[str, Any]:
+        """What an event keeps of it: enough to put the same question again."""
+        return {
+            "rule": self.rule,
+            "allowed": self.allow,
+            "reasons": list(self.reasons),
+            "input": self.input_digest,
+            "bundle": self.bundle_digest,
+            # What has no canonical form was refused for that, and cannot be kept either.
+            "question": self.question if self.input_digest else None,
+        }
 
 
 class PolicyGate(Protocol):

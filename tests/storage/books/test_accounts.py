@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from hub.errors import Conflict
+from hub.events import Kind
 from hub.records import Basis, Organisation, Role
 from hub.storage.books import Books
 from tests.storage.books.made import (
@@ -24,20 +25,20 @@ def test_organisations_and_agreements_are_read_back(books: Books) -> None:
     assert books.organisations() == [organisation(), Organisation("orange", "Orange")]
     with pytest.raises(Conflict):
         books.add_organisation(Organisation("orange", "Another"), event=event())
-    books.add_agreement(agreement(), event=event())
-    assert books.agreement("coachco2", "trips") == agreement()
+    books.add_agreement(agreement(), event=event(Kind.AGREEMENT_RECORDED))
+    assert books.agreement("coachco2", "trips") == replace(agreement(), number=1)
     assert books.agreement("coachco2", "trips", "linking") is None
     assert books.agreement("coachco2", "measures") is None
     with pytest.raises(Conflict):
-        books.add_agreement(agreement(partner="nobody"), event=event())
+        books.add_agreement(agreement(partner="nobody"), event=event(Kind.AGREEMENT_RECORDED))
 
 
 def test_a_newer_agreement_supersedes_for_its_purpose_only(books: Books) -> None:
     linking = agreement(purpose="linking")
-    books.add_agreement(linking, event=event())
-    books.add_agreement(agreement(), event=event())
+    linking = books.add_agreement(linking, event=event(Kind.AGREEMENT_RECORDED))
+    books.add_agreement(agreement(), event=event(Kind.AGREEMENT_RECORDED))
     newer = replace(agreement(basis=Basis.PUBLIC_TASK), terms={"legal_text": "art. L. 214"})
-    books.add_agreement(newer, event=event())
+    newer = books.add_agreement(newer, event=event(Kind.AGREEMENT_RECORDED))
     assert books.agreements() == [linking, newer]
     assert books.agreement("coachco2", "trips") == newer
     assert books.agreement("coachco2", "trips", "linking") == linking

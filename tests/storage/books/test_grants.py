@@ -155,12 +155,14 @@ def test_a_withdrawal_ends_the_named_purposes_at_the_named_partner_only(books: B
 
 
 def test_it_is_an_objection_where_the_agreement_in_force_is_a_public_task(books: Books) -> None:
-    books.add_agreement(agreement(basis=Basis.PUBLIC_TASK), event=event())
-    books.add_agreement(agreement(basis=Basis.CONSENT, purpose="linking"), event=event())
+    books.add_agreement(agreement(basis=Basis.PUBLIC_TASK), event=event(Kind.AGREEMENT_RECORDED))
+    books.add_agreement(
+        agreement(basis=Basis.CONSENT, purpose="linking"), event=event(Kind.AGREEMENT_RECORDED)
+    )
     books.withdraw(withdrawal("w1", "ada", purposes=(PURPOSE, "linking")), event=END)
     states = {g.purpose: g.state for g in books.grants_of(digest("ada"))}
     assert states == {PURPOSE: OBJECTED, "linking": REFUSED}
-    books.add_agreement(agreement(basis=Basis.CONSENT), event=event())
+    books.add_agreement(agreement(basis=Basis.CONSENT), event=event(Kind.AGREEMENT_RECORDED))
     books.withdraw(withdrawal("w2", "bob"), event=END)
     assert [g.state for g in books.grants_of(digest("bob"))] == [REFUSED]
     assert against(books) == {digest("ada"), digest("bob")}
@@ -194,7 +196,8 @@ def test_completing_takes_the_digest_out_and_leaves_the_mark(books: Books) -> No
 
 def test_completing_spares_an_objection_and_a_grant_given_since(books: Books) -> None:
     books.add_agreement(
-        agreement("validations", Basis.PUBLIC_TASK, purpose="linking"), event=event()
+        agreement("validations", Basis.PUBLIC_TASK, purpose="linking"),
+        event=event(Kind.AGREEMENT_RECORDED),
     )
     made = withdrawal("w1", "ada", purposes=(PURPOSE, "linking"))
     books.withdraw(made, event=END)

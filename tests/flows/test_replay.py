@@ -1,0 +1,95 @@
+"""Decisions are replayed: the same policies say the same, new ones say what they would change."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from hub import push
+from hub.cli.app import app
+from hub.errors import Denied
+from hub.main import policies_folder
+from hub.parts import Actor, Parts
+from hub.policy.gate import EmbeddedGate
+from hub.records import LoggedEvent
+from hub.replay import replay
+from hub.storage.books import Search
+from tests.flows import world
+
+STRANGER = Actor("orange-1", "partner", "orange", ("push",))
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Parts:
+    """A hub that said yes and no."""
+    parts = world.hub_in(tmp_path / "var")
+    world.pushed(parts, "transdev/validations", world.taps(["A"]))
+    world.agree(parts, "acc-1")
+    with pytest.raises(Denied):
+        push.accept(parts, STRANGER, "transdev", "validations", [world.taps(["A"])])
+    return parts
+
+
+def stricter(tmp_path: Path) -> Path:
+    """Policies under which nobody pushes taps."""
+    folder = tmp_path / "policies"
+    shutil.copytree(policies_folder(), folder)
+    rule = folder / "push.rego"
+    rule.write_text(
+        rule.read_text("utf-8")
+        + '\n# METADATA\n# title: No taps\nrefused contains "dataset_missing" if {\n'
+        + '\tinput.dataset == "validations"\n}\n',
+        "utf-8",
+    )
+    return folder
+
+
+def test_the_same_policies_say_the_same(parts: Parts) -> None:
+    made = replay(parts, parts.policy)
+    assert made.same
+    assert made.asked["push"] >= 2
+    assert made.other_policies == 0
+
+
+def test_new_policies_say_what_they_would_change(parts: Parts, tmp_path: Path) -> None:
+    made = replay(parts, EmbeddedGate(stricter(tmp_path)))
+    changed = {(one.was.partition(":")[0], one.now.partition(":")[0]) for one in made.differences}
+    assert ("allowed", "denied") in changed
+    assert {one.rule for one in made.differences} == {"push"}
+    assert made.other_policies == made.asked.total()
+
+
+def test_an_answer_that_was_made_up_is_found(parts: Parts) -> None:
+    (denied,) = parts.books.events(kind="access.denied")
+    body = msgspec.json.decode(denied.body)
+    assert body["facts"]["policy"][0]["question"]["partner"] == "transdev"
+
+    class Lying:
+        """The books with one answer turned round."""
+
+        def search(self, search: Search, after: int, limit: int) -> list[LoggedEvent]:
+            body["facts"]["policy"][0]["allowed"] = True
+            return [
+                replace(one, body=msgspec.json.encode(body)) if one == denied else one
+                for one in parts.books.search(search, after, limit)
+            ]
+
+    made = replay(replace(parts, books=Lying()), parts.policy)  # type: ignore[arg-type]
+    assert [one.event for one in made.differences] == [denied.sequence]
+
+
+def test_by_command_line(parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_HOME", str(parts.settings.home))
+    same = CliRunner().invoke(app, ["policy", "replay", "--json"])
+    assert same.exit_code == 0, same.output
+    assert msgspec.json.decode(same.stdout)["same"] is True
+    other = CliRunner().invoke(
+        app, ["policy", "replay", "--policies", str(stricter(tmp_path)), "--json"]
+    )
+    assert other.exit_code == 5, other.output
+    assert CliRunner().invoke(app, ["policy", "replay", "--since", "x"]).exit_code == 2
