@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from hub import push, worker
-from hub.audit.store import FolderStore
+from hub.audit.journal import JournaledStore
 from hub.cli.operate import add_partner
 from hub.errors import Rejected, Unavailable
 from hub.main import application, compose
@@ -126,7 +126,7 @@ def test_a_log_that_cannot_be_written_delays_the_receipt_only(
     def fail(*_: object) -> None:
         raise Unavailable("log-storage", fr="plein", en="full", who="operator")
 
-    monkeypatch.setattr(FolderStore, "write", fail)
+    monkeypatch.setattr(JournaledStore, "write", fail)
     worker.step(parts)
     stored = parts.books.push(made.id)
     assert stored is not None
