@@ -206,16 +206,19 @@ LIES = {
     "nothing": b"",
     "a redirect": b"HTTP/1.1 307 T\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
 }
-LIED_TO = [name for name in ACTS if name not in {"write", "check"}]
+LIED_TO = [
+    (lie, act)
+    for lie in LIES
+    for act in ACTS
+    # "no S3" is an answer like any other to whoever asks for no listing.
+    if act not in {"write", "check"} and (lie != "no S3" or act == "list")
+]
 
 
-@pytest.mark.parametrize("act", LIED_TO)
-@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize(("lie", "act"), LIED_TO)
 def test_a_server_that_is_unwell_is_named_and_nothing_is_changed(
     bucket: Bucket, way: Faulty, lie: str, act: str
 ) -> None:
-    if lie == "no S3" and act in {"put", "get", "open", "exists", "delete", "create"}:
-        pytest.skip("an answer like any other")
     bucket.put("zone/a", io.BytesIO(b"before"), 6)
     objects = through(way, bucket)
     way.says = LIES[lie]
