@@ -66,6 +66,8 @@ class Kind(StrEnum):
     RELEASE_BLOCKED = "release.blocked"
     RELEASE_PUBLISHED = "release.published"
     RELEASE_READ = "release.read"
+    SHARE_ADDED = "share.added"
+    SHARE_REVOKED = "share.revoked"
     REQUEST_SUBMITTED = "request.submitted"
     REQUEST_DECIDED = "request.decided"
     REQUEST_VETOED = "request.vetoed"
@@ -165,6 +167,12 @@ VOCABULARY: Final[dict[Kind, Meaning]] = {
     Kind.RELEASE_BLOCKED: Meaning("worker", "a release that must not leave", "the failed checks"),
     Kind.RELEASE_PUBLISHED: Meaning("worker", "a release", "its manifest, to everyone"),
     Kind.RELEASE_READ: Meaning("identified reader", "a release handed out", "reader and release"),
+    Kind.SHARE_ADDED: Meaning(
+        "operator", "a recipient of shared releases, and its profile", "who, and until when"
+    ),
+    Kind.SHARE_REVOKED: Meaning(
+        "operator, steward or dpo", "a recipient's tokens and links ended", "that it happened"
+    ),
     Kind.REQUEST_SUBMITTED: Meaning(
         "collectivity, school or operator", "data asked for", "what, for whom and what for"
     ),

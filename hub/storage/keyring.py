@@ -2,7 +2,8 @@
 
     identity.txt              the age identity: opens the vault, and the keys below
     recipient.txt             its public half: all the front door needs
-    digest.age  codes.age  log.age  log-2.age…  session.age  contribution.age
+    digest.age  codes.age  log.age  log-2.age…  session.age  sharing.age
+    contribution.age
     periods/<purpose>/<period>.age
 
 All but the first two are sealed for the identity, so that moving the identity to a secret store
@@ -69,6 +70,11 @@ class Keyring:
     def session_key(self) -> bytes:
         """32 bytes: keys the sessions of the pages."""
         return self._key("session")
+
+    @property
+    def sharing_key(self) -> bytes:
+        """32 bytes: signs the short-lived links to files of shared releases."""
+        return self._key("sharing")
 
     @property
     def code_key(self) -> bytes:

@@ -180,6 +180,11 @@ WRITES: Final[dict[str, Write]] = {
         lambda b: b.add_client(client(), event=SAID),
         lambda b: b.add_client(replace(client(), organisation="nobody"), event=SAID),
     ),
+    "change_client": Write(
+        lambda b: b.change_client(replace(client(), secret_hash=None), event=SAID),
+        lambda b: b.change_client(replace(client(), id="nobody"), event=SAID),
+        ("add_client",),
+    ),
     "add_account": Write(
         lambda b: b.add_account(account(), event=SAID),
         lambda b: b.add_account(replace(account(), login=None), event=SAID),  # type: ignore[arg-type]
@@ -235,12 +240,12 @@ WRITES: Final[dict[str, Write]] = {
         lambda b: b.withdraw(withdrawal("w1", "ada", purposes=(PURPOSE, PURPOSE)), event=SAID),
         ("give",),
     ),
-    "complete_withdrawal": Write(
-        lambda b: b.complete_withdrawal(
-            replace(withdrawal("w1", "ada"), subject=digest("mark")), event=SAID
+    "complete_withdrawals": Write(
+        lambda b: b.complete_withdrawals(
+            [replace(withdrawal("w1", "ada"), subject=digest("mark"))], event=SAID
         ),
-        lambda b: b.complete_withdrawal(
-            replace(withdrawal("w1", "ada"), subject=None),  # type: ignore[arg-type]
+        lambda b: b.complete_withdrawals(
+            [replace(withdrawal("w1", "ada"), subject=None)],  # type: ignore[arg-type]
             event=SAID,
         ),
         ("give", "withdraw"),

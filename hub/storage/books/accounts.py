@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select
+from sqlalchemy import Row, delete, insert, select, update
 
-from hub.errors import Conflict
+from hub.errors import Conflict, NotFound
 from hub.events import AuditEvent
 from hub.records import Account, Client, Role
 from hub.storage.books.desk import Desk
@@ -45,6 +45,28 @@ class Accounts(Desk):
         with self._read() as connection:
             rows = connection.execute(select(clients).order_by(clients.c.id))
             return [_client(row) for row in rows]
+
+    def change_client(self, client: Client, *, event: AuditEvent) -> None:
+        """Keep a client's scopes and proof as given, and end its tokens. `NotFound` without it."""
+        with self._write(event) as (connection, sequence):
+            done = connection.execute(
+                update(clients)
+                .where(clients.c.id == client.id)
+                .values(
+                    scopes=list(client.scopes),
+                    secret_hash=client.secret_hash,
+                    public_jwk=None if client.public_jwk is None else dict(client.public_jwk),
+                    event=sequence,
+                )
+            )
+            if done.rowcount != 1:
+                raise NotFound(
+                    "unknown-client",
+                    fr="Aucun client ne porte ce nom.",
+                    en="No client has this name.",
+                    who="operator",
+                )
+            connection.execute(delete(tokens).where(tokens.c.client == client.id))
 
     def add_account(self, account: Account, *, event: AuditEvent) -> None:
         """Add a local account. A `Conflict` where its id or login is taken."""
