@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from hub.errors import HubError, Unavailable
 from hub.records import Organisation
-from hub.storage.books import Books
+from hub.storage.books import Books, Search
 from hub.storage.books.engine import alembic_config
 from hub.storage.books.schema import HEAD, metadata
 from tests.faulty import Faulty
@@ -167,7 +167,6 @@ FORBIDDEN = [
     "UPDATE events SET kind = 'x'",
     "UPDATE events SET about = 'x'",
     "UPDATE events SET sequence = 99",
-    "DELETE FROM event_topics",
     "UPDATE event_topics SET topic = 'x'",
     "UPDATE alembic_version SET version_num = '0001'",
     "ALTER TABLE events DISABLE TRIGGER ALL",
@@ -190,7 +189,10 @@ CHANGES = {
     "DELETE FROM events": "append-only",
     "UPDATE events SET about = 'other'": "append-only",
     r"UPDATE events SET body = '\x01'": "append-only",
+    r"UPDATE events SET body = ''": "append-only",
+    r"UPDATE events SET salt = ''": "append-only",
     "UPDATE events SET log_index = 7": "one place",
+    "DELETE FROM event_topics": "append-only",
     "TRUNCATE events CASCADE": "append-only",
 }
 
@@ -205,6 +207,19 @@ def test_even_the_owner_changes_no_event(books: Books, url: str, statement: str)
     ):
         connection.execute(text(statement))
     owner.dispose()
+
+
+def test_body_salt_and_topics_leave_together_once_the_log_has_them(books: Books) -> None:
+    (first,) = books.events()
+    with pytest.raises(HubError):
+        books.erase_events([first.sequence], event=event(about="erased"))
+    assert books.events() == [first]
+    books.place_events([(first.sequence, 0)])
+    books.erase_events([first.sequence], event=event(about="erased"))
+    gone = books.event_at(0)
+    assert gone is not None
+    assert (gone.body, gone.salt) == (b"", b"")
+    assert len(books.search(Search(topics=("about:erased",)))) == 1
 
 
 def test_a_lost_privilege_has_a_name(books: Books, url: str) -> None:
