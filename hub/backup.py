@@ -68,6 +68,13 @@ def create(parts: Parts, actor: Actor) -> Backup:
             en="HUB_BACKUP_RECIPIENT is not set: a back-up is only ever written sealed.",
             who="operator",
         )
+    if parts.settings.storage_url:
+        raise Rejected(
+            "backup-storage-elsewhere",
+            fr="Fichiers et tables sont hors de HUB_HOME : sauvegardez-les là où ils sont.",
+            en="Files and tables are outside HUB_HOME: back them up where they are.",
+            who="operator",
+        )
     if parts.settings.database_url:
         raise Rejected(
             "backup-books-elsewhere",

@@ -1,0 +1,50 @@
+"""Where files, tables and log are is a setting: another folder, a bucket, or nothing usable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pyrage import x25519
+
+from hub import backup
+from hub.errors import Rejected, Unavailable
+from hub.main import compose
+from hub.parts import OPERATOR
+from hub.settings import Settings
+from tests.flows import world
+
+RECIPIENT = str(x25519.Identity.generate().to_public())
+
+
+def test_another_folder_holds_everything_but_keys_and_books(tmp_path: Path) -> None:
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    parts = world.hub_in(home, storage_url=elsewhere.as_uri(), backup_recipient=RECIPIENT)
+    world.reference_data(parts)
+    assert {path.name for path in elsewhere.iterdir()} >= {"tables", "log", "vault", "objects"}
+    assert not {path.name for path in home.iterdir()} & {"tables", "log", "vault", "objects"}
+    with pytest.raises(Rejected) as raised:
+        backup.create(parts, OPERATOR)  # it would hold half of the hub
+    assert (raised.value.code, raised.value.who) == ("backup-storage-elsewhere", "operator")
+    parts.books.close()
+
+
+@pytest.mark.parametrize("url", ["ftp://x/y", "elsewhere", "file://host/x", "file:", "s3://bucket"])
+def test_an_address_that_cannot_work_is_refused_by_name(tmp_path: Path, url: str) -> None:
+    with pytest.raises(Rejected) as raised:
+        compose(Settings(home=tmp_path, storage_url=url), opens=True)
+    assert (raised.value.code, raised.value.who) == ("storage-address", "operator")
+
+
+def test_a_bucket_that_is_away_keeps_the_hub_from_starting(tmp_path: Path) -> None:
+    away = Settings(
+        home=tmp_path,
+        storage_url="s3://bucket",
+        s3_endpoint="http://127.0.0.1:1",
+        s3_access_key="key",
+        s3_secret_key="secret",
+    )
+    assert "secret" not in repr(away.s3_secret_key)
+    with pytest.raises(Unavailable) as raised:
+        compose(away, opens=True)
+    assert (raised.value.code, raised.value.who) == ("storage-unavailable", "operator")
