@@ -21,6 +21,7 @@ from hub import (
     pull,
     push,
     quarantine,
+    requests,
     retention,
     uploads,
     withdraw,
@@ -104,6 +105,7 @@ def tidy(parts: Parts, now: datetime) -> None:
     uploads.expire(parts, now)
     quarantine.expire(parts, now)
     birthdays.sweep(parts, now)
+    requests.expire(parts)
     parts.books.forget_visits(now)
 
 

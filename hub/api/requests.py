@@ -1,0 +1,118 @@
+"""For those who ask for data, decide about it, or whose data it is: requests."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from hub import requests
+from hub.api.access import identified, parts_of
+from hub.parts import Actor, Parts
+from hub.records import DataRequest
+from hub.requests import Asked
+
+router = APIRouter(tags=["requests"], prefix="/v1/requests")
+Who = Annotated[Actor, Depends(identified)]
+Hub = Annotated[Parts, Depends(parts_of)]
+
+
+class Decided(BaseModel):
+    """A decision; a refusal says its ground."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    approve: bool
+    ground: str = Field("", max_length=50, description=", ".join(requests.GROUNDS))
+
+
+class Ground(BaseModel):
+    """Why."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    ground: str = Field(max_length=50, description=", ".join(requests.GROUNDS))
+
+
+class Opinion(BaseModel):
+    """The opinion of the data-protection officer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    opinion: str = Field(max_length=50, description=", ".join(requests.OPINIONS))
+
+
+class Longer(BaseModel):
+    """For how long it is asked anew."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    days: int = Field(90, ge=1, le=366)
+
+
+@router.get("", summary="Requests one may read")
+def listed(actor: Who, parts: Hub) -> list[dict[str, Any]]:
+    """Newest first: one's own, those for one's own organisation, or about one's own data."""
+    return [_shown(parts, one) for one in requests.listed(parts, actor)]
+
+
+@router.post("", status_code=201, summary="Ask for data")
+def submit(asked: Annotated[Asked, Body()], actor: Who, parts: Hub) -> dict[str, Any]:
+    """Approved at once where the release is open; otherwise a steward decides."""
+    return _shown(parts, requests.submit(parts, actor, asked))
+
+
+@router.get("/{request_id}", summary="One request")
+def one(request_id: str, actor: Who, parts: Hub) -> dict[str, Any]:
+    """What was asked, where it stands, the decision with its obligations, the opinion."""
+    return _shown(parts, requests.seen(parts, actor, request_id))
+
+
+@router.get("/{request_id}/receipt", summary="Receipt of a decision", response_class=Response)
+def receipt(request_id: str, actor: Who, parts: Hub) -> Response:
+    """What was last decided, signed, with the proof that the log holds it."""
+    note = requests.receipt(parts, actor, request_id)
+    return Response(note, media_type="text/plain; charset=utf-8")
+
+
+@router.post("/{request_id}/decision", summary="Approve or refuse")
+def decision(request_id: str, said: Decided, actor: Who, parts: Hub) -> dict[str, Any]:
+    """For a steward or the operator of another organisation than asks or receives."""
+    made = requests.decide(parts, actor, request_id, approved=said.approve, ground=said.ground)
+    return _shown(parts, made)
+
+
+@router.post("/{request_id}/veto", summary="Veto, for the partner whose data it is")
+def veto(request_id: str, said: Ground, actor: Who, parts: Hub) -> dict[str, Any]:
+    """Before the decision and after it; it holds at once."""
+    return _shown(parts, requests.move(parts, actor, request_id, "veto", said.ground))
+
+
+@router.post("/{request_id}/opinion", summary="Give the officer's opinion")
+def opinion(request_id: str, said: Opinion, actor: Who, parts: Hub) -> dict[str, Any]:
+    """Shown with the decision."""
+    return _shown(parts, requests.advise(parts, actor, request_id, said.opinion))
+
+
+@router.post("/{request_id}/revocation", summary="Revoke an approval")
+def revoke(request_id: str, said: Ground, actor: Who, parts: Hub) -> dict[str, Any]:
+    """It holds at once: the next file is refused, and every link has ended."""
+    return _shown(parts, requests.move(parts, actor, request_id, "revoke", said.ground))
+
+
+@router.post("/{request_id}/withdrawal", summary="Take a request back")
+def withdraw(request_id: str, actor: Who, parts: Hub) -> dict[str, Any]:
+    """For the organisation that asked."""
+    return _shown(parts, requests.move(parts, actor, request_id, "withdraw"))
+
+
+@router.post("/{request_id}/renewal", status_code=201, summary="Ask for the same anew")
+def renew(request_id: str, said: Longer, actor: Who, parts: Hub) -> dict[str, Any]:
+    """A request like any other, which takes over from the former once it is approved."""
+    return _shown(parts, requests.renew(parts, actor, request_id, said.days))
+
+
+def _shown(parts: Parts, request: DataRequest) -> dict[str, Any]:
+    return requests.shown(request, parts.clock())

@@ -1,0 +1,379 @@
+"""Requests: asked, decided, vetoed, ended; by every role, one's own and another's, over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import httpx2
+import msgspec
+import pytest
+from fastapi.testclient import TestClient
+
+from hub import release, requests, worker
+from hub.audit import receipts
+from hub.errors import Conflict, Denied
+from hub.events import AuditEvent, Kind
+from hub.identity import tokens
+from hub.main import application
+from hub.parts import OPERATOR, Actor, Parts
+from hub.reconcile import reconcile
+from hub.records import Account, Release, RequestState, Role
+from hub.requests import MOVES, Asked
+from tests.flows import world
+from tests.flows.test_http import is_problem
+
+ORLEANS = Actor("user-1", "collectivity", "orleans")
+STEWARD = Actor("user-2", "steward", "hub")
+PARTNER = Actor("region-1", "partner", "region", ("push",))
+OPEN = {"measure": "places", "purpose": "mobility-planning"}
+ASKED = Asked(**OPEN)  # type: ignore[arg-type]
+V1 = "/v1/requests"
+
+
+class Clock:
+    """The hub's clock, which a test moves on."""
+
+    def __init__(self, real: Callable[[], Any]) -> None:
+        self.real, self.ahead = real, timedelta(0)
+
+    def __call__(self) -> Any:
+        return self.real() + self.ahead
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Parts:
+    """A hub with an open release and, under another measure's name, a restricted one."""
+    parts = world.hub_in(tmp_path_factory.mktemp("hub") / "var")
+    world.pushed(parts, "region/lycees", world.lycees())
+    for name in ("region/gtfs", "region/carpool-places"):
+        world.pushed(parts, name, parts.datasets[name].examples[0].content())
+    shelved, _ = release.build(parts, "places")
+    restrict(parts, shelved)
+    return parts
+
+
+def restrict(parts: Parts, shelved: Release) -> Release:
+    """The same table under `modal-split`, with a cited exception."""
+    name, digest = f"modal-split-{shelved.period}-1", shelved.digest[::-1]
+    manifest = {**shelved.manifest, "measure": "modal-split", "id": name, "open": False}
+    for kind in shelved.manifest["digest"]:
+        data = parts.objects.get(release.object_name(shelved.digest, kind))
+        parts.objects.put(release.object_name(digest, kind), [data])
+    parts.objects.put(release.object_name(digest, "manifest"), [msgspec.json.encode(manifest)])
+    kept = replace(shelved, id=name, measure="modal-split", manifest=manifest, digest=digest)
+    event = AuditEvent(Kind.RELEASE_INTENDED, "hub", name, parts.clock(), {})
+    parts.books.intend_release(digest, {"release": name}, event=event)
+    event = replace(event, kind=Kind.RELEASE_PUBLISHED, facts={"contributors": 0})
+    return parts.books.publish_release(kept, event=event)
+
+
+@pytest.fixture
+def parts(made: Parts) -> Parts:
+    """The hub, with whatever was asked before taken back."""
+    for one in made.books.requests():
+        if one.state in {RequestState.SUBMITTED, RequestState.APPROVED}:
+            asker = Actor(one.asked_by, one.role, one.organisation)
+            requests.move(made, asker, one.id, "withdraw")
+    return replace(made, clock=Clock(made.clock))
+
+
+@pytest.fixture
+def client(parts: Parts) -> TestClient:
+    return TestClient(
+        application(parts), base_url="https://hub.test", raise_server_exceptions=False
+    )
+
+
+People = dict[str, dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def people(made: Parts) -> People:
+    """A session of an account of every role, by role, and of others of the same organisations."""
+    accounts = {
+        "collectivity": (Role.COLLECTIVITY, "orleans"),
+        "colleague": (Role.COLLECTIVITY, "orleans"),
+        "other": (Role.COLLECTIVITY, "tours"),
+        "school": (Role.SCHOOL, world.UAI),
+        "operator": (Role.OPERATOR, "exploitant"),
+        "partner": (Role.PARTNER, "coachco2"),
+        "other-partner": (Role.PARTNER, "orange"),
+        "steward": (Role.STEWARD, "hub"),
+        "own-steward": (Role.STEWARD, "orleans"),
+        "dpo": (Role.DPO, "hub"),
+        "auditor": (Role.AUDITOR, "cnil"),
+    }
+    now, found = made.clock(), {}
+    for name, (role, organisation) in accounts.items():
+        account = Account(f"user-{name}", f"{name}@requests.example", organisation, role, "none")
+        event = AuditEvent(Kind.USER_ADDED, "hub", account.id, now)
+        made.books.add_account(account, event=event)
+        made.books.add_session(
+            tokens.digest(name), account.id, now + timedelta(days=400), event=event
+        )
+        found[name] = {"cookie": f"hub-session={name}"}
+    return {**found, "anyone": {}}
+
+
+def ask(client: TestClient, who: dict[str, str], **asked: Any) -> httpx2.Response:
+    return client.post(V1, json={**OPEN, **asked}, headers=who)
+
+
+def submitted(client: TestClient, people: People, **asked: Any) -> str:
+    made = ask(client, people["collectivity"], measure="modal-split", **asked)
+    assert made.status_code == 201, made.text
+    assert made.json()["state"] == "submitted"
+    return f"{V1}/{made.json()['id']}"
+
+
+def test_an_open_release_leaves_nothing_to_decide(client: TestClient, people: People) -> None:
+    made = ask(client, people["collectivity"], territory="45", days=30)
+    assert made.status_code == 201
+    said = made.json()
+    assert (said["state"], said["decided_by"], said["days"]) == ("approved", "policy", 30)
+    assert said["obligations"] == {
+        "attribution": True, "no_reidentification": True, "record_read": True,
+        "k_min": 11, "territory": "45", "granularity": "all", "days": 30,
+    }  # fmt: skip
+    assert said["partners"] == ["region"]
+    assert client.get(f"{V1}/{said['id']}", headers=people["colleague"]).json() == said
+
+
+def test_a_restricted_release_waits_for_a_steward(client: TestClient, people: People) -> None:
+    address = submitted(client, people)
+    assert is_problem(client.get(f"{address}/receipt", headers=people["collectivity"]), 404)
+    advised = client.post(f"{address}/opinion", json={"opinion": "reserved"}, headers=people["dpo"])
+    assert advised.json()["opinion"] == "reserved"
+    decided = client.post(
+        f"{address}/decision", json={"approve": True}, headers=people["steward"]
+    ).json()
+    assert (decided["state"], decided["decided_by"]) == ("approved", "steward")
+    assert decided["opinion"] == "reserved"
+    assert decided["obligations"]["no_onward_sharing"] is True
+    again = client.post(f"{address}/decision", json={"approve": True}, headers=people["steward"])
+    assert is_problem(again, 409)
+
+
+ACTS: dict[str, tuple[str, dict[str, Any], set[str]]] = {
+    # What is asked, with which body, and who may. What cannot be read is unknown: 404.
+    "read": ("", {}, {"collectivity", "colleague", "partner", "steward", "own-steward", "operator",
+                      "dpo", "auditor"}),
+    "approve": ("/decision", {"approve": True}, {"steward", "operator"}),
+    "refuse": ("/decision", {"approve": False, "ground": "purpose"}, {"steward", "operator"}),
+    "veto": ("/veto", {"ground": "business-secret"}, {"partner"}),
+    "opinion": ("/opinion", {"opinion": "favourable"}, {"dpo"}),
+    "withdraw": ("/withdrawal", {}, {"collectivity", "colleague"}),
+    "revoke": ("/revocation", {"ground": "misuse"}, {"steward", "own-steward", "operator"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_who_may_do_what_with_whose_request(
+    parts: Parts, client: TestClient, people: People, act: str
+) -> None:
+    path, body, allowed = ACTS[act]
+    method, before = ("GET" if act == "read" else "POST"), "submitted"
+    address = submitted(client, people)
+    if act == "revoke":
+        decide(parts, address)
+        before = "approved"
+    for name in sorted(people, key=allowed.__contains__):  # those who may come last
+        if name in allowed and state_of(parts, address) != before:
+            if state_of(parts, address) == "approved":
+                client.post(f"{address}/withdrawal", headers=people["collectivity"])
+            address = submitted(client, people)
+            if act == "revoke":
+                decide(parts, address)
+        answer = client.request(method, address + path, json=body or None, headers=people[name])
+        readers = ACTS["read"][2]
+        refused = 401 if name == "anyone" else 403 if name in readers else 404
+        assert answer.status_code == (200 if name in allowed else refused), (act, name)
+        stays = name not in allowed or act in {"read", "opinion"}
+        assert (state_of(parts, address) == before) == stays, name
+
+
+def state_of(parts: Parts, address: str) -> str:
+    found = parts.books.request(address.split("/")[-1])
+    assert found is not None
+    return str(found.state)
+
+
+def decide(parts: Parts, address: str, *, approved: bool = True) -> None:
+    ground = "" if approved else "purpose"
+    requests.decide(parts, STEWARD, address.split("/")[-1], approved=approved, ground=ground)
+
+
+def test_who_may_ask(parts: Parts, client: TestClient, people: People) -> None:
+    may = {"collectivity", "colleague", "other", "school", "operator"}
+    for at, (name, who) in enumerate(people.items()):
+        territory = sorted(parts.territory.departments)[at % 2]  # or one repeats the other
+        answer = ask(client, who, purpose="evaluation", territory=territory)
+        expected = 201 if name in may else 401 if name == "anyone" else 403
+        assert answer.status_code == expected, name
+
+
+def test_each_lists_what_it_may_read(client: TestClient, people: People) -> None:
+    address = submitted(client, people)
+    for name, who in people.items():
+        answer = client.get(V1, headers=who)
+        if name == "anyone":
+            assert is_problem(answer, 401)
+            continue
+        ids = {one["id"] for one in answer.json()}
+        assert (address.split("/")[-1] in ids) == (name in ACTS["read"][2]), name
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "code"),
+    [
+        ({"measure": "nothing"}, 404, "unknown-measure"),
+        ({"territory": "75"}, 422, "not-in-the-list"),
+        ({"recipients": ["nobody"]}, 422, "recipient-unknown"),
+        ({"purpose": "advertising"}, 403, "denied-by-policy"),
+        ({"granularity": "pupil"}, 403, "denied-by-policy"),
+        ({"days": 0}, 422, "invalid-request"),
+        ({"days": 367}, 422, "invalid-request"),
+        ({"days": "30"}, 422, "invalid-request"),
+        ({"why": "because"}, 422, "invalid-request"),
+        ({"territory": 'a"b'}, 403, "denied-by-policy"),
+    ],
+)
+def test_what_cannot_be_asked_for(
+    client: TestClient, people: People, asked: dict[str, Any], status: int, code: str
+) -> None:
+    answer = ask(client, people["collectivity"], **asked)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_a_duplicate_opens_nothing_and_is_asked_of_the_policy_first(
+    client: TestClient, people: People
+) -> None:
+    first = ask(client, people["collectivity"])
+    again = ask(client, people["colleague"], days=10)
+    assert (again.status_code, again.json()["code"]) == (409, "request-exists")
+    assert again.json()["request"] == first.json()["id"]
+    # Who may not ask is told so, not that somebody else has asked; another's is no duplicate.
+    assert ask(client, people["own-steward"]).json()["code"] == "denied-by-policy"
+    assert ask(client, {}).status_code == 401
+    assert ask(client, people["other"]).status_code == 201
+
+
+@pytest.mark.parametrize("body", [{"approve": False}, {"approve": False, "ground": "because"}])
+def test_a_refusal_says_its_ground(
+    client: TestClient, people: People, body: dict[str, Any]
+) -> None:
+    address = submitted(client, people)
+    answer = client.post(f"{address}/decision", json=body, headers=people["steward"])
+    assert (answer.status_code, answer.json()["where"]) == (422, "ground")
+
+
+def test_every_decision_gives_its_asker_a_signed_receipt(
+    parts: Parts, client: TestClient, people: People
+) -> None:
+    address = submitted(client, people)
+    decide(parts, address)
+    for state in ("approved", "vetoed"):
+        if state == "vetoed":
+            body = {"ground": "business-secret"}
+            assert client.post(f"{address}/veto", json=body, headers=people["partner"]).is_success
+        assert is_problem(client.get(f"{address}/receipt", headers=people["collectivity"]), 404)
+        parts.sequence()
+        note = client.get(f"{address}/receipt", headers=people["collectivity"])
+        held = receipts.verified(note.content, parts.log.keys)
+        assert held.checkpoint is not None
+        assert held.facts["kind"] == "request"
+        assert (held.facts["request"], held.facts["state"]) == (address.split("/")[-1], state)
+        assert held.facts["bundle"] == parts.policy.bundle_digest
+        assert is_problem(client.get(f"{address}/receipt", headers=people["other"]), 404)
+    # Who decided has a receipt of the policy's answer, under the same event.
+    event = parts.books.events(kind=Kind.REQUEST_VETOED)[-1]
+    name = str(event.body).split('"decision":"')[1].split('"')[0]
+    theirs = client.get(f"/v1/decisions/{name}/receipt", headers=people["partner"])
+    assert receipts.verified(theirs.content, parts.log.keys).facts["answer"] == "allowed"
+    assert reconcile(parts).problems == []
+
+
+def test_the_officer_finds_everything_that_ever_happened_to_a_request(
+    parts: Parts, client: TestClient, people: People
+) -> None:
+    address = submitted(client, people)
+    request_id = address.split("/")[-1]
+    body = {"approve": True}
+    client.post(f"{address}/decision", json=body, headers=people["own-steward"])  # refused
+    client.post(f"{address}/opinion", json={"opinion": "favourable"}, headers=people["dpo"])
+    client.post(f"{address}/decision", json=body, headers=people["steward"])
+    client.post(f"{address}/revocation", json={"ground": "misuse"}, headers=people["steward"])
+    found = client.get(f"/v1/audit/events?about={request_id}", headers=people["dpo"])
+    kinds = [one["event"]["kind"] for one in found.json()]
+    assert kinds == [
+        "request.submitted", "access.denied", "request.opinion", "request.decided",
+        "request.revoked",
+    ]  # fmt: skip
+    assert client.get(f"/v1/audit/events?about={request_id}", headers=people["steward"]).is_error
+
+
+def test_an_approval_ends_by_its_date_before_anybody_notes_it(parts: Parts) -> None:
+    made = requests.submit(parts, ORLEANS, ASKED)
+    assert made.expires_at is not None
+    parts.clock.ahead = timedelta(days=90, seconds=1)  # type: ignore[attr-defined]
+    assert requests.state(made, parts.clock()) is RequestState.EXPIRED
+    with pytest.raises(Conflict):
+        requests.move(parts, STEWARD, made.id, "revoke", "misuse")
+    again = requests.submit(parts, ORLEANS, ASKED)  # what has expired is no duplicate
+    worker.tidy(parts, parts.clock())
+    kept = parts.books.request(made.id)
+    assert kept is not None
+    assert (kept.state, kept.epoch) == (RequestState.EXPIRED, 1)
+    assert requests.expire(parts) == 0
+    assert requests.seen(parts, ORLEANS, again.id).state is RequestState.APPROVED
+
+
+def test_a_renewal_takes_over_once_it_is_approved(
+    parts: Parts, client: TestClient, people: People
+) -> None:
+    address = submitted(client, people)
+    early = client.post(f"{address}/renewal", json={"days": 30}, headers=people["collectivity"])
+    assert is_problem(early, 409)
+    decide(parts, address)
+    other = client.post(f"{address}/renewal", json={"days": 30}, headers=people["other"])
+    assert is_problem(other, 404)
+    anew = client.post(f"{address}/renewal", json={"days": 30}, headers=people["collectivity"])
+    assert (anew.status_code, anew.json()["state"]) == (201, "submitted")
+    twice = client.post(f"{address}/renewal", json={"days": 30}, headers=people["collectivity"])
+    assert is_problem(twice, 409)
+    assert client.get(address, headers=people["dpo"]).json()["state"] == "approved"
+    decide(parts, f"{V1}/{anew.json()['id']}")
+    assert client.get(address, headers=people["dpo"]).json()["state"] == "renewed"
+
+
+def test_of_two_who_decide_at_once_one_is_told(parts: Parts) -> None:
+    asked = Asked(measure="modal-split", purpose="evaluation")
+    made = requests.submit(parts, ORLEANS, asked)
+    decision = parts.policy.decide("request", {})
+    event = requests._event(parts, Kind.REQUEST_OPINION, STEWARD, made, decision)
+    parts.books.change_request(replace(made, opinion="reserved"), event=event)
+    with pytest.raises(Conflict, match="not, or no longer"):
+        requests._approve(parts, STEWARD, made, decision, "steward")
+    assert requests.seen(parts, ORLEANS, made.id).state is RequestState.SUBMITTED
+
+
+def test_who_would_be_given_the_data_does_not_decide(parts: Parts, people: People) -> None:
+    asked = Asked(measure="modal-split", purpose="evaluation", recipients=["orleans", "hub"])
+    made = requests.submit(parts, ORLEANS, asked)
+    for actor in (STEWARD, OPERATOR):
+        with pytest.raises(Denied) as denied:
+            requests.decide(parts, actor, made.id, approved=True)
+        assert denied.value.facts["reasons"] == ["own_request"]
+    elsewhere = Actor("user-3", "steward", "prefecture")
+    assert requests.decide(parts, elsewhere, made.id, approved=True).decided_by == "steward"
+
+
+def test_the_table_of_moves_names_every_state_and_ends() -> None:
+    reached = {step.to for step in MOVES.values()} | {RequestState.SUBMITTED}
+    assert reached == set(RequestState)
+    open_states = {RequestState.SUBMITTED, RequestState.APPROVED}
+    assert {state for step in MOVES.values() for state in step.after} == open_states
+    assert all(step.to not in step.after for step in MOVES.values())
