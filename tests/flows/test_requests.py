@@ -11,10 +11,12 @@ import httpx2
 import msgspec
 import pytest
 from fastapi.testclient import TestClient
+from typer.testing import CliRunner
 
 from hub import release, requests, worker
 from hub.audit import receipts
-from hub.errors import Conflict, Denied
+from hub.cli.app import app
+from hub.errors import Conflict, Denied, NotFound
 from hub.events import AuditEvent, Kind
 from hub.identity import tokens
 from hub.main import application
@@ -377,3 +379,24 @@ def test_the_table_of_moves_names_every_state_and_ends() -> None:
     open_states = {RequestState.SUBMITTED, RequestState.APPROVED}
     assert {state for step in MOVES.values() for state in step.after} == open_states
     assert all(step.to not in step.after for step in MOVES.values())
+
+
+def test_at_the_console_the_operator_decides(
+    parts: Parts, client: TestClient, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUB_HOME", str(parts.settings.home))
+
+    def said(*arguments: str) -> Any:
+        done = CliRunner().invoke(app, ["request", *arguments, "--json"])
+        assert done.exit_code == 0, done.output
+        return msgspec.json.decode(done.stdout)
+
+    request_id = submitted(client, people).split("/")[-1]
+    assert [one["id"] for one in said("list", "--waiting")] == [request_id]
+    assert said("show", request_id)["state"] == "submitted"
+    assert said("approve", request_id)["decided_by"] == "operator"
+    assert said("revoke", request_id, "--ground", "misuse")["state"] == "revoked"
+    request_id = submitted(client, people).split("/")[-1]
+    assert said("refuse", request_id, "--ground", "purpose")["ground"] == "purpose"
+    done = CliRunner().invoke(app, ["request", "show", "nothing"])
+    assert isinstance(done.exception, NotFound)
