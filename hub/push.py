@@ -266,7 +266,8 @@ def _read_in(
         recognised = stages.recognise_rows(parsed, around, rules, tally)  # 5
         if dataset.subject and stages.TREATMENTS[dataset.key].whole_file:
             recognised = iter(list(recognised))  # outside the lease: it needs none and takes long
-        with parts.holding_tables(dataset.key) as held:
+        # Reading needs no lease: it goes on while one is waited for and the gate is prepared.
+        with stages.ahead(recognised) as read, parts.holding_tables(dataset.key) as held:
             standing = parts.standing(agreement)  # 6
             people = stages.People(
                 agreement,
@@ -276,7 +277,7 @@ def _read_in(
             )
             pseudonymous = (
                 stages.pseudonymise(stages.admit(chunk, people), people)  # 7, 8
-                for chunk in _with_keys(parts, agreement, recognised)
+                for chunk in _with_keys(parts, agreement, read)
             )
             for table, chunks in _by_table(dataset, pseudonymous):
                 held.check()

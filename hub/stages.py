@@ -13,9 +13,12 @@ places and times are coarse from `Recognised` on.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import BinaryIO, Final, Never, Self, final
+from typing import BinaryIO, Final, Never, Self, TypeVar, final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -40,6 +43,9 @@ MAKERS: Final[Mapping[str, str]] = {
 
 
 _STEP: Final = 1 << 20
+_AHEAD: Final = 4
+
+Chunk = TypeVar("Chunk")
 
 
 class _Stage:
@@ -226,6 +232,27 @@ def recognise_rows(
         rows = TREATMENTS[dataset.key].coarsen(together, places, rules)
         tally.dropped += together.num_rows - rows.num_rows
         yield Recognised._mint(dataset, table, rows)
+
+
+@contextmanager
+def ahead(chunks: Iterator[Chunk]) -> Iterator[Iterator[Chunk]]:
+    """The same chunks, read on a thread of their own, a few before they are asked for.
+
+    Reading begins at once, and has stopped when the context ends. What it raises is raised where
+    the chunk would have come.
+    """
+    with ThreadPoolExecutor(1, "reading") as pool:
+        waiting = deque(pool.submit(next, chunks, None) for _ in range(_AHEAD))
+
+        def taken() -> Iterator[Chunk]:
+            while (chunk := waiting.popleft().result()) is not None:
+                waiting.append(pool.submit(next, chunks, None))
+                yield chunk
+
+        try:
+            yield taken()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 class People:

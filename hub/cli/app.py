@@ -22,6 +22,7 @@ from hub.cli import (
     requests,
     retention,
     rights,
+    sharing,
     witness,
 )
 from hub.errors import HubError, fault
@@ -39,6 +40,7 @@ app.command("doctor")(doctor.doctor)
 events.add_to(audit.app)
 app.add_typer(agreements.app, name="agreement", help="Terms partners push under.")
 app.add_typer(policies.app, name="policy", help="Decisions of the log, put again.")
+app.add_typer(sharing.app, name="share", help="Recipients of releases over Delta Sharing.")
 app.add_typer(requests.app, name="request", help="What is asked for, and decisions about it.")
 app.add_typer(audit.app, name="audit", help="The log: verify, events, proofs.")
 app.add_typer(witness.app, name="witness", help="Watch a log, and cosign its checkpoints.")

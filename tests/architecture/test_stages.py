@@ -1,8 +1,11 @@
 """Stages: one maker each, no public constructor, and a skipped gate does not type-check."""
 
 import ast
+import itertools
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -71,3 +74,29 @@ def test_skipping_a_gate_does_not_type_check(tmp_path: Path) -> None:
     errors = [line for line in answer.stdout.splitlines() if "skip.py" in line]
     assert len(errors) == 3, answer.stdout
     assert all("arg-type" in e or "list-item" in e or "unreachable" in e for e in errors), errors
+
+
+def test_reading_ahead_keeps_the_order_and_says_what_went_wrong_in_its_place() -> None:
+    def chunks() -> Iterator[int]:
+        yield from range(10)
+        raise ValueError("the eleventh")
+
+    got: list[int] = []
+    with stages.ahead(chunks()) as read, pytest.raises(ValueError, match="the eleventh"):
+        got.extend(read)
+    assert got == list(range(10))
+
+
+def test_reading_ahead_stops_with_its_context() -> None:
+    read: list[int] = []
+
+    def chunks() -> Iterator[int]:
+        for number in itertools.count():
+            read.append(number)
+            yield number
+
+    with stages.ahead(chunks()) as ahead:
+        assert next(ahead) == 0
+    stopped = len(read)
+    assert 1 <= stopped <= 6
+    assert not [t for t in threading.enumerate() if t.name.startswith("reading")]
