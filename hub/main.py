@@ -31,7 +31,6 @@ from hub.api import (
     problems,
     requests,
     rights,
-    sharing,
     subjects,
     tus,
 )
@@ -238,7 +237,6 @@ def application(parts: Parts) -> FastAPI:
     app.state.door = door
     app.state.catalogue = catalogue
     app.state.shelf = shelf
-    app.state.described = {}
     app.state.session_cookie = site.session_cookie
     app.state.token_server = TokenServer(parts.books, f"{parts.settings.public_url}/oauth/token")
     app.add_middleware(SecurityHeaders, https=secure)
@@ -253,7 +251,6 @@ def application(parts: Parts) -> FastAPI:
         rights.router,
         contributions.router,
         collectivities.router,
-        sharing.router,
         decisions.router,
         dpo.router,
         evidence.router,
@@ -271,7 +268,6 @@ def application(parts: Parts) -> FastAPI:
         return JSONResponse(partners.ready(parts))
 
     app.include_router(site.router)
-    problems.describe(app)
     return app
 
 
