@@ -18,9 +18,10 @@ wait, they are made true together, each table rewritten once:
 4. The older versions, orphans, log entries and checkpoints that still held the rows are purged,
    and the rewrite is recorded (`upkeep`).
 5. Rows set aside for them are dropped.
-6. One transaction records each completion and its event, and takes the digests out of ended
-   grants: a refusal mark stays, so that an old consent pushed again is not believed. An objection
-   keeps its digest, which is what refuses the next tap.
+6. One transaction records the completions and takes the digests out of ended grants: a refusal
+   mark stays, so that an old consent pushed again is not believed. An objection keeps its digest,
+   which is what refuses the next tap. An event tells of up to `TOGETHER` completions and commits
+   to their receipts, each of which is proved alone.
 7. The books are compacted, so that no deleted page keeps a digest. The job that came here ends
    only after this; those of the others ended in step 6.
 8. The log takes the events in; from then on each receipt says where it stands.
@@ -31,7 +32,7 @@ be that person. Releases opened later are computed without them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
@@ -49,6 +50,8 @@ from hub.stages import ACTS
 
 MOST: Final = 10_000
 """Withdrawals made true together; more wait for the next time."""
+TOGETHER: Final = 64
+"""Completions in one event, and the receipts it commits to where there is more than one."""
 
 
 def withdraw(
@@ -152,29 +155,32 @@ def _complete(parts: Parts, batch: Sequence[Withdrawal]) -> None:
                 versions[name] = after.version
     parts.books.advance_withdrawals(ids, Erasure.ERASED)
     until = parts.books.backups_until()
+    completed_at = parts.clock()
     marks = parts.refusal_marks([withdrawal.subject for withdrawal in batch])
-    with parts.books.together():
-        for withdrawal, mark in zip(batch, marks, strict=True):
-            abouts = [(withdrawal.partner, purpose) for purpose in withdrawal.purposes]
-            keys = [key for about in abouts for key in tables.get(about, ())]
-            done = {
-                name: {"version": version}
-                for name, version in versions.items()
-                if name.rpartition("/")[0] in keys
-            }
-            objects = not objections.isdisjoint(abouts)
-            _record(
-                parts,
-                replace(
-                    withdrawal,
-                    completed_at=parts.clock(),
-                    tables=done,
-                    backups_until=until,
-                    state=Erasure.COMPLETED,
-                ),
-                withdrawal.subject if objects else mark,
-                promised=withdrawal is batch[0],
+    done: list[Withdrawal] = []
+    for withdrawal, mark in zip(batch, marks, strict=True):
+        abouts = [(withdrawal.partner, purpose) for purpose in withdrawal.purposes]
+        keys = {key for about in abouts for key in tables.get(about, ())}
+        objects = not objections.isdisjoint(abouts)
+        done.append(
+            replace(
+                withdrawal,
+                subject=withdrawal.subject if objects else mark,
+                completed_at=completed_at,
+                tables={
+                    name: {"version": version}
+                    for name, version in versions.items()
+                    if name.rpartition("/")[0] in keys
+                },
+                backups_until=until,
+                state=Erasure.COMPLETED,
             )
+        )
+    with parts.books.together():
+        _drop_set_aside(parts, batch)  # 5
+        for start in range(0, len(done), TOGETHER):  # 6
+            some = done[start : start + TOGETHER]
+            parts.books.complete_withdrawals(some, batch[0].id, event=_completed(parts, some))
 
 
 def _pseudonyms(parts: Parts, groups: Sequence[tuple[str, pa.Array]]) -> dict[str, list[bytes]]:
@@ -187,33 +193,44 @@ def _pseudonyms(parts: Parts, groups: Sequence[tuple[str, pa.Array]]) -> dict[st
     return gone
 
 
-def _record(parts: Parts, completed: Withdrawal, mark: bytes, *, promised: bool) -> None:
-    """Steps 5 and 6 for one withdrawal."""
-    now = parts.clock()
-    parts.books.drop_set_aside(  # 5
-        subject_digest=completed.subject,
-        event=AuditEvent(
-            Kind.QUARANTINE_DROPPED,
-            WORKER.organisation,
-            completed.id,
-            now,
-            {"because": "withdrawal"},
-        ),
-    )
-    parts.books.complete_withdrawal(  # 6
-        replace(completed, subject=mark),
-        promised,
-        event=AuditEvent(
-            Kind.WITHDRAWAL_COMPLETED,
-            WORKER.organisation,
-            completed.id,
-            now,
-            {
-                "purposes": list(completed.purposes),
-                "tables": dict(completed.tables),
-                "receipt": receipts.digest("withdrawal", receipt_facts(parts, completed)),
-            },
-        ),
+def _drop_set_aside(parts: Parts, batch: Sequence[Withdrawal]) -> None:
+    """Step 5."""
+    for start in range(0, len(batch), 1_000):
+        some = batch[start : start + 1_000]
+        parts.books.drop_set_aside(
+            subjects=[withdrawal.subject for withdrawal in some],
+            event=AuditEvent(
+                Kind.QUARANTINE_DROPPED,
+                WORKER.organisation,
+                some[0].id,
+                parts.clock(),
+                {"because": "withdrawal"},
+            ),
+        )
+
+
+def _completed(parts: Parts, some: Sequence[Withdrawal]) -> AuditEvent:
+    """The event of some completions; it is about the first and found by each.
+
+    Random digests fill up the receipts it commits to, and their order says nothing: who holds one
+    of them cannot tell from its proof how many left together.
+    """
+    ended = parts.books.ended_by([one.id for one in some])
+    digests = [receipts.digest("withdrawal", _facts(one, ended.get(one.id, {}))) for one in some]
+    receipt: dict[str, Any] = {"receipt": digests[0]}
+    if len(digests) > 1:
+        filled = sorted([*digests, *(parts.token(32) for _ in range(TOGETHER - len(digests)))])
+        receipt = {"receipts": filled, "receipt": receipts.commitment(filled)}
+    return AuditEvent(
+        Kind.WITHDRAWAL_COMPLETED,
+        WORKER.organisation,
+        some[0].id,
+        parts.clock(),
+        {
+            "purposes": sorted({purpose for one in some for purpose in one.purposes}),
+            "tables": {name: told for one in some for name, told in one.tables.items()},
+            **receipt,
+        },
     )
 
 
@@ -263,7 +280,10 @@ def receipt_facts(parts: Parts, withdrawal: Withdrawal) -> dict[str, Any]:
 
     Where it found none, random ones stand in for them: both look the same to whoever has no secret.
     """
-    ended = parts.books.ended_by(withdrawal.id)
+    return _facts(withdrawal, parts.books.ended_by([withdrawal.id]).get(withdrawal.id, {}))
+
+
+def _facts(withdrawal: Withdrawal, ended: Mapping[str, Sequence[bytes]]) -> dict[str, Any]:
     if not ended:  # asked for before grants had secrets
         return shown(withdrawal)
     named = {purpose: [one.hex() for one in ones] for purpose, ones in ended.items()}

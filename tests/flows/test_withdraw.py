@@ -10,6 +10,7 @@ import pytest
 from consent import pseudonyms
 from hub import consents, push, withdraw, worker
 from hub.audit import receipts
+from hub.audit.entries import receipts_of
 from hub.errors import Denied, Rejected
 from hub.parts import OPERATOR, Parts
 from hub.policy.gate import DenyAll
@@ -138,10 +139,50 @@ def test_many_leave_with_one_rewrite_of_each_table(parts: Parts) -> None:
     assert kept(parts) == 32
     assert find(parts.settings.home, names, parts.vault.unseal) == []
     told = [withdraw.receipt(parts, one) for one in done]
-    facts = [receipts.verify(note, [parts.log.signer.verifier]) for note in told]
-    assert {fact["id"] for fact in facts} == {one.id for one in made}
-    assert len({fact["log_index"] for fact in facts}) == 4, "each has a place of its own"
+    seen = [receipts.verified(note, [parts.log.signer.verifier]) for note in told]
+    assert {one.facts["id"] for one in seen} == {one.id for one in made}
+    assert all(one.checkpoint is not None for one in seen), "each is proved alone"
+    assert len({one.facts["log_index"] for one in seen}) == 1
     assert worker.drain(parts) == 0
+    assert reconcile(parts).problems == []
+
+
+def test_no_receipt_tells_how_many_left_together(parts: Parts) -> None:
+    """From two on, a proof is as long whoever else is in the event."""
+    lengths, places = set(), set()
+    for leaving in (OTHERS[:2], OTHERS[2:]):
+        made = [
+            withdraw.withdraw(
+                parts, OPERATOR, "coachco2", consents.digest_of(parts, "coachco2", one), via="cli"
+            )
+            for one in leaving
+        ]
+        worker.drain(parts)
+        for one in made:
+            done = parts.books.withdrawal(one.id)
+            assert done is not None
+            assert done.log_index is not None
+            event = parts.books.event_at(done.log_index)
+            assert event is not None
+            many = receipts_of(event)
+            digest = receipts.digest("withdrawal", withdraw.receipt_facts(parts, done))
+            lengths.add(len(receipts.path(many, digest)))
+            places.add(many.index(digest))
+    assert lengths == {4 + 32 * 6}
+    assert places != set(range(len(OTHERS[2:]))), "a low place would tell that few came before"
+
+
+def test_more_leave_than_an_event_holds(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(withdraw, "TOGETHER", 2)
+    digests = [consents.digest_of(parts, "coachco2", one) for one in (PERSON, *OTHERS)]
+    made = [withdraw.withdraw(parts, OPERATOR, "coachco2", one, via="cli") for one in digests]
+    assert len(made) % 2 == 0
+    worker.drain(parts)
+    done = parts.books.withdrawals()
+    assert len({one.log_index for one in done}) == len(made) // 2
+    for one in done:
+        note = withdraw.receipt(parts, one)
+        assert receipts.verified(note, [parts.log.signer.verifier]).facts["id"] == one.id
     assert reconcile(parts).problems == []
 
 

@@ -48,18 +48,18 @@ class Contributions(Desk):
             rows = connection.execute(query)
             return [(row.subject, _contribution(row) if row.grant else None) for row in rows]
 
-    def ended_by(self, withdrawal_id: str) -> dict[str, list[bytes]]:
-        """Commitments of the grants a withdrawal ended, sorted, by purpose."""
+    def ended_by(self, withdrawals: Sequence[str]) -> dict[str, dict[str, list[bytes]]]:
+        """Commitments of the grants each withdrawal ended, sorted, by withdrawal and purpose."""
         query = (
-            select(grants.c.purpose, contributions.c.commitment)
+            select(contributions.c.ended_by, grants.c.purpose, contributions.c.commitment)
             .join(contributions, contributions.c.grant == grants.c.id)
-            .where(contributions.c.ended_by == withdrawal_id)
+            .where(contributions.c.ended_by.in_(withdrawals))
             .order_by(grants.c.purpose, contributions.c.commitment)
         )
-        found: dict[str, list[bytes]] = {}
+        found: dict[str, dict[str, list[bytes]]] = {}
         with self._read() as connection:
-            for purpose, commitment in connection.execute(query):
-                found.setdefault(purpose, []).append(commitment)
+            for withdrawal, purpose, commitment in connection.execute(query):
+                found.setdefault(withdrawal, {}).setdefault(purpose, []).append(commitment)
         return found
 
 

@@ -14,7 +14,19 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, and_, case, func, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from hub.errors import Conflict, NotFound
 from hub.events import AuditEvent
@@ -171,48 +183,62 @@ class Grants(Desk):
     def withdrawal(self, withdrawal_id: str) -> Withdrawal | None:
         """One withdrawal; `log_index` is the place of its latest event, request or completion."""
         with self._read() as connection:
-            row = _find(connection, withdrawal_id)
-        return None if row is None else withdrawal_of(row)
+            rows = _find(connection, [withdrawal_id])
+        return withdrawal_of(rows[0]) if rows else None
 
-    def complete_withdrawal(
-        self, withdrawal: Withdrawal, promised: bool = False, *, event: AuditEvent
-    ) -> Withdrawal:
-        """Record that the rows are gone, and strike the job off unless it is still `promised`.
+    def complete_withdrawals(
+        self, done: Sequence[Withdrawal], promised: str = "", *, event: AuditEvent
+    ) -> list[Withdrawal]:
+        """Record that the rows of all of them are gone, under one event, and end their jobs.
 
-        Where `withdrawal.subject` is another than was recorded (a mark that is not the digest),
-        it takes the digest's place in the withdrawal, the ended grants and the refusals. An
-        objection keeps its digest, without which it could not refuse; so does a grant given
-        since. Call `compact` afterwards.
-        `NotFound` where there is no such withdrawal, `Conflict` where it is complete already.
+        The job about `promised` stays. Where a `subject` is another than was recorded (a mark that
+        is not the digest), it takes the digest's place in the withdrawal, the ended grants and the
+        refusals. An objection keeps its digest, without which it could not refuse; so does a grant
+        given since. Call `compact` afterwards.
+        `NotFound` where there is no such withdrawal, `Conflict` where one is complete already.
         """
+        ids = [withdrawal.id for withdrawal in done]
         with self._write(event) as (connection, sequence):
-            row = _find(connection, withdrawal.id)
-            if row is None:
+            found = {row.id: row for row in _find(connection, ids)}
+            if set(found) != set(ids):
                 raise _unknown()
-            if row.completed_at is not None:
+            if any(row.completed_at is not None for row in found.values()):
                 raise _completed()
-            if withdrawal.subject != row.subject:
-                _replace_subject(connection, row, withdrawal.subject)
-            connection.execute(
-                update(withdrawals)
-                .where(withdrawals.c.id == withdrawal.id)
-                .values(
-                    subject=withdrawal.subject,
-                    completed_at=withdrawal.completed_at or event.at,
-                    tables=dict(withdrawal.tables),
-                    event=sequence,
-                )
+            _replace_subjects(
+                connection,
+                [
+                    (found[one.id], one.subject)
+                    for one in done
+                    if one.subject != found[one.id].subject
+                ],
             )
             connection.execute(
-                update(erasures)
-                .where(erasures.c.withdrawal == withdrawal.id)
-                .values(state=str(Erasure.COMPLETED), backups_until=withdrawal.backups_until)
+                update(withdrawals).where(withdrawals.c.id == bindparam("this")),
+                [
+                    {
+                        "this": one.id,
+                        "subject": one.subject,
+                        "completed_at": one.completed_at or event.at,
+                        "tables": dict(one.tables),
+                        "event": sequence,
+                    }
+                    for one in done
+                ],
             )
-            if not promised:
-                fulfil(connection, WITHDRAWAL, withdrawal.id)
-            after = _find(connection, withdrawal.id)
-        assert after is not None
-        return withdrawal_of(after)
+            connection.execute(
+                update(erasures).where(erasures.c.withdrawal == bindparam("this")),
+                [
+                    {
+                        "this": one.id,
+                        "state": str(Erasure.COMPLETED),
+                        "backups_until": one.backups_until,
+                    }
+                    for one in done
+                ],
+            )
+            fulfil(connection, WITHDRAWAL, *(one for one in ids if one != promised))
+            after = {row.id: withdrawal_of(row) for row in _find(connection, ids)}
+        return [after[one] for one in ids]
 
 
 def _refuse(
@@ -265,20 +291,41 @@ def _no(connection: Connection, partner: str, purpose: str) -> str:
     return REFUSED if connection.execute(public_task).first() is None else OBJECTED
 
 
-def _replace_subject(connection: Connection, row: Row[Any], mark: bytes) -> None:
-    theirs = (grants.c.partner == row.partner) & (grants.c.subject == row.subject)
+def _replace_subjects(connection: Connection, replaced: Sequence[tuple[Row[Any], bytes]]) -> None:
+    """Put marks in the place of the digests of withdrawals, wherever these need not stay."""
+    if not replaced:
+        return
     connection.execute(
         update(grants)
-        .where(theirs, grants.c.purpose.in_(row.purposes))
-        .where(grants.c.state.in_((WITHDRAWN, REFUSED, EXPIRED)))
-        .values(subject=mark)
+        .where(grants.c.partner == bindparam("of"), grants.c.subject == bindparam("digest"))
+        .where(grants.c.purpose == bindparam("for"))
+        # Not IN: it would be spelled out anew for each of them.
+        .where(or_(*(grants.c.state == state for state in (WITHDRAWN, REFUSED, EXPIRED)))),
+        [
+            {"of": row.partner, "digest": row.subject, "for": purpose, "subject": mark}
+            for row, mark in replaced
+            for purpose in row.purposes
+        ],
     )
-    if connection.execute(select(grants.c.number).where(theirs)).first() is None:
+    digests = {row.subject for row, _ in replaced}
+    left = select(grants.c.partner, grants.c.subject).where(grants.c.subject.in_(digests))
+    known = {(partner, subject) for partner, subject in connection.execute(left)}
+    gone = [(row, mark) for row, mark in replaced if (row.partner, row.subject) not in known]
+    if gone:
         # Nothing of the person is left at this partner: their code leads to the mark from here on.
         connection.execute(
-            update(links)
-            .where(links.c.partner == row.partner, links.c.subject == row.subject)
-            .values(subject=mark, ended_at=row.requested_at)
+            update(links).where(
+                links.c.partner == bindparam("of"), links.c.subject == bindparam("digest")
+            ),
+            [
+                {
+                    "of": row.partner,
+                    "digest": row.subject,
+                    "subject": mark,
+                    "ended_at": row.requested_at,
+                }
+                for row, mark in gone
+            ],
         )
 
 
@@ -323,9 +370,8 @@ def grant_of(row: Row[Any]) -> Grant:
     )
 
 
-def _find(connection: Connection, withdrawal_id: str) -> Row[Any] | None:
-    query = withdrawal_query()
-    return connection.execute(query.where(withdrawals.c.id == withdrawal_id)).first()
+def _find(connection: Connection, ids: Sequence[str]) -> Sequence[Row[Any]]:
+    return connection.execute(withdrawal_query().where(withdrawals.c.id.in_(ids))).all()
 
 
 def withdrawal_query() -> Select[Any]:

@@ -76,9 +76,9 @@ def promise(connection: Connection, kind: str, about: str, at: datetime | None =
     connection.execute(insert(jobs).values(kind=kind, about=about, attempts=0, due_at=at))
 
 
-def fulfil(connection: Connection, kind: str, about: str) -> None:
-    """Strike the job about a thing off, inside the transaction that finishes the thing."""
-    connection.execute(delete(jobs).where(jobs.c.kind == kind, jobs.c.about == about))
+def fulfil(connection: Connection, kind: str, *about: str) -> None:
+    """Strike the jobs about things off, inside the transaction that finishes the things."""
+    connection.execute(delete(jobs).where(jobs.c.kind == kind, jobs.c.about.in_(about)))
 
 
 def _due(now: datetime) -> Select[tuple[int, str, str, int]]:

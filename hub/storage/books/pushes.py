@@ -195,12 +195,12 @@ class Pushes(Desk):
     def drop_set_aside(
         self,
         push: str | None = None,
-        subject_digest: bytes | None = None,
+        subjects: Sequence[bytes] | None = None,
         before: date | None = None,
         *,
         event: AuditEvent,
     ) -> int:
-        """Destroy rows in quarantine: of one push, of one person, kept until before a day.
+        """Destroy rows in quarantine: of one push, of people, kept until before a day.
 
         Several conditions narrow each other; at least one is needed. Returns the number of rows,
         which the event carries as fact `rows`; where there is none, nothing happened: no event.
@@ -208,8 +208,8 @@ class Pushes(Desk):
         wanted = []
         if push is not None:
             wanted.append(quarantine.c.push == push)
-        if subject_digest is not None:
-            wanted.append(quarantine.c.digest == subject_digest)
+        if subjects is not None:
+            wanted.append(quarantine.c.digest.in_(subjects))
         if before is not None:
             day = before.date() if isinstance(before, datetime) else before
             wanted.append(quarantine.c.until < day)

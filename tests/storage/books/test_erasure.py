@@ -39,9 +39,9 @@ def test_after_completion_and_compaction_no_file_of_the_books_holds_the_digest(
     for n, name in enumerate(gone):
         made = withdrawal(f"w{n}", name)
         books.withdraw(made, event=event(Kind.CONSENT_WITHDRAWN))
-        books.drop_set_aside(subject_digest=digest(name), event=event(Kind.QUARANTINE_DROPPED))
+        books.drop_set_aside(subjects=[digest(name)], event=event(Kind.QUARANTINE_DROPPED))
         marked = replace(made, subject=digest(f"mark {n}"))
-        books.complete_withdrawal(marked, event=event(Kind.WITHDRAWAL_COMPLETED))
+        books.complete_withdrawals([marked], event=event(Kind.WITHDRAWAL_COMPLETED))
     assert files_with(tmp_path, needles)  # deleted is not gone: this is what compact is for
 
     assert books.compact()
@@ -70,7 +70,7 @@ def test_compaction_says_when_a_reader_keeps_the_old_pages_alive(
         reader.exec_driver_sql("SELECT count(*) FROM grants").scalar()
         made = withdrawal("w1", "ada")
         books.withdraw(made, event=event())
-        books.complete_withdrawal(replace(made, subject=digest("mark")), event=event())
+        books.complete_withdrawals([replace(made, subject=digest("mark"))], event=event())
         patient = Books.open(f"sqlite:///{tmp_path / 'books.sqlite'}")
         patient.close()
         assert files_with(tmp_path, [digest("ada")])

@@ -186,7 +186,7 @@ def test_completing_takes_the_digest_out_and_leaves_the_mark(books: Books) -> No
     done = replace(
         made, subject=mark, completed_at=NOW + DAY, tables={"coachco2/trips/trips": {"version": 7}}
     )
-    assert books.complete_withdrawal(done, event=DONE) == done
+    assert books.complete_withdrawals([done], event=DONE) == [done]
     assert books.withdrawal("w1") == done
     assert books.grants_of(digest("ada")) == []
     assert {g.state for g in books.grants_of(mark)} == {WITHDRAWN, REFUSED}
@@ -202,7 +202,7 @@ def test_completing_spares_an_objection_and_a_grant_given_since(books: Books) ->
     made = withdrawal("w1", "ada", purposes=(PURPOSE, "linking"))
     books.withdraw(made, event=END)
     books.give([grant("g2", "ada", NOW + HOUR)], event=GIVE)
-    books.complete_withdrawal(replace(made, subject=digest("mark")), event=DONE)
+    books.complete_withdrawals([replace(made, subject=digest("mark"))], event=DONE)
     assert granted(books) == {digest("ada")}
     assert books.standing("coachco2", "linking", NOW)[2] == [digest("ada")]
 
@@ -210,12 +210,12 @@ def test_completing_spares_an_objection_and_a_grant_given_since(books: Books) ->
 def test_completing_twice_or_the_unknown_is_refused(books: Books) -> None:
     made = withdrawal("w1", "ada")
     with pytest.raises(NotFound):
-        books.complete_withdrawal(made, event=DONE)
+        books.complete_withdrawals([made], event=DONE)
     books.withdraw(made, event=END)
-    books.complete_withdrawal(made, event=DONE)
+    books.complete_withdrawals([made], event=DONE)
     before = books.event_count()
     with pytest.raises(Conflict, match="complete already"):
-        books.complete_withdrawal(replace(made, tables={"t": 1}), event=DONE)
+        books.complete_withdrawals([replace(made, tables={"t": 1})], event=DONE)
     assert books.event_count() == before
     assert books.withdrawal("w1") == replace(made, completed_at=NOW)
 
@@ -230,7 +230,7 @@ def test_grants_and_withdrawals_know_their_place_in_the_log(books: Books) -> Non
     assert [g.log_index for g in books.grants_of(digest("ada"))] == [5, 6]
     assert [g.log_index for g in books.grants_of(digest("bob"))] == [5]
     assert books.withdrawal("w1") == replace(made, log_index=6)
-    books.complete_withdrawal(made, event=DONE)
+    books.complete_withdrawals([made], event=DONE)
     assert books.withdrawal("w1") == replace(made, completed_at=NOW)
     [done] = books.events(kind=Kind.WITHDRAWAL_COMPLETED)
     books.place_events([(done.sequence, 7)])

@@ -146,7 +146,7 @@ def test_rows_set_aside_are_dropped_by_push_person_or_day(books: Books) -> None:
     drop = event(Kind.QUARANTINE_DROPPED, "w1", because="withdrawal")
 
     assert books.drop_set_aside(before=NOW.date(), event=drop) == 0
-    assert books.drop_set_aside(subject_digest=digest("ada"), push="p2", event=drop) == 1
+    assert books.drop_set_aside(subjects=[digest("ada")], push="p2", event=drop) == 1
     assert books.drop_set_aside(before=NOW + timedelta(days=1), event=drop) == 2
     assert [r.position for r in books.set_aside()] == [3, 2]
     assert books.drop_set_aside(push="p2", event=drop) == 1

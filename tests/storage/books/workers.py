@@ -110,8 +110,8 @@ def crash(url: str, told: str) -> None:
         ),
         "give": lambda b: b.give([made.grant("g1", "ada")], event=made.event()),
         "withdraw": lambda b: b.withdraw(withdrawal, event=made.event()),
-        "complete_withdrawal": lambda b: b.complete_withdrawal(
-            replace(withdrawal, subject=made.digest("mark")), event=made.event()
+        "complete_withdrawals": lambda b: b.complete_withdrawals(
+            [replace(withdrawal, subject=made.digest("mark"))], event=made.event()
         ),
         "drop_set_aside": lambda b: b.drop_set_aside(push="p1", event=made.event()),
         "intend_release": lambda b: b.intend_release("digest-1", {}, event=made.event()),
