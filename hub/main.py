@@ -41,6 +41,7 @@ from hub.audit.objects import ObjectStore
 from hub.audit.publish import Publisher
 from hub.audit.store import FolderStore, TileStore
 from hub.catalog import Catalogue
+from hub.delivery import Delivery
 from hub.desk import PartsDesk
 from hub.errors import Rejected, Unavailable
 from hub.events import AuditEvent, Kind
@@ -237,6 +238,7 @@ def application(parts: Parts) -> FastAPI:
     app.state.door = door
     app.state.catalogue = catalogue
     app.state.shelf = shelf
+    app.state.delivery = Delivery(parts, shelf)
     app.state.session_cookie = site.session_cookie
     app.state.token_server = TokenServer(parts.books, f"{parts.settings.public_url}/oauth/token")
     app.add_middleware(SecurityHeaders, https=secure)

@@ -338,7 +338,11 @@ def _check(parts: Parts, made: DataRequest) -> None:
             who="person",
             facts={"known": sorted(MEASURES)},
         )
-    _listed(made.territory, (ALL, *parts.territory.departments), "territory")
+    columns = {column.name for column in MEASURES[made.measure].columns}
+    located = columns & {"area", "commune"}
+    _listed(made.territory, (ALL, *(parts.territory.departments if located else ())), "territory")
+    if "geography" not in columns:
+        _listed(made.granularity, (ALL,), "granularity")
     known = {one.id for one in parts.books.organisations()}
     known |= {one.organisation for one in parts.books.accounts()} | {made.organisation}
     if not known.issuperset(made.recipients):

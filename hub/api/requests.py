@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends
+from fastapi import APIRouter, Body, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from hub import requests
+from hub.api import ranges
 from hub.api.access import identified, parts_of
+from hub.delivery import Delivery, File
 from hub.parts import Actor, Parts
 from hub.records import DataRequest
 from hub.requests import Asked
@@ -17,6 +19,16 @@ from hub.requests import Asked
 router = APIRouter(tags=["requests"], prefix="/v1/requests")
 Who = Annotated[Actor, Depends(identified)]
 Hub = Annotated[Parts, Depends(parts_of)]
+Format = Annotated[str, Query(max_length=20, description="csv, xlsx, parquet, json or geojson")]
+
+
+def delivery_of(request: Request) -> Delivery:
+    """The delivery of this application."""
+    delivery: Delivery = request.app.state.delivery
+    return delivery
+
+
+Hands = Annotated[Delivery, Depends(delivery_of)]
 
 
 class Decided(BaseModel):
@@ -112,6 +124,63 @@ def withdraw(request_id: str, actor: Who, parts: Hub) -> dict[str, Any]:
 def renew(request_id: str, said: Longer, actor: Who, parts: Hub) -> dict[str, Any]:
     """A request like any other, which takes over from the former once it is approved."""
     return _shown(parts, requests.renew(parts, actor, request_id, said.days))
+
+
+@router.head("/{request_id}/data", include_in_schema=False)
+@router.get("/{request_id}/data", summary="What a request gives", response_class=Response)
+def data(
+    request: Request,
+    request_id: str,
+    actor: Who,
+    delivery: Hands,
+    format: Format = "csv",  # noqa: A002 - its name in the interface
+) -> Response:
+    """A stable address, for the accounts of its recipients; each reading is logged."""
+    return _handed(request, delivery, delivery.file(actor, request_id, format))
+
+
+@router.post("/{request_id}/links", status_code=201, summary="Make a short-lived link")
+def link(
+    request_id: str,
+    actor: Who,
+    delivery: Hands,
+    format: Format = "csv",  # noqa: A002 - its name in the interface
+) -> dict[str, Any]:
+    """For a program without an account; bound to who asked, and ended by any revocation."""
+    text, end = delivery.link(actor, request_id, format)
+    return {"url": f"/v1/requests/{request_id}/file?link={text}", "expires_at": end.isoformat()}
+
+
+@router.delete("/{request_id}/links", summary="End every link")
+def unlink(request_id: str, actor: Who, parts: Hub) -> dict[str, Any]:
+    """The request stands; new links can be made."""
+    return _shown(parts, requests.unlink(parts, actor, request_id))
+
+
+@router.head("/{request_id}/file", include_in_schema=False)
+@router.get("/{request_id}/file", summary="What a link opens", response_class=Response)
+def file(
+    request: Request,
+    request_id: str,
+    link: Annotated[str, Query(max_length=1000, description="as `POST …/links` gave it")],
+    delivery: Hands,
+) -> Response:
+    """404 for a link the hub did not make, 410 once it or the request is over."""
+    return _handed(request, delivery, delivery.linked(request_id, link))
+
+
+def _handed(request: Request, delivery: Delivery, made: File) -> Response:
+    """The file, or the part asked for. HEAD hands nothing out, and is no reading."""
+    response = ranges.answer(request, made.data, made.etag, made.media_type)
+    headers = response.headers
+    headers["cache-control"] = "private, no-store"
+    headers["content-disposition"] = f'attachment; filename="{made.name}"'
+    manifest = f'</v1/releases/{made.release.id}/manifest>; rel="describedby"'
+    if request.method == "GET" and response.status_code in {200, 206}:
+        name = delivery.told(made, part=response.status_code == 206)
+        manifest += f', </v1/decisions/{name}/receipt>; rel="receipt"'
+    headers["link"] = manifest
+    return response
 
 
 def _shown(parts: Parts, request: DataRequest) -> dict[str, Any]:

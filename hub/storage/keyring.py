@@ -77,6 +77,11 @@ class Keyring:
         return self._key("sharing")
 
     @property
+    def link_key(self) -> bytes:
+        """32 bytes: signs short-lived links to what a request gives."""
+        return self._key("links")
+
+    @property
     def code_key(self) -> bytes:
         """32 bytes: keys the digests of participation codes."""
         return self._key("codes")

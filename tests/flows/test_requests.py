@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -9,21 +10,24 @@ from typing import Any
 
 import httpx2
 import msgspec
+import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
-from hub import release, requests, worker
+from hub import delivery, release, requests, worker
 from hub.audit import receipts
 from hub.cli.app import app
-from hub.errors import Conflict, Denied, NotFound
+from hub.errors import Conflict, Denied, NotFound, Rejected
 from hub.events import AuditEvent, Kind
-from hub.identity import tokens
+from hub.identity import links, tokens
 from hub.main import application
 from hub.parts import OPERATOR, Actor, Parts
 from hub.reconcile import reconcile
 from hub.records import Account, Release, RequestState, Role
 from hub.requests import MOVES, Asked
+from hub.shelf import MEDIA_TYPES
+from hub.storage.books import Search
 from tests.flows import world
 from tests.flows.test_http import is_problem
 
@@ -400,3 +404,201 @@ def test_at_the_console_the_operator_decides(
     assert said("refuse", request_id, "--ground", "purpose")["ground"] == "purpose"
     done = CliRunner().invoke(app, ["request", "show", "nothing"])
     assert isinstance(done.exception, NotFound)
+
+
+# Delivery --------------------------------------------------------------------------------------
+
+
+def approved(client: TestClient, people: People, **asked: Any) -> str:
+    made = ask(client, people["collectivity"], **asked)
+    assert made.json()["state"] == "approved", made.text
+    return f"{V1}/{made.json()['id']}"
+
+
+def linked(client: TestClient, people: People, address: str, kind: str = "csv") -> str:
+    made = client.post(f"{address}/links?format={kind}", headers=people["collectivity"])
+    assert made.status_code == 201
+    return str(made.json()["url"])
+
+
+def test_who_is_given_the_data(client: TestClient, people: People) -> None:
+    address = approved(client, people, recipients=["orleans", world.UAI])
+    given = {"collectivity", "colleague", "school"}
+    knows = {"steward", "own-steward", "operator", "dpo", "auditor"}
+    for name, who in people.items():
+        answer = client.get(f"{address}/data", headers=who)
+        refused = 401 if name == "anyone" else 403 if name in knows else 404
+        assert answer.status_code == (200 if name in given else refused), name
+        made = client.post(f"{address}/links", headers=who)
+        assert made.status_code == (201 if name in given else refused), name
+        ended = client.delete(f"{address}/links", headers=who)
+        assert ended.status_code == (200 if name in given else refused), name
+
+
+def test_every_format_gives_the_release_and_its_territory_a_part(
+    client: TestClient, people: People
+) -> None:
+    whole = approved(client, people)
+    ours = approved(client, people, territory="45")
+    none = approved(client, people, territory="18")
+    rows = {
+        name: client.get(f"{at}/data?format=json", headers=people["collectivity"]).json()
+        for name, at in {"whole": whole, "ours": ours, "none": none}.items()
+    }
+    shelved = client.get("/v1/releases").json()[-1]
+    assert rows["whole"] == client.get(shelved["data"]["json"]).json()
+    assert rows["ours"] == [row for row in rows["whole"] if row["commune"].startswith("45")]
+    assert rows["ours"]
+    assert rows["none"] == [row for row in rows["whole"] if row["commune"].startswith("18")]
+    for kind in ("csv", "xlsx", "parquet", "geojson"):
+        link = linked(client, people, ours, kind)
+        by_account = client.get(f"{ours}/data?format={kind}", headers=people["collectivity"])
+        by_link = client.get(link)
+        assert by_account.content == by_link.content
+        assert by_link.headers["content-type"].split(";")[0] == MEDIA_TYPES[kind].split(";")[0]
+        assert by_link.headers["cache-control"] == "private, no-store"
+    wrong = client.get(f"{ours}/data?format=doc", headers=people["collectivity"])
+    assert (wrong.status_code, wrong.json()["code"]) == (422, "unknown-format")
+
+
+@pytest.mark.parametrize(
+    ("territory", "granularity", "kept"),
+    [
+        ("all", "all", "rdabcg"),
+        ("45", "all", "dab"),
+        ("all", "lycee", "abc"),
+        ("45", "lycee", "ab"),
+        ("37", "lycees", "g"),
+        ("37", "region", ""),
+    ],
+)
+def test_a_table_is_narrowed_to_what_was_asked(
+    parts: Parts, territory: str, granularity: str, kept: str
+) -> None:
+    table = pa.table(
+        {
+            "geography": ["region", "department", "lycee", "lycee", "lycee", "lycees"],
+            "area": ["24", "45", "0450062J", "0450049V", "0370016S", "37"],
+            "row": list("rdabcg"),
+        }
+    )
+    asked = Asked(measure="modal-split", purpose="evaluation")
+    made = replace(
+        requests.submit(parts, ORLEANS, asked), territory=territory, granularity=granularity
+    )
+    assert "".join(delivery.narrow(table, made)["row"].to_pylist()) == kept
+    if (territory, granularity) != ("all", "all"):
+        with pytest.raises(Rejected):  # what cannot be narrowed is not given whole
+            delivery.narrow(table.select(["row"]), made)
+
+
+def test_a_link_serves_parts_and_tells_of_each_reading_but_not_of_head(
+    parts: Parts, client: TestClient, people: People
+) -> None:
+    address = approved(client, people)
+    link = linked(client, people, address, "parquet")
+    before = len(reads(parts, address))
+    head = client.head(link)
+    assert (head.status_code, head.content) == (200, b"")
+    whole = client.get(link).content
+    assert int(head.headers["content-length"]) == len(whole)
+    part = client.get(link, headers={"range": "bytes=-4"})
+    assert (part.status_code, part.content) == (206, whole[-4:])
+    told = reads(parts, address)[before:]
+    assert [facts["part"] for facts in told] == [False, True]
+    assert {facts["request"] for facts in told} == {address.split("/")[-1]}
+    assert {facts["format"] for facts in told} == {"parquet"}
+    assert told[0]["partner"] == ["region"]
+
+
+def reads(parts: Parts, address: str) -> list[dict[str, Any]]:
+    wanted = Search(kinds=(str(Kind.RELEASE_READ),), topics=(f"about:{address.split('/')[-1]}",))
+    return [msgspec.json.decode(one.body)["facts"] for one in parts.books.search(wanted)]
+
+
+@pytest.mark.parametrize("end", ["expires", "revoked", "vetoed", "withdrawn", "unlinked", "late"])
+def test_what_is_over_gives_nothing_from_that_moment(
+    parts: Parts, client: TestClient, people: People, end: str
+) -> None:
+    address = approved(client, people)
+    data, link = f"{address}/data", linked(client, people, address)
+    assert client.get(link, headers={"range": "bytes=0-1"}).status_code == 206
+    clock: Any = parts.clock
+    if end == "late":
+        clock.ahead = delivery.LIFETIME
+    if end == "expires":
+        clock.ahead = timedelta(days=90)
+    ground = {"ground": "misuse"}
+    acts: dict[str, Callable[[], httpx2.Response]] = {
+        "revoked": lambda: client.post(
+            f"{address}/revocation", json=ground, headers=people["steward"]
+        ),
+        "vetoed": lambda: client.post(f"{address}/veto", json=ground, headers=owner(parts)),
+        "withdrawn": lambda: client.post(f"{address}/withdrawal", headers=people["colleague"]),
+        "unlinked": lambda: client.delete(f"{address}/links", headers=people["collectivity"]),
+    }
+    if end in acts:
+        assert acts[end]().status_code == 200
+    before = len(reads(parts, address))
+    assert is_problem(client.get(link, headers={"range": "bytes=2-3"}), 410)
+    stands = end in {"unlinked", "late"}
+    answer = client.get(data, headers=people["collectivity"])
+    assert answer.status_code == (200 if stands else 410)
+    assert len(reads(parts, address)) == before + stands
+
+
+def owner(parts: Parts) -> dict[str, str]:
+    """A session of the partner whose open data it is."""
+    login = f"region-{parts.token(4)}@requests.example"
+    account = Account(login, login, "region", Role.PARTNER, "none")
+    event = AuditEvent(Kind.USER_ADDED, "hub", account.id, parts.clock())
+    parts.books.add_account(account, event=event)
+    end = parts.clock() + timedelta(days=1)
+    parts.books.add_session(tokens.digest(login), account.id, end, event=event)
+    return {"cookie": f"hub-session={login}"}
+
+
+def test_a_link_the_hub_did_not_make_opens_nothing(
+    parts: Parts, client: TestClient, people: People
+) -> None:
+    address, other = approved(client, people), approved(client, people, territory="45")
+    link = linked(client, people, address)
+    text = link.split("=", 1)[1]
+    said = links.read(parts.keyring.link_key, text)
+    forged = links.sign(b"0" * 32, said)
+    moved = links.sign(parts.keyring.link_key, replace(said, organisation="tours"))
+    header, claims, signature = text.split(".")
+    unsigned = base64.urlsafe_b64encode(b'{"alg":"none","typ":"hub-link+jwt"}').decode()
+    wrong = ["", "x", "a.b.c", forged, f"{header}.{claims}.", f"{unsigned.rstrip('=')}.{claims}.",
+             f"{header}.{claims}.{signature[::-1]}", moved]  # fmt: skip
+    for one in wrong:
+        assert is_problem(client.get(f"{address}/file?link={one}"), 404), one
+    assert is_problem(client.get(f"{other}/file?link={text}"), 404)
+    assert is_problem(client.get(f"{address}/file"), 422)
+    assert client.get(link).status_code == 200
+
+
+def test_what_is_not_approved_or_not_there_gives_nothing(
+    parts: Parts, client: TestClient, people: People
+) -> None:
+    address = submitted(client, people)
+    who = people["collectivity"]
+    assert client.get(f"{address}/data", headers=who).json()["code"] == "request-not-approved"
+    decide(parts, address, approved=False)
+    assert client.get(f"{address}/data", headers=who).status_code == 403
+    later = submitted(client, people, period="2031-2032")
+    decide(parts, later)
+    assert client.get(f"{later}/data", headers=who).json()["code"] == "no-release-yet"
+
+
+def test_fewer_people_than_agreed_are_not_handed_out(
+    parts: Parts, client: TestClient, people: People
+) -> None:
+    address = approved(client, people)
+    made = requests.seen(parts, ORLEANS, address.split("/")[-1])
+    stricter = replace(made, obligations={**made.obligations, "k_min": 20})
+    parts.books.change_request(
+        stricter, event=AuditEvent(Kind.REQUEST_OPINION, "hub", made.id, parts.clock())
+    )
+    answer = client.get(f"{address}/data", headers=people["collectivity"])
+    assert (answer.status_code, answer.json()["code"]) == (403, "too-few-people")
