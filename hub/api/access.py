@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from fastapi import Request
+from typing import Annotated, Final
 
-from hub.errors import Unauthenticated
+from fastapi import Depends, Request
+from fastapi.security import APIKeyCookie, OAuth2
+
+from hub.errors import Denied, Unauthenticated
 from hub.identity import tokens
 from hub.parts import Actor, Parts
+
+# They say in the description how one may ask; whether it holds is decided below.
+TOKEN: Final = OAuth2(
+    flows={"clientCredentials": {"tokenUrl": "/oauth/token", "scopes": {}}},
+    scheme_name="token",
+    description="Of a partner's client.",
+    auto_error=False,
+)
+SESSION: Final = APIKeyCookie(
+    name="session",  # its real name depends on https: `problems.describe` knows
+    scheme_name="session",
+    description="Of a person with an account.",
+    auto_error=False,
+)
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def parts_of(request: Request) -> Parts:
@@ -36,11 +54,31 @@ def caller(request: Request) -> Actor | None:
     if cookie:
         account = parts.books.session(tokens.digest(cookie), now)
         if account is not None:
+            _of_our_pages(request)
             return Actor(account.id, str(account.role), account.organisation)
     return None
 
 
-def identified(request: Request) -> Actor:
+def _of_our_pages(request: Request) -> None:
+    """Raise `Denied` where a browser says that another site has it send this with our cookie.
+
+    `SameSite` keeps other sites out; a sibling of our own domain is the same site to a browser.
+    """
+    elsewhere = request.headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}
+    if elsewhere and request.method not in SAFE:
+        raise Denied(
+            "request-from-elsewhere",
+            fr="Cette requête vient d’un autre site ; rien n’a été fait.",
+            en="This request comes from another site; nothing was done.",
+            who="person",
+        )
+
+
+def identified(
+    request: Request,
+    _token: Annotated[str | None, Depends(TOKEN)] = None,
+    _session: Annotated[str | None, Depends(SESSION)] = None,
+) -> Actor:
     """The actor of a request. Raises `Unauthenticated` for anyone."""
     actor = caller(request)
     if actor is None:

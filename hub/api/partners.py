@@ -27,12 +27,30 @@ LISTENING: Final = 7200
 """Looks after which a listener is let go; it may come back."""
 RETRY: Final = 2000
 """Milliseconds a listener waits before it comes back."""
+OAUTH_ERRORS: Final[dict[int | str, dict[str, Any]]] = {
+    status: {
+        "description": "An error of RFC 6749 §5.2.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["error"],
+                    "properties": {
+                        "error": {"type": "string"},
+                        "error_description": {"type": "string"},
+                    },
+                }
+            }
+        },
+    }
+    for status in (400, 401)
+}
 NOTE = "text/plain; charset=utf-8"
 Who = Annotated[Actor, Depends(identified)]
 Hub = Annotated[Parts, Depends(parts_of)]
 
 
-@router.post("/oauth/token", summary="OAuth 2 client credentials")
+@router.post("/oauth/token", responses=OAUTH_ERRORS, summary="OAuth 2 client credentials")
 async def token(request: Request) -> Response:
     """RFC 6749 §4.4 with `client_secret_basic` or `private_key_jwt` (RFC 7523)."""
     sent = (await request.form()).multi_items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -14,6 +15,21 @@ from starlette.responses import Response
 from hub.errors import HubError, Language, NotFound, Rejected, Unauthenticated, fault
 
 log = logging.getLogger("hub.api")
+PROBLEM: Final = "application/problem+json"
+OAUTH: Final = "/oauth/"
+SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "RFC 9457, with who can act, and a code that stays the same.",
+    "required": ["type", "title", "status", "detail", "instance", "code"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+        "code": {"type": "string"},
+    },
+}
 ErrorPage = Callable[[Request, HubError], Response]
 
 
@@ -39,7 +55,7 @@ def render(request: Request, error: HubError) -> Response:
     return Response(
         json.dumps(error.problem(language_of(request), request.url.path), ensure_ascii=False),
         status_code=error.status,
-        media_type="application/problem+json",
+        media_type=PROBLEM,
         headers=headers,
     )
 
@@ -92,6 +108,38 @@ def install(app: FastAPI, page: ErrorPage, wants_page: Callable[[Request], bool]
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(Exception, on_fault)
+
+
+def describe(app: FastAPI) -> None:
+    """Say in the application's own description how every operation refuses.
+
+    FastAPI's own 422 goes: no answer of the hub looks like it.
+    """
+    made = app.openapi
+
+    def described() -> dict[str, Any]:
+        document = made()
+        schemas = document["components"]["schemas"]
+        if "Problem" in schemas:
+            return document
+        schemas["Problem"] = SCHEMA
+        document["components"]["securitySchemes"]["session"]["name"] = app.state.session_cookie
+        for gone in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(gone, None)
+        refusal = {
+            "description": "A problem document.",
+            "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for path, operations in document["paths"].items():
+            for operation in operations.values():
+                answers = operation["responses"]
+                answers.pop("422", None)
+                if not path.startswith(OAUTH):  # RFC 6749 §5.2 has its own
+                    answers.setdefault("4XX", refusal)
+                answers["5XX"] = refusal
+        return document
+
+    app.openapi = described  # type: ignore[method-assign]
 
 
 def _from_http(error: HTTPException) -> HubError:

@@ -10,7 +10,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Iterator
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import anyio.from_thread
 from fastapi import APIRouter, Depends, Request
@@ -31,6 +31,13 @@ ALWAYS: Final = {"tus-resumable": VERSION, "cache-control": "no-store"}
 CHECKED: Final = uploads.PIECE
 """Bytes of a PATCH that carries a checksum: it is held until the checksum is known to be right."""
 ALGORITHMS: Final = ("sha256", "sha1")
+BARE: Final[dict[int | str, dict[str, Any]]] = {
+    409: {"description": "Not where the upload is: `Upload-Offset` says where."},
+    412: {"description": "Not this version of tus."},
+    415: {"description": "Not bytes of an upload."},
+    460: {"description": "The checksum does not hold."},
+}
+"""Refusals that the protocol words itself, without a body."""
 Who = Annotated[Actor, Depends(identified)]
 Hub = Annotated[Parts, Depends(parts_of)]
 
@@ -62,7 +69,7 @@ def body_of(request: Request) -> Iterator[bytes]:
         yield chunk
 
 
-@router.options(ADDRESS, summary="What of tus is spoken here")
+@router.options(ADDRESS, status_code=204, summary="What of tus is spoken here")
 def abilities(parts: Hub) -> Response:
     """Tus 1.0 core, creation, termination and checksum."""
     return Response(
@@ -99,7 +106,7 @@ async def create(
     )
 
 
-@router.head(ONE, summary="How much of an upload is here")
+@router.head(ONE, responses=BARE, summary="How much of an upload is here")
 def offset(request: Request, upload_id: str, actor: Who, parts: Hub) -> Response:
     """`Upload-Offset`: bytes that are sealed and durable."""
     if (refused := _version(request)) is not None:
@@ -108,7 +115,7 @@ def offset(request: Request, upload_id: str, actor: Who, parts: Hub) -> Response
     return Response(headers=_place(upload.offset) | {"upload-length": str(upload.length)})
 
 
-@router.patch(ONE, status_code=204, summary="More bytes of an upload")
+@router.patch(ONE, status_code=204, responses=BARE, summary="More bytes of an upload")
 async def append(request: Request, upload_id: str, actor: Who, parts: Hub) -> Response:
     """Bytes from `Upload-Offset` on. 204 says they are durable, up to the offset it names."""
     if (refused := _version(request)) is not None:
@@ -137,7 +144,7 @@ async def append(request: Request, upload_id: str, actor: Who, parts: Hub) -> Re
     return await run_in_threadpool(work)
 
 
-@router.delete(ONE, status_code=204, summary="Abandon an upload")
+@router.delete(ONE, status_code=204, responses=BARE, summary="Abandon an upload")
 def drop(request: Request, upload_id: str, actor: Who, parts: Hub) -> Response:
     """Forget what came; not possible once it is whole."""
     if (refused := _version(request)) is not None:
