@@ -270,6 +270,7 @@ def application(parts: Parts) -> FastAPI:
         return JSONResponse(partners.ready(parts))
 
     app.include_router(site.router)
+    problems.describe(app)
     return app
 
 
