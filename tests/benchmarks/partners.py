@@ -40,8 +40,8 @@ CUT: Final = 300_000
 OBJECTIONS: Final = files.CARDS
 OBJECTING: Final = 2_000
 """Cards of the file among them: one in a hundred."""
-MOST_MEMORY: Final = 1_000
-"""MB a worker may need at its peak for the large file, all libraries loaded."""
+MOST_MEMORY: Final = 1_500
+"""MB a worker may need at its peak for the large file, all libraries loaded; it runs on 2 GB."""
 SCHOOL_YEAR: Final = Reading(now=datetime(2026, 11, 22, tzinfo=UTC))
 
 
