@@ -31,6 +31,7 @@ from hub.api import (
     problems,
     requests,
     rights,
+    sharing,
     subjects,
     tus,
 )
@@ -238,6 +239,7 @@ def application(parts: Parts) -> FastAPI:
     app.state.door = door
     app.state.catalogue = catalogue
     app.state.shelf = shelf
+    app.state.described = {}
     app.state.delivery = Delivery(parts, shelf)
     app.state.session_cookie = site.session_cookie
     app.state.token_server = TokenServer(parts.books, f"{parts.settings.public_url}/oauth/token")
@@ -253,6 +255,7 @@ def application(parts: Parts) -> FastAPI:
         rights.router,
         contributions.router,
         collectivities.router,
+        sharing.router,
         decisions.router,
         dpo.router,
         evidence.router,
