@@ -34,6 +34,7 @@ from hub.api import (
     sharing,
     subjects,
     tus,
+    usage,
 )
 from hub.audit.journal import JournaledStore
 from hub.audit.log import Log
@@ -250,6 +251,7 @@ def application(parts: Parts) -> FastAPI:
         tus.router,
         agreements.router,
         requests.router,
+        usage.router,
         catalog.router,
         subjects.router,
         rights.router,

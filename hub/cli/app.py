@@ -23,6 +23,7 @@ from hub.cli import (
     retention,
     rights,
     sharing,
+    usage,
     witness,
 )
 from hub.errors import HubError, fault
@@ -37,6 +38,7 @@ app = typer.Typer(
 for part in (pushes, consents, releases, operate, demo):
     part.add_to(app)
 app.command("doctor")(doctor.doctor)
+app.command("usage")(usage.usage)
 events.add_to(audit.app)
 app.add_typer(agreements.app, name="agreement", help="Terms partners push under.")
 app.add_typer(policies.app, name="policy", help="Decisions of the log, put again.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -15,7 +16,7 @@ import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
-from hub import delivery, release, requests, worker
+from hub import delivery, metering, release, requests, worker
 from hub.audit import receipts
 from hub.cli.app import app
 from hub.errors import Conflict, Denied, NotFound, Rejected
@@ -602,3 +603,52 @@ def test_fewer_people_than_agreed_are_not_handed_out(
     )
     answer = client.get(f"{address}/data", headers=people["collectivity"])
     assert (answer.status_code, answer.json()["code"]) == (403, "too-few-people")
+
+
+# Metering --------------------------------------------------------------------------------------
+
+
+def test_a_statement_tells_each_what_concerns_them(
+    parts: Parts, client: TestClient, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock: Any = parts.clock
+    clock.ahead = timedelta(days=40)  # a month nothing else has read in
+    month = metering.this_month(parts.clock())
+    address = approved(client, people)
+    for _ in range(2):
+        client.get(f"{address}/data", headers=people["collectivity"])
+    client.get(linked(client, people, address), headers={"range": "bytes=0-9"})
+    shelved = client.get("/v1/releases").json()[-1]
+    client.get(shelved["data"]["csv"], headers=people["other"])
+    client.get(shelved["data"]["csv"])  # anyone: leaves no trace
+    by_request = {
+        "month": month, "organisation": "orleans", "release": shelved["id"],
+        "request": address.split("/")[-1], "purpose": "mobility-planning", "format": "csv",
+        "partners": ["region"], "reads": 2, "parts": 1,
+    }  # fmt: skip
+    openly = by_request | {
+        "organisation": "tours", "request": "", "purpose": "", "reads": 1, "parts": 0,
+    }  # fmt: skip
+    both = [by_request, openly]
+    seen = {
+        "steward": both, "dpo": both, "auditor": both, "operator": both, "own-steward": both,
+        "collectivity": [by_request], "colleague": [by_request], "other": [openly], "school": [],
+        "partner": [], "other-partner": [],
+    }  # fmt: skip
+    for name, expected in seen.items():
+        answer = client.get(f"/v1/usage?month={month}", headers=people[name])
+        assert answer.json() == expected, name
+    assert client.get("/v1/usage", headers=owner(parts)).json() == both
+    assert is_problem(client.get("/v1/usage"), 401)
+    table = client.get(f"/v1/usage?month={month}&format=csv", headers=people["steward"]).text
+    lines = list(csv.DictReader(table.splitlines()))
+    assert [line["reads"] for line in lines] == ["2", "1"]
+    assert lines[0]["partners"] == "region"
+    assert client.get("/v1/usage?month=2020-01", headers=people["steward"]).json() == []
+    for wrong in ("2026-13", "2026-00", "2026", "x", "٢٠٢٦-01", "0000-01"):
+        assert is_problem(client.get(f"/v1/usage?month={wrong}", headers=people["dpo"]), 422)
+    monkeypatch.setenv("HUB_HOME", str(parts.settings.home))
+    done = CliRunner().invoke(app, ["usage", "--month", month, "--json"])
+    assert msgspec.json.decode(done.stdout) == both
+    done = CliRunner().invoke(app, ["usage", "--month", month, "--organisation", "tours", "--csv"])
+    assert done.stdout.splitlines()[1:] == [table.splitlines()[2]]
