@@ -195,7 +195,7 @@ def _quality(protection: Mapping[str, Any], *, synthetic: bool) -> Words:
     lane = protection.get("lane", "")
     said = {
         "open": {"fr": "données de lieux, telles que publiées", "en": "places, as published"},
-        "estimate": {
+        "estimates": {
             "fr": "estimations d’après des volontaires, avec intervalle, arrondies par classe",
             "en": "estimates from volunteers, with an interval, rounded by class",
         },
