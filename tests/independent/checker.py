@@ -45,12 +45,13 @@ def receipt(text: str, kind: str, key: str, ed25519: Any, logged: bool = True) -
     if seam:
         head, _, checkpoint = proof.partition("\n\n")
         (extra, index, *path), at = head.split("\n"), facts.pop("log_index")
-        name, size, top = signed(checkpoint, key, ed25519)
+        (name, size, top), x = signed(checkpoint, key, ed25519), raw(extra[6:])
         need((name, index, extra[:6], size) == (origin, f"index {at}", "extra ", str(int(size))))
         plain = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        entry = hmac.digest(raw(extra[6:]), b"hub/receipt/v1\n" + sha(plain.encode()), "sha256")
+        it, up = sha(plain.encode()), [x[n : n + 32] for n in range(36, len(x), 32)]
+        it = root(int.from_bytes(x[32:36]), 1 << len(up), sha(b"\0", it), up) if x[32:] else it
+        entry = hmac.digest(x[:32] if x[31:] else b"", b"hub/receipt/v1\n" + it, "sha256")
         need(raw(top) == root(at, int(size), sha(b"\0", entry), [raw(one) for one in path]))
-        need(len(raw(extra[6:])) == 32)
     return facts
 
 

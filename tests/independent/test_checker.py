@@ -63,6 +63,9 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Held]:
     (grant,) = parts.books.grants_of(digest)
     consent = consents.receipt(parts, grant)
     withdraw.withdraw(parts, OPERATOR, "coachco2", digest, via="cli")
+    # Another leaves with them: their receipts hang under one event.
+    other = consents.digest_of(parts, "transdev", "CARD-9")
+    withdraw.withdraw(parts, OPERATOR, "transdev", other, via="cli")
     worker.drain(parts)
     release.build(parts, "carbon-balance")
     whole = usage.complete(parts, consent)
