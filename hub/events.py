@@ -26,8 +26,11 @@ class Kind(StrEnum):
     AGREEMENT_SIGNED = "agreement.signed"
     AGREEMENT_ENDED = "agreement.ended"
     USER_ADDED = "user.added"
+    USER_CHANGED = "user.changed"
     USER_AUTHENTICATED = "user.authenticated"
     USER_REFUSED = "user.refused"
+    CLIENT_CHANGED = "client.changed"
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105 - a kind of event
     TOKEN_ISSUED = "token.issued"  # noqa: S105 - a kind of event
     TOKEN_REFUSED = "token.refused"  # noqa: S105 - a kind of event
     KEY_CREATED = "key.created"
@@ -109,8 +112,17 @@ VOCABULARY: Final[dict[Kind, Meaning]] = {
         "partner, steward or operator", "a side ended a version", "its terms, to both sides"
     ),
     Kind.USER_ADDED: Meaning("operator", "a local account and its role", "its role, to the DPO"),
+    Kind.USER_CHANGED: Meaning(
+        "person with an account or operator",
+        "a password, a second factor or a lock changed",
+        "which of them, to the DPO",
+    ),
     Kind.USER_AUTHENTICATED: Meaning("person with an account", "a login", "that it happened"),
     Kind.USER_REFUSED: Meaning("anyone", "a login that failed", "that it happened"),
+    Kind.CLIENT_CHANGED: Meaning(
+        "operator", "a client's secret replaced, or all its proofs ended", "which, to the DPO"
+    ),
+    Kind.TOKEN_REVOKED: Meaning("partner", "an access token given back", "that it happened"),
     Kind.TOKEN_ISSUED: Meaning("partner", "an access token and its scope", "its scope"),
     Kind.TOKEN_REFUSED: Meaning("anyone", "a token request that failed", "that it happened"),
     Kind.KEY_CREATED: Meaning("worker", "a pseudonym key for a purpose and period", "its name"),

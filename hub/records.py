@@ -70,6 +70,19 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
+class Factor:
+    """A second factor of a person: an RFC 6238 secret, sealed.
+
+    It is asked for once it was confirmed. Codes of `last_step` and before are used up.
+    """
+
+    account: str
+    sealed: bytes = field(repr=False)
+    confirmed: bool = False
+    last_step: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """A local account of a person who works with the hub (never of a pupil)."""
 

@@ -87,6 +87,7 @@ READS: Final = frozenset(
         "account", "accounts", "agreement", "agreement_version", "agreement_versions",
         "agreements", "check", "client", "clients",
         "contributing", "contribution", "ended_by",
+        "factor", "former_secret",
         "event_at", "event_count", "events", "grant", "grant_counts", "grants_of", "last_of",
         "latest_release", "load", "marks", "open_intents", "organisations", "pending_events",
         "pending_pushes", "progress", "promised", "pulled", "push", "pushes", "refusals",
@@ -112,7 +113,7 @@ TECHNICAL: Final = frozenset(
         # A rewrite announced, whose event follows; how far a withdrawal is; several writes as one.
         "advance_withdrawals", "forget_rewrite", "intend_rewrite", "together",
         # Replay protection and expiry: no right is given.
-        "end_session", "end_visit", "forget_expired", "forget_visits", "use_assertion",
+        "use_step", "end_session", "end_visit", "forget_expired", "forget_visits", "use_assertion",
         # What was asked with a code has been seen to: its withdrawal is the event, if it has one.
         "stopped",
         # Files still coming in: nothing was acknowledged of them, `accept_push` is the event.
@@ -188,6 +189,36 @@ WRITES: Final[dict[str, Write]] = {
     "add_account": Write(
         lambda b: b.add_account(account(), event=SAID),
         lambda b: b.add_account(replace(account(), login=None), event=SAID),  # type: ignore[arg-type]
+    ),
+    "replace_client_secret": Write(
+        lambda b: b.replace_client_secret(client().id, "new", NOW, event=SAID),
+        lambda b: b.replace_client_secret("nobody", "new", NOW, event=SAID),
+        ("add_client",),
+    ),
+    "revoke_token": Write(
+        lambda b: b.revoke_token(digest("t"), client().id, event=SAID),
+        lambda b: b.revoke_token(digest("t"), "nobody", event=SAID),
+        ("add_client", "add_token"),
+    ),
+    "change_password": Write(
+        lambda b: b.change_password(account().id, "new", event=SAID),
+        lambda b: b.change_password("nobody", "new", event=SAID),
+        ("add_account",),
+    ),
+    "begin_factor": Write(
+        lambda b: b.begin_factor(account().id, b"sealed", event=SAID),
+        lambda b: b.begin_factor("nobody", b"sealed", event=SAID),
+        ("add_account",),
+    ),
+    "confirm_factor": Write(
+        lambda b: b.confirm_factor(account().id, event=SAID),
+        lambda b: b.confirm_factor("nobody", event=SAID),
+        ("add_account", "begin_factor"),
+    ),
+    "drop_factor": Write(
+        lambda b: b.drop_factor(account().id, event=SAID),
+        None,
+        ("add_account", "begin_factor"),
     ),
     "add_token": Write(
         lambda b: b.add_token(digest("t"), client().id, (), NOW, event=SAID),

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-HEAD: Final = "0010"
+HEAD: Final = "0011"
 """Revision this code works with: the newest file in `migrations/versions`."""
 
 
@@ -198,6 +198,28 @@ accounts = Table(
     Column("password_hash", String, nullable=False),
     _event(),
     *_audited(),
+)
+
+# A second factor: its secret, sealed; without `confirmed_at` nobody is asked for it yet. Codes of
+# `last_step` and before are used up.
+second_factors = Table(
+    "second_factors",
+    metadata,
+    Column("account", String, ForeignKey("accounts.id"), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("confirmed_at", Utc),
+    Column("last_step", BigInteger, nullable=False),
+    _event(),
+)
+
+# A client's secrets that were replaced and go on to hold for a while.
+former_secrets = Table(
+    "former_secrets",
+    metadata,
+    Column("client", String, ForeignKey("clients.id"), primary_key=True),
+    Column("secret_hash", String, primary_key=True),
+    Column("expires_at", Utc, nullable=False, index=True),
+    _event(),
 )
 
 tokens = Table(
