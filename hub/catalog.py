@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import rdflib
@@ -110,6 +110,14 @@ class Entry:
     licence: str = ""
     formats: Mapping[str, str] = field(default_factory=dict)
     """Format → SHA-256 of its bytes, in hex."""
+
+
+class Listed(Protocol):
+    """Whatever has a catalogue to show."""
+
+    def listing(self) -> Listing:
+        """Everything the public may see, as it stands now."""
+        ...
 
 
 class Catalogue:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from hub.catalog import ACCESS, FILE_TYPES, Catalogue
+from hub.catalog import ACCESS, FILE_TYPES, Listed
 from hub.web.render import Renderer
 
 
-def add(routes: APIRouter, catalogue: Catalogue, renderer: Renderer) -> None:
+def add(routes: APIRouter, catalogue: Listed, renderer: Renderer) -> None:
     """Add `/catalog` and what is below it."""
 
     @routes.api_route("/catalog", methods=["GET", "HEAD"])

@@ -17,11 +17,11 @@ from typing import Any, Final
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
-from hub.catalog import Catalogue
+from hub.catalog import Listed
 from hub.errors import HubError, NotFound
 from hub.participation import Door
 from hub.web import catalogue as catalogue_pages
-from hub.web import dpo, figures, mine, partner, register
+from hub.web import dpo, figures, mine, partner, register, requests
 from hub.web.assets import DIST, Assets
 from hub.web.desk import Desk
 from hub.web.forms import Forms
@@ -93,7 +93,7 @@ def site(
     entropy: Callable[[int], bytes] = secrets.token_bytes,
     desk: Desk | None = None,
     reception: Reception | None = None,
-    catalogue: Catalogue | None = None,
+    catalogue: Listed | None = None,
     door: Door | None = None,
 ) -> Site:
     """Everything under `/` for people. `secure`: the public address is https (cookies).
@@ -116,6 +116,7 @@ def site(
     if door is not None:
         mine.add(routes, door, renderer, forms)
         register.add(routes, door.parts, renderer, forms)
+        requests.add(routes, door.parts, renderer, forms)
 
     @routes.api_route("/static/{name:path}", methods=["GET", "HEAD"])
     async def static(request: Request, name: str) -> Response:

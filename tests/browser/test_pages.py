@@ -15,6 +15,8 @@ PAGES = (
     "/",
     "/indicators",
     "/map",
+    "/catalog",
+    "/catalog/modal-split-2025-2026-1",
     "/methodology",
     "/trust",
     "/login",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
 from typing import Any
@@ -11,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from connectors.registry import DATASETS
+from hub.catalog import Column, Entry, Listing
 from hub.errors import HubError, Unavailable
 from hub.records import Account, Release, Role
 from hub.settings import Territory
@@ -33,6 +35,36 @@ from hub.web.shelf import MemoryPeople
 HOSTILE = '<script>alert("x")</script>&\'"<img src=//evil.example/x onerror=alert(1)>'
 SECRET_CLASS = "51-100"
 """Put into the class of a suppressed row: no page may show it there."""
+
+
+class MemoryCatalogue:
+    """Two entries: a release of long words, and a hostile source."""
+
+    def listing(self) -> Listing:
+        """See `hub.catalog.Listed`."""
+        said = {"fr": "dit", "en": "said"}
+        release = Entry(
+            id="modal-split-2025-2026-1",
+            kind="release",
+            title={"fr": "Titre", "en": "Title"},
+            about={"fr": "annee_scolaire;uai;" * 9, "en": "school_year;uai;" * 9},
+            keywords=("lycée",),
+            themes=("TRAN",),
+            access="PUBLIC",
+            publisher="Région",
+            columns=(Column("estimate", "double", "Part", HOSTILE, "%"),),
+            terms="Licence Ouverte 2.0",
+            freshness=said,
+            coverage=said,
+            quality=said,
+            formats={"csv": "00" * 32},
+        )
+        source = replace(
+            release, id="orange-presence", kind="source", access="RESTRICTED", formats={},
+            title={"fr": HOSTILE, "en": HOSTILE}, about={"fr": HOSTILE, "en": HOSTILE},
+        )  # fmt: skip
+        return Listing((release, source), "https://hub.example", "Région", None)
+
 
 TERRITORY = Territory(
     id="centre-val-de-loire",
@@ -222,7 +254,11 @@ def application(
     """The pages in an application, with the edge the hub's own has."""
     reception = Reception(DATASETS, pushes or MemoryPushDesk(), "https://hub.example")
     pages: Site = site(
-        shelf or full_shelf(), people or some_people(), desk=desk, reception=reception
+        shelf or full_shelf(),
+        people or some_people(),
+        desk=desk,
+        reception=reception,
+        catalogue=MemoryCatalogue(),
     )
     app = FastAPI(docs_url=None, redoc_url=None)
     app.include_router(pages.router)

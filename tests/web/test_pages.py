@@ -68,8 +68,8 @@ def test_nothing_comes_from_elsewhere(client: TestClient, address: str, language
 
 
 def test_links_of_the_pages_lead_somewhere(client: TestClient) -> None:
-    # The application's, not ours; and two pages that need a whole hub: tests/flows visits them.
-    others = ("/v1/", "/audit/", "/openapi.json", "/catalog", "/my-consent")
+    # The application's, not ours; and pages that need a whole hub: tests/flows visits them.
+    others = ("/v1/", "/audit/", "/openapi.json", "/my-consent")
     found = {
         link["href"].split("#")[0]
         for address in PAGES
