@@ -18,18 +18,22 @@ from typing import Any, Final
 import msgspec
 from pydantic import ValidationError
 
-from hub.errors import NotFound, Rejected
+from hub.errors import Conflict, NotFound, Rejected
 from hub.events import AuditEvent, Kind
 from hub.parts import Actor, Parts
 from hub.records import Agreement, Basis, Role, Side
 from hub.settings import AgreementTerms
+from hub.stages import ACTS
 from hub.storage.books.organisations import ENDED, SIGNED
 
 CONTEXT: Final = "http://www.w3.org/ns/odrl.jsonld"
 
 
 def propose(parts: Parts, actor: Actor, asked: Mapping[str, Any]) -> Agreement:
-    """Put a version forward. Raises `Rejected` naming the first term that cannot stand."""
+    """Put a version forward. Raises `Rejected` naming the first term that cannot stand.
+
+    A `Conflict` "second-purpose" where a table would hold two purposes' pseudonyms.
+    """
     try:
         terms = AgreementTerms.model_validate(dict(asked) | {"demo": parts.territory.demo})
     except ValidationError as error:
@@ -51,11 +55,13 @@ def propose(parts: Parts, actor: Actor, asked: Mapping[str, Any]) -> Agreement:
             who="partner",
         )
     made = Agreement(terms.partner, terms.dataset, terms.purpose, Basis(terms.basis), terms.terms())
+    _one_purpose(parts, made)
     return parts.books.add_agreement(made, event=_event(parts, actor, made, "proposed"))
 
 
 def sign(parts: Parts, actor: Actor, number: int) -> Agreement:
-    """Sign a version for the actor's own side."""
+    """Sign a version for the actor's own side. Raises `Conflict` "second-purpose"."""
+    _one_purpose(parts, version(parts, actor, number))
     return _act(parts, actor, number, "sign", SIGNED)
 
 
@@ -148,6 +154,42 @@ def odrl(parts: Parts, agreement: Agreement) -> dict[str, Any]:
 
 def _constraint(left: str, operator: str, right: str) -> dict[str, Any]:
     return {"leftOperand": left, "operator": operator, "rightOperand": right}
+
+
+def _one_purpose(parts: Parts, asked: Agreement) -> None:
+    """Refuse where a table would hold the pseudonyms of two purposes.
+
+    Rows of a dataset about people have the pseudonyms of one purpose: while its agreement is in
+    force, and afterwards while a table has rows under a key of it. A second purpose takes a dataset
+    of its own, with tables of its own.
+    """
+    dataset = parts.datasets[f"{asked.partner}/{asked.dataset}"]
+    if not dataset.subject or dataset.key in ACTS or asked.basis is Basis.NOT_PERSONAL:
+        return
+    in_force = {one.number for one in parts.books.agreements()}
+    stored = {
+        period
+        for table in dataset.tables
+        for period in parts.tables.periods(f"{dataset.key}/{table}")
+    }
+    for other in parts.books.agreement_versions(asked.partner):
+        if other.dataset != asked.dataset or other.purpose == asked.purpose:
+            continue
+        if other.basis is Basis.NOT_PERSONAL:
+            continue
+        # One on paper has no signatures here; neither has a proposal that was taken back.
+        was = other.signed or (other.ended_at is not None and not other.signatures)
+        left = was and not stored.isdisjoint(parts.keyring.periods(other.purpose))
+        if other.number in in_force or left:
+            raise Conflict(
+                "second-purpose",
+                fr="Ce jeu de données personnelles sert déjà une autre finalité : une table ne "
+                "tient pas les pseudonymes de deux finalités. Il faut un jeu de données à part.",
+                en="This personal dataset serves another purpose already: no table holds two "
+                "purposes' pseudonyms. It takes a dataset of its own.",
+                who="partner",
+                where="purpose",
+            )
 
 
 def _act(parts: Parts, actor: Actor, number: int, action: str, act: str) -> Agreement:

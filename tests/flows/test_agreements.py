@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from connectors.registry import DATASETS
-from hub import agreements, push, release
+from hub import agreements, push, release, worker
 from hub.cli.operate import add_partner
 from hub.errors import Conflict, Denied, NotFound, Rejected
 from hub.events import Kind
@@ -216,3 +216,44 @@ def test_a_release_waits_for_the_embargo_of_its_sources(tmp_path: Path) -> None:
         assert http.get(f"/v1/releases/{shelved.id}/data").status_code == 403
         assert http.get("/v1/releases").json() == []
         assert shelved.id not in http.get("/v1/catalog").text
+
+
+SECOND = TERMS | {"purpose": "linking"}
+
+
+def test_no_table_comes_to_hold_two_purposes_pseudonyms(parts: Parts) -> None:
+    """The second purpose is refused while the first is in force, and while rows of it remain."""
+    for agreement in parts.books.agreements():
+        if agreement.partner == "transdev" and agreement.dataset == "validations":
+            agreements.end(parts, OPERATOR, agreement.number)
+    early = agreements.propose(parts, OPERATOR, SECOND)
+    first = agreements.propose(parts, OPERATOR, TERMS)
+    for actor in (OPERATOR, TRANSDEV):
+        agreements.sign(parts, actor, first.number)
+    with pytest.raises(Conflict, match="another purpose") as refusal:
+        agreements.propose(parts, OPERATOR, SECOND)
+    assert refusal.value.code == "second-purpose"
+    for actor in (OPERATOR, TRANSDEV):  # nor by one that was proposed before
+        with pytest.raises(Conflict, match="another purpose"):
+            agreements.sign(parts, actor, early.number)
+    agreements.propose(parts, OPERATOR, TERMS | {"legal_text": "another"})
+    send(parts)
+    worker.drain(parts)
+    assert parts.tables.periods("transdev/validations/validations") != {}
+    agreements.end(parts, TRANSDEV, first.number)
+    with pytest.raises(Conflict, match="another purpose"):
+        agreements.sign(parts, TRANSDEV, early.number)
+    name = "transdev/validations/validations"
+    parts.tables.drop(name, list(parts.tables.periods(name)))
+    for actor in (OPERATOR, TRANSDEV):
+        agreements.sign(parts, actor, early.number)
+    standing = parts.books.agreement("transdev", "validations")
+    assert standing is not None
+    assert standing.purpose == "linking"
+
+
+def test_what_is_about_nobody_may_serve_many_purposes(parts: Parts) -> None:
+    add_partner(parts, "orange")
+    terms = TERMS | {"partner": "orange", "dataset": "presence", "basis": "not_personal"}
+    for purpose in ("school-mobility", "linking"):
+        agreements.propose(parts, OPERATOR, terms | {"purpose": purpose})
