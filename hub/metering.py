@@ -13,7 +13,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -48,8 +48,8 @@ class Use:
     purpose: str
     format: str
     partners: tuple[str, ...]
-    reads: int
-    parts: int
+    reads: int = 0
+    parts: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The line as JSON."""
@@ -64,8 +64,8 @@ def statement(parts: Parts, actor: Actor, month: str) -> list[Use]:
     parts.require(
         "request", actor, {"action": "usage", "request": {"organisation": actor.organisation}}
     )
-    counted: Counter[tuple[Any, ...]] = Counter()
-    pieces: Counter[tuple[Any, ...]] = Counter()
+    whole: Counter[Use] = Counter()
+    pieces: Counter[Use] = Counter()
     made_of: dict[str, tuple[str, ...]] = {}
     for body in _readings(parts, month):
         facts, release = body["facts"], body["about"]
@@ -73,16 +73,19 @@ def statement(parts: Parts, actor: Actor, month: str) -> list[Use]:
             made_of[release] = _partners(parts, release)
         if not _theirs(actor, body["actor"], made_of[release]):
             continue
-        line = (
-            body["actor"],
-            release,
-            facts.get("request", ""),
-            facts.get("purpose", ""),
-            facts.get("format", ""),
-            made_of[release],
+        line = Use(
+            month=month,
+            organisation=body["actor"],
+            release=release,
+            request=facts.get("request", ""),
+            purpose=facts.get("purpose", ""),
+            format=facts.get("format", ""),
+            partners=made_of[release],
         )
-        (pieces if facts.get("part") else counted)[line] += 1
-    return sorted(Use(month, *line, counted[line], pieces[line]) for line in {*counted, *pieces})
+        (pieces if facts.get("part") else whole)[line] += 1
+    return sorted(
+        replace(line, reads=whole[line], parts=pieces[line]) for line in {*whole, *pieces}
+    )
 
 
 def as_csv(uses: Sequence[Use]) -> str:

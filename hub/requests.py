@@ -41,6 +41,8 @@ RULE: Final = "request"
 RECEIPT: Final = "request"
 ALL: Final = "all"
 BY_POLICY: Final = "policy"
+LONGEST: Final = 366
+"""Days a request holds at most; the policy says so too."""
 OPINIONS: Final = ("favourable", "reserved", "unfavourable")
 GROUNDS: Final = (
     "purpose", "not-necessary", "too-fine", "business-secret", "agreement", "opinion", "misuse",
@@ -87,7 +89,7 @@ class Asked(BaseModel):
     territory: str = Field(ALL, max_length=20)
     granularity: str = Field(ALL, max_length=20)
     recipients: list[str] = Field([], max_length=20, description="empty: who asks")
-    days: int = Field(90, ge=1, le=366)
+    days: int = Field(90, ge=1, le=LONGEST)
 
 
 def submit(parts: Parts, actor: Actor, asked: Asked, renews: str = "") -> DataRequest:

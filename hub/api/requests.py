@@ -61,7 +61,7 @@ class Longer(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    days: int = Field(90, ge=1, le=366)
+    days: int = Field(90, ge=1, le=requests.LONGEST)
 
 
 @router.get("", summary="Requests one may read")

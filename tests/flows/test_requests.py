@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -652,3 +653,107 @@ def test_a_statement_tells_each_what_concerns_them(
     assert msgspec.json.decode(done.stdout) == both
     done = CliRunner().invoke(app, ["usage", "--month", month, "--organisation", "tours", "--csv"])
     assert done.stdout.splitlines()[1:] == [table.splitlines()[2]]
+
+
+# Pages -----------------------------------------------------------------------------------------
+
+
+def form_token(client: TestClient, who: dict[str, str]) -> str:
+    page = client.get("/requests", headers=who)
+    assert page.status_code == 200
+    return str(re.findall(r'name="token" value="([0-9a-f]+)"', page.text)[0])
+
+
+def send(client: TestClient, who: dict[str, str], **form: str) -> httpx2.Response:
+    sent = {"token": form_token(client, who), **form}
+    same = {"sec-fetch-site": "same-origin"}
+    return client.post("/requests", data=sent, headers=who | same, follow_redirects=False)
+
+
+FORM = {
+    "act": "submit", "measure": "modal-split", "purpose": "evaluation", "territory": "45",
+    "granularity": "department", "recipients": "", "days": "30",
+}  # fmt: skip
+
+
+def test_a_request_is_made_and_decided_by_forms_alone(
+    parts: Parts, client: TestClient, people: People
+) -> None:
+    assert send(client, people["collectivity"], **FORM).status_code == 303
+    made = requests.listed(parts, ORLEANS)[0]
+    assert (made.state, made.territory, made.days) == ("submitted", "45", 30)
+    page = client.get("/requests", headers=people["steward"]).text
+    assert made.id in page
+    assert 'value="approve"' in page
+    for name, act, state in (
+        ("dpo", {"act": "opinion", "opinion": "reserved"}, "submitted"),
+        ("steward", {"act": "approve"}, "approved"),
+        ("partner", {"act": "veto", "ground": "business-secret"}, "vetoed"),
+    ):
+        done = send(client, people[name], request=made.id, **act)
+        assert done.status_code == 303, done.text
+        assert requests.seen(parts, ORLEANS, made.id).state == state
+    page = client.get("/requests?lang=en", headers=people["collectivity"]).text
+    assert "Vetoed by the partner whose data it is" in page
+    assert "Reserved" in page
+
+
+def test_the_page_offers_what_each_may_do(client: TestClient, people: People) -> None:
+    request_id = submitted(client, people).split("/")[-1]
+    offered = {
+        "collectivity": {"submit", "withdraw"}, "colleague": {"submit", "withdraw"},
+        "other": {"submit"}, "school": {"submit"}, "operator": {"submit", "approve", "refuse"},
+        "partner": {"veto"}, "other-partner": set(), "steward": {"approve", "refuse"},
+        "own-steward": set(), "dpo": {"opinion"}, "auditor": set(),
+    }  # fmt: skip
+    for name, acts in offered.items():
+        page = client.get("/requests", headers=people[name]).text
+        _, _, waiting = page.partition('id="waiting"')
+        block = waiting.partition("</section>")[0]
+        found = set(re.findall(r'name="act" value="([a-z]+)"', block))
+        assert found == acts - {"submit"}, name
+        assert ('value="submit"' in page) == ("submit" in acts), name
+        assert (request_id in page) == (name in ACTS["read"][2]), name
+    away = client.get("/requests", follow_redirects=False)
+    assert (away.status_code, away.headers["location"]) == (303, "/login")
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"token": "0" * 64}, 403),
+        ({"days": "0"}, 422),
+        ({"days": "x"}, 422),
+        ({"act": "nothing"}, 422),
+        ({"purpose": "advertising"}, 403),
+        ({"recipients": "nobody"}, 422),
+        ({"measure": "x" * 60}, 422),
+        ({"act": "approve", "request": "nothing"}, 404),
+    ],
+)
+def test_a_form_that_cannot_stand_says_why(
+    parts: Parts, client: TestClient, people: People, change: dict[str, str], status: int
+) -> None:
+    before = len(parts.books.requests())
+    answer = send(client, people["collectivity"], **FORM | change)
+    assert answer.status_code == status
+    assert "text/html" in answer.headers["content-type"] or "token" in change
+    assert len(parts.books.requests()) == before
+
+
+def test_the_page_says_what_changed_since_the_last_visit(
+    parts: Parts, client: TestClient, people: People
+) -> None:
+    address = submitted(client, people)
+    cookie = people["collectivity"]["cookie"]
+
+    def visit(seen: str) -> httpx2.Response:
+        also = f"; hub-requests={seen}" if seen else ""
+        return client.get("/requests", headers={"cookie": cookie + also})
+
+    kept = visit("").cookies["hub-requests"].strip('"')
+    assert "Changées depuis" not in visit(kept).text
+    decide(parts, address)
+    page = visit(kept).text
+    assert re.search("Changées depuis votre dernière visite.: <strong>1</strong>", page)
+    assert "Changées depuis" not in visit("yesterday").text
