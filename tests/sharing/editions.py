@@ -49,7 +49,7 @@ def publish(
     )
     for kind, data in prepared.items():
         parts.objects.put(object_name(digest, kind), [data])
-    said = {
+    said: dict[str, Any] = {
         "id": name,
         "title": dict(PLACES.title),
         "licence": PLACES.licence,
