@@ -217,7 +217,7 @@ def application(parts: Parts) -> FastAPI:
     )
     shelf = Shelf(parts)
     secure = parts.settings.public_url.startswith("https:")
-    people = Sessions(parts.books, parts.clock)
+    people = Sessions(parts.books, parts.clock, key=parts.keyring.session_key)
     catalogue = Catalogue(parts)
     reception = pages.Reception(
         parts.datasets,

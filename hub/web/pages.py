@@ -208,7 +208,7 @@ def _doors(routes: APIRouter, people: People, renderer: Renderer, forms: Forms) 
         login, password = form.get("login", "")[:200], form.get("password", "")
         facts = RequestFacts(request.client.host if request.client else "")
         try:
-            cookie = people.login(login, password, facts)
+            cookie = people.login(login, password, facts, form.get("code", ""))
         except HubError as error:
             return renderer.page(
                 request,

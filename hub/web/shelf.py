@@ -63,8 +63,11 @@ class RequestFacts:
 class People(Protocol):
     """Sessions of people with accounts."""
 
-    def login(self, login: str, password: str, facts: RequestFacts) -> str:
-        """A new session's cookie value. Raises `HubError` with words for the person."""
+    def login(self, login: str, password: str, facts: RequestFacts, code: str, /) -> str:
+        """A new session's cookie value; `code` is a second factor's.
+
+        Raises `HubError` with words for the person.
+        """
         ...
 
     def logout(self, cookie: str) -> None:
@@ -84,7 +87,7 @@ class MemoryPeople:
     sessions: dict[str, Account] = field(default_factory=dict)
     asked: list[RequestFacts] = field(default_factory=list)
 
-    def login(self, login: str, password: str, facts: RequestFacts) -> str:
+    def login(self, login: str, password: str, facts: RequestFacts, _code: str = "", /) -> str:
         """A random cookie value, or `Unauthenticated`."""
         self.asked.append(facts)
         kept, account = self.accounts.get(login, ("", None))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 from argon2 import PasswordHasher
 
+from hub.errors import NotFound
 from hub.events import AuditEvent
-from hub.records import Account, Client, Role
+from hub.records import Account, Client, Factor, Role
 
 NOW: Final = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 ENDPOINT: Final = "https://hub.test/oauth/token"
@@ -23,6 +25,8 @@ class MemoryBooks:
         self.people: dict[str, Account] = {}
         self.tokens: dict[bytes, tuple[str, tuple[str, ...], datetime]] = {}
         self.sessions: dict[bytes, tuple[str, datetime]] = {}
+        self.factors: dict[str, Factor] = {}
+        self.former: dict[str, tuple[str, datetime]] = {}
         self.used: set[tuple[str, str]] = set()
         self.recorded: list[AuditEvent] = []
 
@@ -67,6 +71,49 @@ class MemoryBooks:
 
     def end_session(self, session_hash: bytes) -> None:
         self.sessions.pop(session_hash, None)
+
+    def change_password(
+        self, account_id: str, password_hash: str, kept: bytes | None, *, event: AuditEvent
+    ) -> None:
+        [account] = [one for one in self.people.values() if one.id == account_id]
+        self.people[account.login] = replace(account, password_hash=password_hash)
+        theirs = [key for key, (whose, _) in self.sessions.items() if whose == account_id]
+        for key in theirs:
+            if key != kept:
+                del self.sessions[key]
+        self.recorded.append(event)
+
+    def factor(self, account_id: str) -> Factor | None:
+        return self.factors.get(account_id)
+
+    def use_step(self, account_id: str, step: int) -> bool:
+        factor = self.factors[account_id]
+        if factor.last_step >= step:
+            return False
+        self.factors[account_id] = replace(factor, last_step=step)
+        return True
+
+    def begin_factor(self, account_id: str, sealed: bytes, *, event: AuditEvent) -> None:
+        self.factors[account_id] = Factor(account_id, sealed)
+        self.recorded.append(event)
+
+    def confirm_factor(self, account_id: str, *, event: AuditEvent) -> None:
+        self.factors[account_id] = replace(self.factors[account_id], confirmed=True)
+        self.recorded.append(event)
+
+    def drop_factor(self, account_id: str, *, event: AuditEvent) -> None:
+        self.factors.pop(account_id, None)
+        self.recorded.append(event)
+
+    def former_secret(self, client_id: str, now: datetime) -> str | None:
+        secret_hash, until = self.former.get(client_id, ("", now))
+        return secret_hash if now < until else None
+
+    def revoke_token(self, token_hash: bytes, client_id: str, *, event: AuditEvent) -> None:
+        if self.tokens.get(token_hash, ("",))[0] != client_id:
+            raise NotFound("unknown-token", fr="", en="", who="partner")
+        del self.tokens[token_hash]
+        self.recorded.append(event)
 
     def record(self, *, event: AuditEvent) -> None:
         self.recorded.append(event)

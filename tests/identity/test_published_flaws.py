@@ -1,0 +1,160 @@
+"""Flaws others published, each kept from coming back here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import pyotp
+import pytest
+
+from hub.errors import Rejected, Unauthenticated
+from hub.events import Kind
+from hub.identity import passwords, tokens, totp
+from hub.identity.limits import SPREAD
+from hub.identity.sessions import LOCKED, Sessions
+from hub.records import Account, Role
+from tests.identity.helpers import NOW, QUICK, MemoryBooks
+
+DPO = Account("acc-1", "dpo@region.test", "region", Role.DPO, QUICK.hash("pass"))
+CHOSEN = "correct horse battery"
+
+
+@dataclass
+class Clock:
+    now = NOW
+
+    def __call__(self):  # type: ignore[no-untyped-def]
+        return self.now
+
+
+@dataclass(frozen=True)
+class Asking:
+    address: str
+
+
+@pytest.fixture
+def books() -> MemoryBooks:
+    books = MemoryBooks()
+    books.people[DPO.login] = DPO
+    return books
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def people(books: MemoryBooks, clock: Clock) -> Sessions:
+    return Sessions(books, clock, key=b"k" * 32)
+
+
+def refused(people: Sessions, login: str, password: str, address: str) -> bool:
+    try:
+        people.login(login, password, Asking(address))
+    except Unauthenticated:
+        return True
+    return False
+
+
+def test_sessions_do_not_survive_a_password_change(people: Sessions, books: MemoryBooks) -> None:
+    here, stolen = people.login(DPO.login, "pass"), people.login(DPO.login, "pass")
+    people.change_password(here, "pass", CHOSEN)
+    assert people.who(stolen) is None
+    assert people.who(here) is not None
+    assert refused(people, DPO.login, "pass", "")
+    assert people.login(DPO.login, CHOSEN)
+    changed = [event for event in books.recorded if event.kind is Kind.USER_CHANGED]
+    assert [event.facts for event in changed] == [{"change": "password"}]
+
+
+def test_a_stolen_session_does_not_change_the_password(
+    people: Sessions, books: MemoryBooks
+) -> None:
+    stolen = people.login(DPO.login, "pass")
+    for _ in range(10):
+        with pytest.raises(Unauthenticated):
+            people.change_password(stolen, "guess", CHOSEN)
+    with pytest.raises(Unauthenticated):  # ten guesses, and even the right one waits
+        people.change_password(stolen, "pass", CHOSEN)
+    with pytest.raises(Unauthenticated):
+        people.change_password("no session", "pass", CHOSEN)
+    assert books.people[DPO.login] == DPO
+
+
+def test_a_short_password_is_not_taken(people: Sessions, books: MemoryBooks) -> None:
+    here = people.login(DPO.login, "pass")
+    with pytest.raises(Rejected, match="12"):
+        people.change_password(here, "pass", "elevensigns")
+    assert books.people[DPO.login] == DPO
+
+
+def test_guessing_from_everywhere_meets_the_accounts_limit(people: Sessions, clock: Clock) -> None:
+    assert not refused(people, DPO.login, "pass", "192.0.2.1")
+    for number in range(SPREAD):
+        assert refused(people, DPO.login, "guess", f"198.51.100.{number}")
+    # An attacker's next address finds the right password refused; the person's own does not.
+    assert refused(people, DPO.login, "pass", "203.0.113.9")
+    assert not refused(people, DPO.login, "pass", "192.0.2.1")
+    clock.now += timedelta(minutes=15)
+    assert not refused(people, DPO.login, "pass", "203.0.113.9")
+
+
+def test_an_attack_that_goes_on_keeps_nobody_out_for_longer(people: Sessions, clock: Clock) -> None:
+    for number in range(3 * SPREAD):
+        assert refused(people, DPO.login, "guess", f"198.51.{number // 250}.{number % 250}")
+    clock.now += timedelta(minutes=15)
+    assert not refused(people, DPO.login, "pass", "203.0.113.9")
+
+
+def test_one_password_tried_on_every_account_meets_the_addresss_limit(people: Sessions) -> None:
+    for number in range(SPREAD):
+        assert refused(people, f"somebody-{number}", "Spring2026", "198.51.100.1")
+    assert refused(people, DPO.login, "pass", "198.51.100.1")
+    assert not refused(people, DPO.login, "pass", "198.51.100.2")
+
+
+@pytest.mark.parametrize("who", ["unknown", "wrong", "locked", "no code", "limited"])
+def test_a_refused_login_costs_the_same_whoever_it_is(
+    people: Sessions, books: MemoryBooks, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    """Calls, not seconds: what is measured on a busy machine is the machine."""
+    if who == "locked":
+        books.people[DPO.login] = replace(DPO, password_hash=LOCKED + DPO.password_hash)
+    if who == "no code":
+        factors = totp.Factors(books, b"k" * 32)
+        factors.begin(DPO, "Hub", NOW)
+        books.factors[DPO.id] = replace(books.factors[DPO.id], confirmed=True)
+    if who == "limited":
+        for _ in range(10):
+            refused(people, DPO.login, "guess", "192.0.2.1")
+    passwords.verify(None, "warm")
+    done: list[str] = []
+    verify, generate = type(QUICK).verify, pyotp.TOTP.generate_otp
+
+    def counted_verify(self, *asked):  # type: ignore[no-untyped-def]
+        done.append("argon2")
+        return verify(self, *asked)
+
+    def counted_code(self, step):  # type: ignore[no-untyped-def]
+        done.append("code")
+        return generate(self, step)
+
+    monkeypatch.setattr(type(QUICK), "verify", counted_verify)
+    monkeypatch.setattr(pyotp.TOTP, "generate_otp", counted_code)
+    login = "ghost" if who == "unknown" else DPO.login
+    password = "guess" if who == "wrong" else "pass"
+    assert refused(people, login, password, "192.0.2.1")
+    assert done == ["argon2", "code", "code", "code"]
+
+
+def test_a_locked_account_is_told_from_no_other(people: Sessions, books: MemoryBooks) -> None:
+    books.people[DPO.login] = replace(DPO, password_hash=LOCKED + DPO.password_hash)
+    answers = []
+    for login in (DPO.login, "ghost"):
+        with pytest.raises(Unauthenticated) as caught:
+            people.login(login, "pass")
+        answers.append(caught.value.problem("fr"))
+    assert answers[0] == answers[1]
+    assert tokens.digest("x") not in books.sessions
