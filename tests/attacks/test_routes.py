@@ -124,6 +124,12 @@ CONSENT: Final = {
     "given_at": "2025-09-10T08:00:00+02:00",
     "birth_month": "2009-01",
 }
+SHARED: Final = {
+    "share": "centre-val-de-loire",
+    "schema": "modal-split",
+    "table": "2025-2026",
+    "release_id": EMBARGOED,
+}
 WATCH: Final = people("operator", "steward", "dpo", "auditor")
 SLUG: Final = "01-ten-taps"
 DATASET: Final = "/partner/transdev/validations"
@@ -251,6 +257,26 @@ TABLE: Final[dict[str, Entry]] = {
     "GET /v1/decisions/{decision_id}/receipt": Entry(
         at("/v1/decisions/{decision}/receipt"), CLIENT | people("dpo", "auditor")
     ),
+    # Delta Sharing: recipients only, and none of these is one (see tests/flows/test_sharing.py).
+    **{
+        f"{method} /delta-sharing/{path}": Entry(
+            at(f"/delta-sharing/{path.format(**SHARED)}", **sent), NOBODY
+        )
+        for method, path, sent in (
+            ("GET", "shares", {}),
+            ("GET", "shares/{share}", {}),
+            ("GET", "shares/{share}/schemas", {}),
+            ("GET", "shares/{share}/all-tables", {}),
+            ("GET", "shares/{share}/schemas/{schema}/tables", {}),
+            ("HEAD", "shares/{share}/schemas/{schema}/tables/{table}", {}),
+            ("GET", "shares/{share}/schemas/{schema}/tables/{table}/version", {}),
+            ("GET", "shares/{share}/schemas/{schema}/tables/{table}/metadata", {}),
+            ("POST", "shares/{share}/schemas/{schema}/tables/{table}/query", {"json": {}}),
+            ("GET", "shares/{share}/schemas/{schema}/tables/{table}/changes", {}),
+            ("GET", "files/{release_id}.parquet", {}),
+            ("HEAD", "files/{release_id}.parquet", {}),
+        )
+    },
     # Events: those who watch over the hub, and each look is an event.
     "POST /v1/audit/events/code": Entry(
         lambda places: Asked("/v1/audit/events/code", {"json": {"code": places.typed}}),
@@ -383,6 +409,8 @@ def no_more_than_a_refusal(answer: httpx2.Response) -> bool:
     if kind == "application/problem+json":
         told = answer.json()
         return told["status"] == answer.status_code and "code" in told
+    if answer.request.url.path.startswith("/delta-sharing/"):
+        return set(answer.json()) == {"errorCode", "message"}
     if answer.request.url.path == "/oauth/token":
         return set(answer.json()) == {"error", "error_description"}
     return kind == "text/html; charset=utf-8" and not answer.request.url.path.startswith("/v1/")
