@@ -9,7 +9,7 @@ from datetime import datetime
 
 import msgspec
 
-from hub import lookup
+from hub import lookup, withdraw
 from hub.errors import Unavailable
 from hub.events import Kind
 from hub.parts import Actor, Parts
@@ -34,6 +34,8 @@ class PartsDesk:
         by_reason: Counter[str] = Counter()
         for (_, code), count in parts.books.set_aside_counts().items():
             by_reason[code] += count
+        late = {made.id: made for made in withdraw.overdue(parts)[:SHOWN]}
+        newest = [made for made in parts.books.withdrawals(limit=SHOWN) if made.id not in late]
         return Overview(
             size=size,
             root=root,
@@ -49,8 +51,9 @@ class PartsDesk:
                     requested_at=made.requested_at,
                     completed_at=made.completed_at,
                     tables=len(made.tables),
+                    late_since=made.due_at if made.id in late else None,
                 )
-                for made in parts.books.withdrawals(limit=SHOWN)
+                for made in (*late.values(), *newest)
             ],
         )
 

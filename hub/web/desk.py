@@ -26,7 +26,7 @@ class Consents:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A withdrawal and how far it has come; never whose."""
+    """A withdrawal and how far it has come; never whose. `late_since` where it is overdue."""
 
     id: str
     partner: str
@@ -34,6 +34,7 @@ class Ending:
     requested_at: datetime
     completed_at: datetime | None
     tables: int
+    late_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

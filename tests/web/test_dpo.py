@@ -40,6 +40,7 @@ def desk() -> MemoryDesk:
         withdrawals=[
             Ending("w1", "coachco2", ("school-mobility",), AT, None, 0),
             Ending("w2", "transdev", ("school-mobility",), AT, AT, 1),
+            Ending("w3", "transdev", ("school-mobility",), AT, None, 0, late_since=AT),
         ],
     )
     return MemoryDesk(state, [*lines, Line(None, AT, "user.added", "done", "hub", "u1", {})])
@@ -78,7 +79,17 @@ def test_the_page_says_where_the_hub_stands(role: Role) -> None:
     answer = client.get("/dpo")
     assert answer.headers["cache-control"] == "no-store"
     text = Page(answer.text).text.replace("\u202f", " ")
-    for said in ("4 321", "ab" * 32, "77", "1 234", "future-date", "w1", "en cours", "traité"):
+    for said in (
+        "4 321",
+        "ab" * 32,
+        "77",
+        "1 234",
+        "future-date",
+        "w1",
+        "en cours",
+        "en retard depuis le",
+        "traité",
+    ):
         assert said in text, said
 
 
