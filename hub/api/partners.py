@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import anyio
 from fastapi import APIRouter, Depends, Header, Request
@@ -53,14 +53,24 @@ Hub = Annotated[Parts, Depends(parts_of)]
 @router.post("/oauth/token", responses=OAUTH_ERRORS, summary="OAuth 2 client credentials")
 async def token(request: Request) -> Response:
     """RFC 6749 §4.4 with `client_secret_basic` or `private_key_jwt` (RFC 7523)."""
+    return await _oauth(request, "issue")
+
+
+@router.post("/oauth/revoke", responses=OAUTH_ERRORS, summary="Give a token back")
+async def revoke(request: Request) -> Response:
+    """RFC 7009: ends a token of the client's own at once. 200 where there was none, too."""
+    return await _oauth(request, "revoke")
+
+
+async def _oauth(request: Request, act: Literal["issue", "revoke"]) -> Response:
     sent = (await request.form()).multi_items()
     form = {key: str(value) for key, value in sent}
     if len(form) != len(sent):  # RFC 6749 §3.2: a parameter comes once
         return JSONResponse({"error": "invalid_request"}, 400, {"cache-control": "no-store"})
     server: TokenServer = request.app.state.token_server
-    parts = parts_of(request)
+    done = server.issue if act == "issue" else server.revoke
     answer = await run_in_threadpool(
-        server.issue, form, request.headers.get("authorization"), parts.clock()
+        done, form, request.headers.get("authorization"), parts_of(request).clock()
     )
     return JSONResponse(answer.body, answer.status, dict(answer.headers))
 

@@ -16,7 +16,7 @@ import typer
 import uvicorn
 
 from hub import worker
-from hub.cli import edge, partners
+from hub.cli import edge, identity, partners
 from hub.errors import NotFound, Rejected
 from hub.events import AuditEvent, Kind
 from hub.identity import passwords
@@ -38,6 +38,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("serve")(serve)
     app.command("work", hidden=True)(work)
     partners.add_to(partner)
+    identity.add_to(partner, user)
     app.add_typer(partner, name="partner", help="Organisations that push, and their clients.")
     app.add_typer(user, name="user", help="Local accounts of people who work with the hub.")
     app.add_typer(keys, name="keys", help="Public halves of the hub's keys.")

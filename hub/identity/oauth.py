@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -31,8 +32,9 @@ from authlib.oauth2.rfc6749 import (
     OAuth2Request,
 )
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
+from authlib.oauth2.rfc7009 import RevocationEndpoint
 
-from hub.errors import Unauthenticated
+from hub.errors import NotFound, Unauthenticated
 from hub.events import AuditEvent, Kind
 from hub.identity import proofs, tokens
 from hub.identity.proofs import Registered
@@ -65,6 +67,14 @@ class Clients(Protocol):
 
     def use_assertion(self, jti: str, client_id: str, expires_at: datetime, /) -> bool:
         """Use up an assertion's id until it expires; False where this client has used it."""
+        ...
+
+    def former_secret(self, client_id: str, now: datetime, /) -> str | None:
+        """The hash of a secret that was replaced and still holds."""
+        ...
+
+    def revoke_token(self, token_hash: bytes, client_id: str, /, *, event: AuditEvent) -> object:
+        """End a client's own token. Raises `NotFound`."""
         ...
 
     def token(self, token_hash: bytes, now: datetime, /) -> tuple[Client, tuple[str, ...]] | None:
@@ -123,6 +133,25 @@ class TokenServer:
             answer: TokenAnswer = server.handle_error_response(request, error)
         else:
             answer = server.create_token_response(request)
+        if answer.status != 200:
+            self._record_refusal(request, answer, now)
+        return answer
+
+    def revoke(
+        self, form: Mapping[str, str], authorization: str | None, now: datetime
+    ) -> TokenAnswer:
+        """Answer one revocation request (RFC 7009): the client proves itself as for a token.
+
+        200 whether or not there was such a token: who wanted it gone has what they wanted.
+        """
+        self._refusals.tell(self._clients, now)
+        server = _Server(self._clients, self._audiences, self._random, now)
+        try:
+            request = _Request(self._endpoint, form, authorization)
+            _check_form({**form, "grant_type": "none"}, authorization)
+        except OAuth2Error as error:
+            return _answer(error)
+        answer: TokenAnswer = server.create_endpoint_response("revocation", request)
         if answer.status != 200:
             self._record_refusal(request, answer, now)
         return answer
@@ -201,10 +230,25 @@ class _Server(AuthorizationServer):  # type: ignore[misc]
         self._request: _Request | None = None
         self.register_grant(_Grant)
         self.register_token_generator("default", self._new_token)
-        self.register_client_auth_method(proofs.BASIC, proofs.client_secret_basic)
+        self.register_endpoint(_Revocation)
+        self.register_client_auth_method(
+            proofs.BASIC, proofs.SecretBasic(clients.former_secret, now)
+        )
         self.register_client_auth_method(
             proofs.KEY, proofs.PrivateKeyJwt(audiences, now, clients.use_assertion)
         )
+
+    def token_of(self, client: Registered, token: str) -> bytes | None:
+        """The digest of a live token of this client; another's is as good as none."""
+        found = self._clients.token(tokens.digest(token), self._now)
+        return tokens.digest(token) if found and found[0].id == client.record.id else None
+
+    def revoke(self, token_hash: bytes, client: Registered) -> None:
+        """End it. Two that ask at once both have what they asked for."""
+        record = client.record
+        event = AuditEvent(Kind.TOKEN_REVOKED, record.organisation, record.id, self._now)
+        with suppress(NotFound):
+            self._clients.revoke_token(token_hash, record.id, event=event)
 
     def create_oauth2_request(self, request: _Request) -> _Request:
         self._request = request
@@ -259,6 +303,18 @@ class _Server(AuthorizationServer):  # type: ignore[misc]
             "expires_in": int(LIFETIME.total_seconds()),
             "scope": " ".join(granted),
         }
+
+
+class _Revocation(RevocationEndpoint):  # type: ignore[misc]
+    CLIENT_AUTH_METHODS: Final = list(proofs.METHODS)
+
+    def authenticate_token(self, request: _Request, client: Registered) -> bytes | None:
+        self.check_params(request, client)
+        found: bytes | None = self.server.token_of(client, request.form["token"])
+        return found
+
+    def revoke_token(self, token: bytes, request: _Request) -> None:
+        self.server.revoke(token, request.client)
 
 
 def _check_form(form: Mapping[str, str], authorization: str | None) -> None:

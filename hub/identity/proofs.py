@@ -27,6 +27,7 @@ from hub.records import Client
 BASIC: Final = "client_secret_basic"
 KEY: Final = "private_key_jwt"
 METHODS: Final = (BASIC, KEY)
+ENDPOINTS: Final = frozenset({"token", "revocation"})
 
 ALGORITHMS: Final = ("ES256", "ES384", "PS256", "RS256", "Ed25519")
 KEY_TYPES: Final = frozenset({"EC", "RSA", "OKP"})
@@ -54,9 +55,9 @@ class Registered(ClientMixin):  # type: ignore[misc]
         return grant_type == "client_credentials"
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
-        """A method is open to the client that registered what it needs, at the token endpoint."""
+        """A method is open to the client that registered what it needs, at both endpoints."""
         registered = {BASIC: self.record.secret_hash, KEY: self.record.public_jwk}
-        return endpoint == "token" and registered.get(method) is not None
+        return endpoint in ENDPOINTS and registered.get(method) is not None
 
 
 def plausible(client_id: str) -> bool:
@@ -64,20 +65,30 @@ def plausible(client_id: str) -> bool:
     return 0 < len(client_id) <= MAX_ID and client_id.isprintable()
 
 
-def client_secret_basic(
-    query_client: Callable[[str], Registered | None], request: Any
-) -> Registered | None:
-    """The client of a valid `Authorization: Basic …` header, None for anything else.
+class SecretBasic:
+    """`client_secret_basic`, with the secret or the one it replaced, for as long as that holds."""
 
-    An unknown client costs the same work as a wrong secret.
-    """
-    credentials = basic_credentials(request.headers.get("Authorization"))
-    if credentials is None:
-        return None
-    client_id, secret = credentials
-    client = query_client(client_id)
-    proven = passwords.verify(client.record.secret_hash if client else None, secret)
-    return client if proven else None
+    def __init__(self, former: Callable[[str, datetime], str | None], now: datetime) -> None:
+        self._former = former
+        self._now = now
+
+    def __call__(
+        self, query_client: Callable[[str], Registered | None], request: Any
+    ) -> Registered | None:
+        """The client of a valid `Authorization: Basic …` header, None for anything else.
+
+        A wrong secret costs two verifications, whether the client is unknown, known or about to
+        change its secret.
+        """
+        credentials = basic_credentials(request.headers.get("Authorization"))
+        if credentials is None:
+            return None
+        client_id, secret = credentials
+        client = query_client(client_id)
+        if passwords.verify(client.record.secret_hash if client else None, secret):
+            return client
+        former = self._former(client.record.id, self._now) if client else None
+        return client if passwords.verify(former, secret) else None
 
 
 def basic_credentials(header: str | None) -> tuple[str, str] | None:

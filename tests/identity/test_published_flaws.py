@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pyotp
 import pytest
@@ -12,8 +13,10 @@ from hub.errors import Rejected, Unauthenticated
 from hub.events import Kind
 from hub.identity import passwords, tokens, totp
 from hub.identity.limits import SPREAD
+from hub.identity.oauth import TokenServer
 from hub.identity.sessions import LOCKED, Sessions
 from hub.records import Account, Role
+from tests.identity import helpers
 from tests.identity.helpers import NOW, QUICK, MemoryBooks
 
 DPO = Account("acc-1", "dpo@region.test", "region", Role.DPO, QUICK.hash("pass"))
@@ -158,3 +161,57 @@ def test_a_locked_account_is_told_from_no_other(people: Sessions, books: MemoryB
         answers.append(caught.value.problem("fr"))
     assert answers[0] == answers[1]
     assert tokens.digest("x") not in books.sessions
+
+
+def basic(client_id: str, secret: str) -> str:
+    return "Basic " + base64.b64encode(f"{client_id}:{secret}".encode()).decode()
+
+
+def test_a_replaced_secret_holds_until_its_day_and_a_wrong_one_costs_the_same(
+    books: MemoryBooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books.clients["transdev-1"] = helpers.client(secret_hash=QUICK.hash("new"))
+    books.former["transdev-1"] = (QUICK.hash("former"), NOW + timedelta(days=7))
+    server = TokenServer(books, helpers.ENDPOINT)
+    form = {"grant_type": "client_credentials"}
+
+    def status(secret: str, now: datetime = NOW, client: str = "transdev-1") -> int:
+        return server.issue(form, basic(client, secret), now).status
+
+    assert (status("new"), status("former")) == (200, 200)
+    assert status("former", NOW + timedelta(days=7)) == 401
+    verified: list[bool] = []
+    verify = passwords.verify
+
+    def counted(hashed: str | None, password: str) -> bool:
+        verified.append(True)
+        return verify(hashed, password)
+
+    monkeypatch.setattr(passwords, "verify", counted)
+    for client in ("transdev-1", "nobody"):
+        verified.clear()
+        assert status("wrong", client=client) == 401
+        assert len(verified) == 2
+
+
+def test_a_token_given_back_is_over_and_only_its_own_client_gives_it(books: MemoryBooks) -> None:
+    books.clients |= {
+        "transdev-1": helpers.client(),
+        "orange-1": helpers.client(id="orange-1", organisation="orange"),
+    }
+    server = TokenServer(books, helpers.ENDPOINT)
+    mine, theirs = basic("transdev-1", "s3cret"), basic("orange-1", "s3cret")
+    token = server.issue({"grant_type": "client_credentials"}, mine, NOW).body["access_token"]
+    bearer = f"Bearer {token}"
+    assert server.revoke({"token": token}, theirs, NOW).status == 200
+    assert server.revoke({"token": token}, basic("transdev-1", "wrong"), NOW).status == 401
+    assert server.revoke({"token": token}, None, NOW).status == 401
+    assert server.revoke({}, mine, NOW).status == 400
+    assert server.check(bearer, NOW)
+    for _ in range(2):
+        assert server.revoke({"token": token}, mine, NOW).status == 200
+    with pytest.raises(Unauthenticated):
+        server.check(bearer, NOW)
+    [event] = [one for one in books.recorded if one.kind is Kind.TOKEN_REVOKED]
+    assert (event.actor, event.about) == ("transdev", "transdev-1")
+    assert token not in b"".join(one.canonical() for one in books.recorded).decode()

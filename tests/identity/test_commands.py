@@ -1,0 +1,138 @@
+"""What an operator does about proofs by the command line, as it is felt over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyotp
+import pytest
+from fastapi.testclient import TestClient
+from typer.testing import CliRunner
+
+from hub.cli.app import app
+from hub.cli.operate import add_partner, add_user
+from hub.errors import Conflict, NotFound, Rejected, Unauthenticated
+from hub.identity.sessions import Sessions
+from hub.main import application, compose
+from hub.parts import Parts
+from hub.reconcile import reconcile
+from hub.records import Role
+from hub.settings import Settings
+
+GRANT = {"grant_type": "client_credentials"}
+Hub = Callable[..., Any]
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Iterator[Parts]:
+    made = compose(Settings(home=tmp_path / "var"), opens=True)
+    yield made
+    made.books.close()
+
+
+@pytest.fixture
+def client(parts: Parts) -> TestClient:
+    return TestClient(application(parts), follow_redirects=False)
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Hub:
+    """Runs a command: the JSON it printed, or the error it raised."""
+
+    def run(*words: str) -> Any:
+        env = {"HUB_HOME": str(tmp_path / "var")}
+        done = CliRunner().invoke(app, [*words, "--json"], env=env)
+        return done.exception if done.exit_code else json.loads(done.stdout)
+
+    return run
+
+
+def test_a_secret_is_replaced_with_an_overlap_and_revoked_at_once(
+    parts: Parts, client: TestClient, hub: Hub
+) -> None:
+    made, former = add_partner(parts, "transdev")
+
+    def status(secret: str) -> int:
+        return client.post("/oauth/token", data=GRANT, auth=(made.id, secret)).status_code
+
+    token = client.post("/oauth/token", data=GRANT, auth=(made.id, former)).json()["access_token"]
+    bearer = {"authorization": f"Bearer {token}"}
+    shown = hub("partner", "rotate", made.id)
+    assert (status(shown["client_secret"]), status(former), status("wrong")) == (200, 200, 401)
+    assert client.get("/v1/pushes", headers=bearer).status_code == 200
+    again = hub("partner", "rotate", made.id, "--days", "0")["client_secret"]
+    assert (status(again), status(shown["client_secret"]), status(former)) == (200, 401, 401)
+    assert hub("partner", "revoke", made.id)["state"] == "revoked"
+    assert status(again) == 401
+    refused = client.get("/v1/pushes", headers=bearer)
+    assert (refused.status_code, refused.json()["code"]) == (401, "invalid-token")
+    assert isinstance(hub("partner", "rotate", made.id), NotFound)
+    assert isinstance(hub("partner", "revoke", "nobody"), NotFound)
+    parts.sequence()
+    assert reconcile(parts).problems == []
+
+
+def test_a_client_gives_its_token_back(parts: Parts, client: TestClient) -> None:
+    made, secret = add_partner(parts, "transdev")
+    other, others = add_partner(parts, "orange")
+    token = client.post("/oauth/token", data=GRANT, auth=(made.id, secret)).json()["access_token"]
+    bearer = {"authorization": f"Bearer {token}"}
+    form = {"token": token}
+    assert client.post("/oauth/revoke", data=form).status_code == 401
+    assert client.post("/oauth/revoke", data=form, auth=(other.id, others)).status_code == 200
+    assert client.get("/v1/pushes", headers=bearer).status_code == 200
+    given = client.post("/oauth/revoke", data=form, auth=(made.id, secret))
+    assert (given.status_code, given.json()) == (200, {})
+    assert client.get("/v1/pushes", headers=bearer).status_code == 401
+
+
+def test_a_password_and_a_lock_end_sessions(parts: Parts, hub: Hub) -> None:
+    add_user(parts, "dpo", Role.DPO, "region", "correct horse")
+    people = Sessions(parts.books, parts.clock, key=parts.keyring.session_key)
+    session = people.login("dpo", "correct horse")
+    password = hub("user", "password", "dpo")["password"]
+    assert people.who(session) is None
+    session = people.login("dpo", password)
+    assert hub("user", "lock", "dpo")["state"] == "locked"
+    assert people.who(session) is None
+    with pytest.raises(Unauthenticated):
+        people.login("dpo", password)
+    assert hub("user", "lock", "dpo")["state"] == "locked"
+    assert hub("user", "unlock", "dpo")["state"] == "open"
+    assert people.login("dpo", password)
+    assert isinstance(hub("user", "lock", "nobody"), NotFound)
+    parts.sequence()
+    assert reconcile(parts).problems == []
+
+
+def test_a_second_factor_from_the_command_to_the_page(
+    parts: Parts, client: TestClient, hub: Hub
+) -> None:
+    add_user(parts, "dpo", Role.DPO, "region", "correct horse")
+    app_ = pyotp.parse_uri(hub("user", "totp", "dpo")["address"])
+    assert isinstance(app_, pyotp.TOTP)
+    assert isinstance(hub("user", "totp", "dpo", "--confirm", "000000"), Rejected)
+    assert isinstance(hub("user", "totp", "dpo", "--confirm", "1", "--off"), Rejected)
+    now = parts.clock()
+    before = app_.at(int(now.timestamp()) - 30)
+    assert hub("user", "totp", "dpo", "--confirm", before)["totp"] == "on"
+    assert isinstance(hub("user", "totp", "dpo"), Conflict)
+
+    def signs_in(code: str) -> int:
+        page = client.get("/login").text
+        token = page.split('name="token" value="')[1].split('"')[0]
+        form = {"login": "dpo", "password": "correct horse", "code": code, "token": token}
+        answer = client.post("/login", data=form, headers={"sec-fetch-site": "same-origin"})
+        return answer.status_code
+
+    assert signs_in("") == 401
+    assert signs_in(before) == 401  # it confirmed the factor, and is used up
+    assert signs_in(app_.now()) == 303
+    assert hub("user", "totp", "dpo", "--off")["totp"] == "off"
+    written = b"".join(event.body for event in parts.books.events())
+    assert app_.secret.encode() not in written
+    parts.sequence()
+    assert reconcile(parts).problems == []
