@@ -385,7 +385,8 @@ def _question(parts: Parts, action: str, request: DataRequest) -> dict[str, Any]
     manifest: Mapping[str, Any] = release.manifest if release is not None else {}
     return {
         "action": action,
-        "request": {**_content(request), "role": request.role},
+        # By its id too: else a second refusal of the same kind would only be counted.
+        "request": {"id": request.id, **_content(request), "role": request.role},
         "release": {
             # What is not there yet is not known to be open.
             "open": bool(manifest.get("open", True)) if release is not None else False,

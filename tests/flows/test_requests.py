@@ -310,6 +310,8 @@ def test_the_officer_finds_everything_that_ever_happened_to_a_request(
     address = submitted(client, people)
     request_id = address.split("/")[-1]
     body = {"approve": True}
+    alike = ask(client, people["collectivity"], measure="modal-split", days=89).json()
+    assert alike["request"] == request_id  # a duplicate is no request of its own
     client.post(f"{address}/decision", json=body, headers=people["own-steward"])  # refused
     client.post(f"{address}/opinion", json={"opinion": "favourable"}, headers=people["dpo"])
     client.post(f"{address}/decision", json=body, headers=people["steward"])
@@ -321,6 +323,18 @@ def test_the_officer_finds_everything_that_ever_happened_to_a_request(
         "request.revoked",
     ]  # fmt: skip
     assert client.get(f"/v1/audit/events?about={request_id}", headers=people["steward"]).is_error
+
+
+def test_a_refusal_is_found_by_the_request_it_was_about(client: TestClient, people: People) -> None:
+    both = [submitted(client, people), submitted(client, people, territory="45")]
+    for address in both:
+        for act in ("/withdrawal", "/decision"):
+            body = {"approve": True} if act == "/decision" else None
+            answer = client.post(address + act, json=body, headers=people["auditor"])
+            assert answer.status_code == 403
+    for address in both:
+        about = f"/v1/audit/events?kind=access.denied&about={address.split('/')[-1]}"
+        assert len(client.get(about, headers=people["dpo"]).json()) == 2
 
 
 def test_an_approval_ends_by_its_date_before_anybody_notes_it(parts: Parts) -> None:
@@ -744,6 +758,8 @@ def test_a_form_that_cannot_stand_says_why(
 def test_the_page_says_what_changed_since_the_last_visit(
     parts: Parts, client: TestClient, people: People
 ) -> None:
+    clock: Any = parts.clock
+    clock.ahead = timedelta(days=200)  # later than whatever else has happened here
     address = submitted(client, people)
     cookie = people["collectivity"]["cookie"]
 
