@@ -18,6 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -79,7 +80,7 @@ class DeltaFolder:
             if table is None:
                 return -1, ()
             # Not `file_uris()`: it percent-encodes what is no address but a path.
-            return table.version(), tuple(str(self._path / file.path) for file in live_files(table))
+            return table.version(), tuple(f"{self._path}/{one.path}" for one in live_files(table))
 
     def live(self) -> list[Live]:
         """The live files, by path in the table; none without a table."""
@@ -245,19 +246,22 @@ class DeltaFolder:
     def _sweep(self, kept: set[str], current: str) -> None:
         log = str(self._path / _LOG)
         old: list[str] = []
+        folders: list[Path] = []
         # Not pathlib: a large table has thousands of files.
         for where, _, names in os.walk(self._path):
+            folders.append(Path(where))
             if where == log:
                 for name in sorted(name for name in names if not _is_log(name, current)):
                     (self._path / _LOG / name).unlink()
             else:
                 old += [path for name in names if (path := f"{where}/{name}") not in kept]
         spread(Path.unlink, [Path(path) for path in old])
-        for folder in sorted(self._path.rglob("*/"), reverse=True):
+        for folder in sorted(folders[1:], reverse=True):
             with suppress(OSError):  # it is not empty
                 folder.rmdir()
-        for folder in self._path.rglob("*/"):
-            sync_folder(folder)
+        for folder in folders[1:]:
+            if folder.exists():
+                sync_folder(folder)
         if self._path.exists():
             sync_folder(self._path)
 
@@ -354,10 +358,10 @@ class DeltaFolder:
             for (period, bucket), files in sorted(leaves.items()):
                 among = sought[period][bucket]
                 left = []
-                for file, rows in zip(files, spread(self._read, files), strict=True):
-                    kept = rows.filter(pc.invert(pc.is_in(rows.column(PSEUDONYM), among.names)))
-                    if kept.num_rows < rows.num_rows:
-                        hit[file] = rows.num_rows - kept.num_rows
+                staying = partial(self._staying, names=among.names)
+                for file, (there, kept) in zip(files, spread(staying, files), strict=True):
+                    if kept.num_rows < there:
+                        hit[file] = there - kept.num_rows
                         left.append((span_of(file.path) or Span(0, 0), kept))
                 written += write_spans(self._path, period, bucket, together(left))
             counts = spread(lambda file: self._count(file, sought), loose)
@@ -373,6 +377,11 @@ class DeltaFolder:
 
     def _read(self, file: Live) -> pa.Table:
         return pq.ParquetFile(self._path / file.path).read(use_threads=False)
+
+    def _staying(self, file: Live, names: pa.Array) -> tuple[int, pa.Table]:
+        """How many rows a file has, and those that are not of these pseudonyms."""
+        rows = self._read(file)
+        return rows.num_rows, rows.filter(pc.invert(pc.is_in(rows.column(PSEUDONYM), names)))
 
     def _count(self, file: Live, sought: Mapping[str, Mapping[int, _Sought]]) -> int:
         """Rows of these pseudonyms in a file; one column is read."""

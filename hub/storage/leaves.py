@@ -48,7 +48,7 @@ _THREADS: Final = 8  # they wait for the disk more than they work
 class Layout:
     """How a personal table is cut: rows a leaf, and loose rows a bucket may hold before it is."""
 
-    rows: int = 2_048
+    rows: int = 1_024
     loose: int = 65_536
 
 

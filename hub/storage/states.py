@@ -70,6 +70,7 @@ def commit(before: State, after: State, version: int, rows: int) -> dict[str, An
     }
 
 
+@lru_cache(_REMEMBERED)
 def _inside(path: str) -> str:
     """The path below the table's folder: its partitions, if any, and the name."""
     *folders, name = path.split("/")  # not pathlib: a large table has thousands of files
