@@ -85,7 +85,22 @@ class Route(APIRoute):
         return handled
 
 
-router = APIRouter(tags=["delta sharing"], prefix="/delta-sharing", route_class=Route)
+REFUSAL: Final = {
+    "type": "object",
+    "required": ["errorCode", "message"],
+    "properties": {"errorCode": {"type": "string"}, "message": {"type": "string"}},
+}
+router = APIRouter(
+    tags=["delta sharing"],
+    prefix="/delta-sharing",
+    route_class=Route,
+    responses={
+        "4XX": {
+            "description": "A refusal of the protocol's.",
+            "content": {"application/json": {"schema": REFUSAL}},
+        }
+    },
+)
 TABLE: Final = "/shares/{share}/schemas/{schema}/tables/{table}"
 
 

@@ -17,7 +17,16 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import contributors, gates, log, partners, peers, withdrawals, writers
+from tests.benchmarks import (
+    contributors,
+    gates,
+    log,
+    partners,
+    peers,
+    sharing,
+    withdrawals,
+    writers,
+)
 from tests.benchmarks.runner import Row
 
 OUT: Final = Path("benchmarks.json")
@@ -49,6 +58,7 @@ BENCHMARKS: Final[tuple[Benchmark, ...]] = (
     withdrawals.growing,
     withdrawals.scanning,
     writers.together,
+    sharing.client,
 )
 
 

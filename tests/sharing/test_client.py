@@ -6,78 +6,20 @@ file. Without it these tests are skipped, or fail where SERVICES=required.
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from hub import recipients
-from hub.records import Role
-from tests.flows import world
-from tests.flows.served import Served
 from tests.services import missing
 from tests.sharing import editions
+from tests.sharing.served import ASKED, PYTHON, Client, Sharing
 
-PYTHON: Final = Path(__file__).parents[2] / "build" / "sharing-venv" / "bin" / "python"
 SHARE: Final = "centre-val-de-loire"
 TABLE: Final = f"{SHARE}.places.2025-2026"
-ASKED: Final = recipients.Asked("cd37", Role.COLLECTIVITY)
 ROWS: Final = {1: 40, 2: 60, 3: 50}
-
-
-class Client:
-    """The official client with one profile."""
-
-    def __init__(self, profile: Path) -> None:
-        self._process = subprocess.Popen(
-            [PYTHON, "-W", "ignore", Path(__file__).with_name("client.py"), profile],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
-
-    def send(self, **command: Any) -> Any:
-        """Say one thing, hear one."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(command) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
-
-    def do(self, what: str, **command: Any) -> Any:
-        """The answer, where there must be one."""
-        heard = self.send(do=what, **command)
-        assert "answer" in heard, heard
-        return heard["answer"]
-
-    def close(self) -> None:
-        self._process.communicate(timeout=60)
-
-
-class Sharing(Served):
-    """A hub with three editions of a table, served under an address it knows."""
-
-    def __init__(self, home: Path) -> None:
-        super().__init__(home)
-        self._environment["HUB_PUBLIC_URL"] = self.url
-        self.parts = world.hub_in(home, public_url=self.url)
-        for edition, rows in ROWS.items():
-            editions.publish(self.parts, edition, rows=rows)
-        self._folder = home.parent
-
-    def admitted(
-        self, *, oauth: bool = False, ago: timedelta = timedelta(), **changed: Any
-    ) -> tuple[str, Client]:
-        """A recipient's id, and the client with its profile."""
-        now = self.parts.clock() - ago
-        at = replace(self.parts, clock=lambda: now)
-        client, profile = recipients.add(at, ASKED, oauth=oauth)
-        file = self._folder / f"{client.id}.share"
-        file.write_text(json.dumps(profile | changed))
-        return client.id, Client(file)
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +28,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sharing]:
         missing("build/sharing-venv is not there; `make services` makes it")
     home = tmp_path_factory.mktemp("served") / "var"
     made = Sharing(home)
+    for edition, rows in ROWS.items():
+        editions.publish(made.parts, edition, rows=rows)
     with made:
         yield made
     made.parts.books.close()
