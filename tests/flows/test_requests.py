@@ -35,7 +35,6 @@ from tests.flows.test_http import is_problem
 
 ORLEANS = Actor("user-1", "collectivity", "orleans")
 STEWARD = Actor("user-2", "steward", "hub")
-PARTNER = Actor("region-1", "partner", "region", ("push",))
 OPEN = {"measure": "places", "purpose": "mobility-planning"}
 ASKED = Asked(**OPEN)  # type: ignore[arg-type]
 V1 = "/v1/requests"
@@ -694,8 +693,8 @@ def test_a_request_is_made_and_decided_by_forms_alone(
     parts: Parts, client: TestClient, people: People
 ) -> None:
     assert send(client, people["collectivity"], **FORM).status_code == 303
-    made = requests.listed(parts, ORLEANS)[0]
-    assert (made.state, made.territory, made.days) == ("submitted", "45", 30)
+    (made,) = [one for one in requests.listed(parts, ORLEANS) if one.state == "submitted"]
+    assert (made.granularity, made.territory, made.days) == ("department", "45", 30)
     page = client.get("/requests", headers=people["steward"]).text
     assert made.id in page
     assert 'value="approve"' in page
