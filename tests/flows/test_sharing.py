@@ -150,7 +150,9 @@ def test_a_profile_opens_nothing_else_of_the_hub(still: Hub) -> None:
 
 
 def test_a_profile_ends_by_its_date(hub: Hub) -> None:
+    hub.late = timedelta(days=CITY.days) - recipients.LINK / 2
     link = hub.link()
+    assert hub.http.get(link).status_code == 200
     hub.late = timedelta(days=CITY.days, seconds=1)
     refused(hub.ask(f"{BASE}/shares"), 401, "UNAUTHENTICATED")
     refused(hub.http.get(link), 403, "PERMISSION_DENIED")
@@ -168,6 +170,16 @@ def test_a_revocation_ends_token_and_links_at_once(hub: Hub) -> None:
     hub.parts.sequence()
     found = {one.table for one in reconcile(hub.parts).problems}
     assert not found & {"clients", "tokens", "events"}
+
+
+def test_who_is_admitted_again_does_not_get_old_links_back(hub: Hub) -> None:
+    link = hub.link()
+    recipients.revoke(hub.parts, hub.client.id)
+    again = AuditEvent(Kind.SHARE_ADDED, "hub", hub.client.id, hub.parts.clock())
+    hub.parts.books.change_client(hub.client, event=again)
+    refused(hub.http.get(link), 403, "PERMISSION_DENIED")
+    fresh, _ = recipients.link(hub.parts, hub.client.id, hub.second.id)
+    assert hub.http.get(fresh).status_code == 200
 
 
 def test_another_recipient_goes_on(hub: Hub) -> None:
