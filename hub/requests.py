@@ -176,6 +176,8 @@ def renew(parts: Parts, actor: Actor, request_id: str, days: int) -> DataRequest
     The former approval holds until the new one is given, which takes over from it.
     """
     found = seen(parts, actor, request_id)
+    # The new one takes over: only who may take the former back may have it taken over.
+    _may(parts, actor, "withdraw", found)
     if state(found, parts.clock()) not in {State.APPROVED, State.EXPIRED}:
         raise request_moved()
     asked = Asked(

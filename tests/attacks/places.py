@@ -14,8 +14,18 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from hub import agreements, consents, participation, release, rights, uploads, withdraw, worker
-from hub.errors import Denied
+from hub import (
+    agreements,
+    consents,
+    participation,
+    release,
+    requests,
+    rights,
+    uploads,
+    withdraw,
+    worker,
+)
+from hub.errors import Denied, HubError
 from hub.events import AuditEvent, Kind
 from hub.identity import tokens
 from hub.main import application
@@ -38,7 +48,7 @@ TERMS: Final[Mapping[str, Any]] = {
     "controllers": ["Région Centre-Val de Loire"],
     "legal_text": MARK,
 }
-EMBARGOED: Final = "modal-split-2025-2026-9"
+EMBARGOED: Final = "modal-split-2026-2027-1"
 """The newest release of its measure, and nobody's to read yet but those who watch."""
 
 
@@ -119,6 +129,19 @@ class Places:
         actor = Actor("transdev-all", "partner", "transdev", ("push", "consent"))
         return uploads.begin(self.parts, actor, "transdev", "validations", 4).id
 
+    def request(self, approved: bool = False) -> str:
+        """A fresh request of the owner's collectivity; the one before is taken back."""
+        asker = Actor("user-transdev-collectivity", "collectivity", "transdev")
+        for former in self.parts.books.requests():
+            with suppress(HubError):
+                requests.move(self.parts, asker, former.id, "withdraw")
+        asked = requests.Asked(measure="modal-split", purpose="evaluation", territory="45")
+        made = requests.submit(self.parts, asker, asked)
+        if approved and made.state != "approved":
+            steward = Actor("user-hub", "steward", "hub")
+            requests.decide(self.parts, steward, made.id, approved=True)
+        return made.id
+
     def given(self, reference: str) -> str:
         """A fresh consent at coachco2."""
         return _given(self.parts, reference)
@@ -198,9 +221,9 @@ def _embargo(parts: Parts, like: Release) -> None:
     digest = hashlib.sha256(EMBARGOED.encode()).hexdigest()
     later = int((parts.clock() + timedelta(days=30)).timestamp())
     kinds = {kind: hashlib.sha256(body).hexdigest() for kind in ("csv", "json")}
-    manifest = {**like.manifest, "id": EMBARGOED, "version": 9}
+    manifest = {**like.manifest, "id": EMBARGOED, "period": "2026-2027"}
     manifest |= {"embargo_until": later, "digest": kinds}
-    made = replace(like, id=EMBARGOED, version=9, digest=digest, manifest=manifest)
+    made = replace(like, id=EMBARGOED, period="2026-2027", digest=digest, manifest=manifest)
     for kind in kinds:
         parts.objects.put(object_name(digest, kind), [body])
     now = parts.clock()

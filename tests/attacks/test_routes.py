@@ -31,6 +31,7 @@ CLIENTS: Final = frozenset({"client own", "client other"})
 READS: Final = OWN | {"client without scopes"}
 COLLECTOR: Final = READS
 """Of a consent: whoever is entered under the partner's name with another role is not it."""
+ASKER: Final = frozenset({f"{role} own" for role in ("collectivity", "operator", "school")})
 VISITOR: Final = frozenset({"visitor"})
 
 
@@ -115,6 +116,26 @@ def tile(places: Places) -> Asked:
     return Asked("/audit/tile/0/000" if size >= 256 else f"/audit/tile/0/000.p/{size}")
 
 
+def requested(after: str = "", *, approved: bool = False, **sent: Any) -> Callable[[Places], Asked]:
+    """Something about a request for data of the owner's collectivity, fresh each time."""
+    return lambda places: Asked(f"/v1/requests/{places.request(approved)}{after}", dict(sent))
+
+
+def decided(places: Places) -> Asked:
+    """The receipt of a decision, once the log holds it."""
+    made = places.request(approved=True)
+    places.parts.sequence()
+    return Asked(f"/v1/requests/{made}/receipt")
+
+
+def linked(places: Places) -> Asked:
+    """A link that the owner's collectivity made."""
+    headers = places.headers("collectivity own", "transdev")
+    made = places.request(approved=True)
+    url = places.client.post(f"/v1/requests/{made}/links", headers=headers).json()["url"]
+    return Asked(url)
+
+
 PUSHES: Final = "/v1/partners/transdev/datasets/validations/pushes"
 PUSH: Final = "/v1/partners/{partner}/datasets/{dataset}/pushes"
 CONSENT: Final = {
@@ -164,6 +185,7 @@ TABLE: Final[dict[str, Entry]] = {
     "POST /oauth/token": Entry(
         at("/oauth/token", data={"grant_type": "client_credentials"}), NOBODY
     ),
+    "POST /oauth/revoke": Entry(at("/oauth/revoke", data={"token": "x"}), NOBODY),
     # Pushes.
     f"POST {PUSH}": Entry(at(PUSHES, content=b"x"), CLIENT | people("operator")),
     f"OPTIONS {PUSH}": Entry(at(PUSHES), EVERYONE),
@@ -260,23 +282,58 @@ TABLE: Final[dict[str, Entry]] = {
     # Delta Sharing: recipients only, and none of these is one (see tests/flows/test_sharing.py).
     **{
         f"{method} /delta-sharing/{path}": Entry(
-            at(f"/delta-sharing/{path.format(**SHARED)}", **sent), NOBODY
+            at(f"/delta-sharing/{path.format(**SHARED)}"), NOBODY
         )
-        for method, path, sent in (
-            ("GET", "shares", {}),
-            ("GET", "shares/{share}", {}),
-            ("GET", "shares/{share}/schemas", {}),
-            ("GET", "shares/{share}/all-tables", {}),
-            ("GET", "shares/{share}/schemas/{schema}/tables", {}),
-            ("HEAD", "shares/{share}/schemas/{schema}/tables/{table}", {}),
-            ("GET", "shares/{share}/schemas/{schema}/tables/{table}/version", {}),
-            ("GET", "shares/{share}/schemas/{schema}/tables/{table}/metadata", {}),
-            ("POST", "shares/{share}/schemas/{schema}/tables/{table}/query", {"json": {}}),
-            ("GET", "shares/{share}/schemas/{schema}/tables/{table}/changes", {}),
-            ("GET", "files/{release_id}.parquet", {}),
-            ("HEAD", "files/{release_id}.parquet", {}),
+        for method, path in (
+            ("GET", "shares"),
+            ("GET", "shares/{share}"),
+            ("GET", "shares/{share}/schemas"),
+            ("GET", "shares/{share}/all-tables"),
+            ("GET", "shares/{share}/schemas/{schema}/tables"),
+            ("HEAD", "shares/{share}/schemas/{schema}/tables/{table}"),
+            ("GET", "shares/{share}/schemas/{schema}/tables/{table}/version"),
+            ("GET", "shares/{share}/schemas/{schema}/tables/{table}/metadata"),
+            ("POST", "shares/{share}/schemas/{schema}/tables/{table}/query"),
+            ("GET", "shares/{share}/schemas/{schema}/tables/{table}/changes"),
+            ("GET", "files/{release_id}.parquet"),
+            ("HEAD", "files/{release_id}.parquet"),
         )
     },
+    # Requests: of the owner's collectivity, decided by others than itself.
+    "GET /v1/requests": Entry(at("/v1/requests"), IDENTIFIED),
+    "POST /v1/requests": Entry(
+        at("/v1/requests", json={"measure": "modal-split", "purpose": "evaluation"}),
+        people("collectivity", "school", "operator"),
+    ),
+    "GET /v1/requests/{request_id}": Entry(requested(), ASKER | WATCH),
+    "GET /v1/requests/{request_id}/receipt": Entry(decided, ASKER | WATCH),
+    "POST /v1/requests/{request_id}/decision": Entry(
+        requested("/decision", json={"approve": True}),
+        frozenset({"steward other", "operator other"}),
+    ),
+    "POST /v1/requests/{request_id}/veto": Entry(
+        requested("/veto", json={"ground": "misuse"}), NOBODY
+    ),
+    "POST /v1/requests/{request_id}/opinion": Entry(
+        requested("/opinion", json={"opinion": "reserved"}), people("dpo")
+    ),
+    "POST /v1/requests/{request_id}/revocation": Entry(
+        requested("/revocation", json={"ground": "misuse"}), people("steward", "operator")
+    ),
+    "POST /v1/requests/{request_id}/withdrawal": Entry(requested("/withdrawal"), ASKER),
+    "POST /v1/requests/{request_id}/renewal": Entry(
+        requested("/renewal", json={"days": 30}), ASKER
+    ),
+    **both("/v1/requests/{request_id}/data", Entry(requested("/data", approved=True), ASKER)),
+    "POST /v1/requests/{request_id}/links": Entry(requested("/links", approved=True), ASKER),
+    "DELETE /v1/requests/{request_id}/links": Entry(requested("/links", approved=True), ASKER),
+    # The link is the key, whoever follows it; it is bound to who made it, and ends with it.
+    **both("/v1/requests/{request_id}/file", Entry(linked, EVERYONE)),
+    "GET /v1/usage": Entry(at("/v1/usage"), IDENTIFIED),
+    **both("/requests", Entry(at("/requests"), SIGNED_IN)),
+    "POST /requests": Entry(
+        filled("/requests", act="submit", measure="modal-split", purpose="evaluation"), SIGNED_IN
+    ),
     # Events: those who watch over the hub, and each look is an event.
     "POST /v1/audit/events/code": Entry(
         lambda places: Asked("/v1/audit/events/code", {"json": {"code": places.typed}}),
@@ -411,6 +468,6 @@ def no_more_than_a_refusal(answer: httpx2.Response) -> bool:
         return told["status"] == answer.status_code and "code" in told
     if answer.request.url.path.startswith("/delta-sharing/"):
         return set(answer.json()) == {"errorCode", "message"}
-    if answer.request.url.path == "/oauth/token":
+    if answer.request.url.path.startswith("/oauth/"):
         return set(answer.json()) == {"error", "error_description"}
     return kind == "text/html; charset=utf-8" and not answer.request.url.path.startswith("/v1/")
