@@ -4,11 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pyrage import x25519
 
+from hub.events import AuditEvent, Kind
 from tests.flows import world
 
 ROOT = Path(__file__).parents[2]
@@ -136,3 +139,62 @@ def test_keys_doctor_and_lists(home: Path) -> None:
 
 def test_a_worker_whose_parent_died_before_it_began_stops(home: Path) -> None:
     assert hub(home, "work", "--parent", "999999999")[0] == 0
+
+
+def test_retention_says_what_would_go_and_then_lets_it_go(home: Path) -> None:
+    parts = world.hub_in(home)
+    agreement = parts.books.agreement("transdev", "validations")
+    assert agreement is not None
+    event = AuditEvent(Kind.AGREEMENT_RECORDED, "hub", "x", parts.clock(), {})
+    plain = replace(agreement, terms=dict(agreement.terms) | {"retention": None})
+    parts.books.add_agreement(plain, event=event)
+    # Of January 2026: for the clock of any machine that runs this, long enough ago.
+    world.pushed(parts, "transdev/validations", world.taps(["CARD-SECRET"]))
+    assert parts.tables.periods("transdev/validations/validations") != {}
+    parts.books.close()
+    code, told, errors = hub(home, "retention", "run", "--dry-run", "--json")
+    assert (code, errors) == (0, "")
+    assert {(one["kind"], one["name"]) for one in told} == {
+        ("rows", "transdev/validations/validations")
+    }
+    assert {one["count"] for one in told} == {"1-10"}
+    assert "CARD-SECRET" not in json.dumps(told)
+    assert hub(home, "retention", "run", "--json")[:2] == (0, told), "nothing had gone"
+    assert hub(home, "retention", "run", "--dry-run", "--json")[:2] == (0, [])
+
+
+def test_a_back_up_is_made_listed_and_restored(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, errors = hub(home, "backup", "create", "--json")
+    assert code != 0
+    assert "HUB_BACKUP_RECIPIENT" in errors
+    identity = x25519.Identity.generate()
+    monkeypatch.setenv("HUB_BACKUP_RECIPIENT", str(identity.to_public()))
+    monkeypatch.setenv("HUB_BACKUPS", str(tmp_path / "elsewhere"))
+    code, made, _ = hub(home, "backup", "create", "--json")
+    assert code == 0
+    code, listed, _ = hub(home, "backup", "list", "--json")
+    assert (code, listed) == (0, [made])
+    [file] = (tmp_path / "elsewhere" / "backups").iterdir()
+    key = tmp_path / "identity"
+    key.write_text(str(identity))
+    words = ("backup", "restore", str(file), "--identity", str(key), "--json")
+    code, _, errors = hub(tmp_path / "new", *words)
+    assert code != 0
+    assert "--withdrawals" in errors
+    code, again, _ = hub(tmp_path / "new", *words, "--withdrawals", str(tmp_path / "elsewhere"))
+    assert (code, again["id"], again["withdrawals"]) == (0, made["id"], 0)
+
+
+def test_no_half_of_a_hub_is_backed_up(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = x25519.Identity.generate()
+    monkeypatch.setenv("HUB_BACKUP_RECIPIENT", str(identity.to_public()))
+    monkeypatch.setenv("HUB_BACKUPS", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("HUB_STORAGE_URL", (tmp_path / "storage").as_uri())
+    code, _, errors = hub(home, "backup", "create", "--json")
+    assert code != 0
+    assert "outside HUB_HOME" in errors
+    assert not (tmp_path / "elsewhere" / "backups").exists()
