@@ -47,6 +47,8 @@ IDLE: Final = 0.2
 SCHEDULE: Final = timedelta(minutes=1)
 SWEEP: Final = timedelta(minutes=10)
 DAY: Final = timedelta(days=1)
+DEATHS: Final = 3
+"""Attempts after which a push whose time is over is not begun again: it may kill each worker."""
 LONGEST_WAIT: Final = timedelta(minutes=5)
 
 
@@ -118,6 +120,8 @@ def step(parts: Parts) -> bool:
         return False
     with _heartbeat(parts, job):
         try:
+            if job.kind == "push" and job.attempts > DEATHS and push.expire(parts, job.about):
+                return True
             VERBS[job.kind](parts, job.about)
         except HubError as error:
             log.warning("job %s %s waits: %s", job.kind, job.about, error.code)

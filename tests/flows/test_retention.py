@@ -189,6 +189,36 @@ def test_a_push_that_cannot_be_processed_ends_with_its_file(parts: Parts, tmp_pa
     assert list(empty.vault.names()) == []
 
 
+def test_a_push_that_kills_its_worker_each_time_ends_too(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is left then to say that it failed: whoever comes next looks at its age first."""
+    made, _ = push.accept(parts, OPERATOR, "transdev", "validations", [world.taps(["CARD-Z9"])])
+    tried = []
+
+    def dies(_: Parts, push_id: str) -> None:
+        tried.append(push_id)
+        raise KeyboardInterrupt  # no edge catches it: the lease stays until it runs out
+
+    monkeypatch.setattr(worker, "VERBS", {**worker.VERBS, "push": dies})
+
+    def after(hours: int) -> Parts:
+        return replace(parts, clock=lambda: made.accepted_at + timedelta(hours=hours))
+
+    for hours in (0, 24, 48, 71):
+        with pytest.raises(KeyboardInterrupt):
+            worker.step(after(hours))
+    assert tried == [made.id] * 4
+    worker.drain(after(73))
+    assert len(tried) == 4
+    done = parts.books.push(made.id)
+    assert done is not None
+    assert done.problem is not None
+    assert done.problem["code"] == "not-processed-in-time"
+    assert list(parts.vault.names()) == []
+    assert reconcile(parts).problems == []
+
+
 def test_a_hub_that_was_off_still_processes_what_it_acknowledged(parts: Parts) -> None:
     made, _ = push.accept(parts, OPERATOR, "transdev", "validations", [world.taps(["C"])])
     worker.drain(replace(parts, clock=lambda: made.accepted_at + timedelta(days=5)))
