@@ -11,11 +11,12 @@ from consent import pseudonyms
 from hub import consents, push, withdraw, worker
 from hub.audit import receipts
 from hub.audit.entries import receipts_of
+from hub.desk import PartsDesk
 from hub.errors import Denied, Rejected
 from hub.parts import OPERATOR, Parts
 from hub.policy.gate import DenyAll
 from hub.reconcile import reconcile
-from hub.records import ERASURES, Erasure, Withdrawal
+from hub.records import ERASURES, Account, Erasure, Role, Withdrawal
 from tests.flows import world
 from tests.storage.scan import find
 
@@ -193,6 +194,10 @@ def test_the_deadline_is_promised_and_who_misses_it_is_named(parts: Parts) -> No
     assert withdraw.overdue(parts) == []
     late = replace(parts, clock=lambda: made.requested_at + timedelta(hours=24))
     assert [one.id for one in withdraw.overdue(late)] == [made.id]
+    dpo = Account("a1", "dpo", "region", Role.DPO, "")
+    shown = PartsDesk(late).overview(dpo).withdrawals
+    assert [(one.id, one.late_since) for one in shown] == [(made.id, made.due_at)]
+    assert [one.late_since for one in PartsDesk(parts).overview(dpo).withdrawals] == [None]
     worker.drain(late)
     assert withdraw.overdue(late) == []
     done = parts.books.withdrawal(made.id)
