@@ -103,7 +103,8 @@ def acting(act: str) -> Callable[[Places], Asked]:
     """An act on an agreement nothing else rests on, fresh each time."""
 
     def ask(places: Places) -> Asked:
-        terms = {**TERMS, "purpose": "recontact"}
+        about = {"partner": "coachco2", "dataset": "measures", "basis": "not_personal"}
+        terms = {**TERMS, **about}
         made = agreements.propose(places.parts, OPERATOR, terms)
         return Asked(f"/v1/agreements/{made.number}/{act}")
 
@@ -221,10 +222,10 @@ TABLE: Final[dict[str, Entry]] = {
     "GET /v1/agreements/{number}": Entry(at("/v1/agreements/{agreement}"), READS | WATCH),
     "GET /v1/agreements/{number}/odrl": Entry(at("/v1/agreements/{agreement}/odrl"), READS | WATCH),
     "POST /v1/agreements/{number}/signature": Entry(
-        acting("signature"), CLIENT | people("operator", "steward")
+        acting("signature"), CLIENT | people("operator", "steward"), owner="coachco2"
     ),
     "POST /v1/agreements/{number}/end": Entry(
-        acting("end"), CLIENT | people("operator", "steward")
+        acting("end"), CLIENT | people("operator", "steward"), owner="coachco2"
     ),
     # Consents: the partner that collected them, and nobody who only bears its name.
     "POST /v1/consents": Entry(
