@@ -9,6 +9,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from hub.events import AuditEvent, Kind
 from hub.lookup import Question
 from hub.main import application
 from hub.parts import OPERATOR, Actor, Parts
-from hub.records import Role
+from hub.records import LoggedEvent, Role
 from tests.flows import world
 
 DPO = Actor("user-1", "dpo", "region")
@@ -134,15 +135,22 @@ def test_each_look_is_logged_once_and_does_not_find_itself(parts: Parts) -> None
 
 
 def test_others_are_refused_and_that_is_logged(parts: Parts) -> None:
+    def denials() -> list[LoggedEvent]:
+        return parts.books.events(kind="access.denied", limit=1000)
+
+    before = len(denials())
     for ask in (
         lambda: lookup.look(parts, OPERATOR, Question()),
         lambda: lookup.table(parts, OPERATOR, Question()),
         lambda: lookup.one(parts, OPERATOR, 0),
     ):
-        before = len(parts.books.events(kind="access.denied", limit=1000))
         with pytest.raises(Denied):
             ask()
-        assert len(parts.books.events(kind="access.denied", limit=1000)) == before + 1
+    # The policy was asked the same thrice: one refusal, and the others in one count of them.
+    assert len(denials()) == before + 1
+    parts.refusals.tell(parts.books, parts.clock() + timedelta(minutes=2))
+    told = json.loads(denials()[-1].body)["facts"]
+    assert (len(denials()), told["repeated"]) == (before + 2, 2)
 
 
 def test_pages_are_stable_while_the_log_grows(parts: Parts) -> None:
