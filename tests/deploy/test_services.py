@@ -17,7 +17,7 @@ echo "#!/bin/bash" >"$2"
 chmod +x "$2"
 """
 PROGRAMS = ("chromium", "age", "opa", "log-verifier")
-SERVERS = ("postgres", "minio", "versitygw", "policy", "oidc")
+SERVERS = ("postgres", "minio", "versitygw", "policy", "oidc", "sharing")
 ALL = (*PROGRAMS, *SERVERS)
 
 
