@@ -3,11 +3,13 @@
 Two worlds differ in one answer of one person; everything the partner can see in either must be
 the same, byte for byte but for ids, times and keys. In the other world somebody whose rows are in
 no file gives that answer, so that the worlds hold as many answers. The work done is compared by
-its calls, not by a clock: of parts, in their order.
+its calls, not by a clock: of parts, in their order within each thread.
 """
 
 import json
 import re
+import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,6 +44,8 @@ class Seen:
 
     answers: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    beside: Counter[str] = field(default_factory=Counter)
+    """What other threads did meanwhile: reading ahead. In which order is the machine's affair."""
 
     def take(self, label: str, answer: Any) -> Any:
         headers = {k: v for k, v in answer.headers.items() if k not in _VOLATILE}
@@ -52,7 +56,7 @@ class Seen:
 def watch(parts: Parts, seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
     """Note each call of a part that takes time, from outside it."""
     for part in (parts.books, parts.vault, parts.tables):
-        kind, inside = type(part), [0]
+        kind, inside = type(part), threading.local()
         for name in dir(kind):
             function = getattr(kind, name)
             if name.startswith("_") or not callable(function):
@@ -60,15 +64,19 @@ def watch(parts: Parts, seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
 
             def noted(
                 *given: Any, _of: Callable[..., Any] = function, _name: str = name,
-                _inside: list[int] = inside, **named: Any,
+                _inside: threading.local = inside, **named: Any,
             ) -> Any:  # fmt: skip
-                if not _inside[0] and _name not in {"renew_job", "renew"}:  # by a clock, not a row
-                    seen.calls.append(_name)
-                _inside[0] += 1
+                depth = getattr(_inside, "depth", 0)
+                if not depth and _name not in {"renew_job", "renew"}:  # by a clock, not a row
+                    if threading.current_thread() is threading.main_thread():
+                        seen.calls.append(_name)
+                    else:
+                        seen.beside[_name] += 1
+                _inside.depth = depth + 1
                 try:
                     return _of(*given, **named)
                 finally:
-                    _inside[0] -= 1
+                    _inside.depth = depth
 
             monkeypatch.setattr(kind, name, noted)
 
@@ -135,6 +143,7 @@ def made(home: Path, *partners: str) -> tuple[Parts, TestClient]:
 def compare(one: Seen, two: Seen) -> None:
     assert one.answers == two.answers
     assert one.calls == two.calls
+    assert one.beside == two.beside
     assert "finish_push" in one.calls, "the work was watched"
 
 
