@@ -1,7 +1,8 @@
 """How much the long suites do.
 
 A quick sample by default; all of the log's with `THOROUGH=yes`, as in CI; with `THOROUGH=all` also
-those that take a quarter of an hour and more each (1,000 pushes under kills, a 5 GB file).
+those that take long (1,000 pushes under kills, a 5 GB file, kills at every step of a batch of
+withdrawals, every cut of a real service, many more made-up requests).
 """
 
 from __future__ import annotations

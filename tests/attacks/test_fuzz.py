@@ -1,7 +1,7 @@
 """The interface under generated requests: those its description allows, and those it does not.
 
 No 5xx, no answer but what the description says, nothing without the proof it asks for. The same
-requests each time; `THOROUGH=yes` makes more of them.
+requests each time; `THOROUGH=all` makes more of them.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.attacks.places import Places, furnished
-from tests.thorough import THOROUGH
+from tests.thorough import EVERYTHING
 
 WHO: Final = ("client own", "operator own", "dpo other")
-EACH: Final = 40 if THOROUGH else 2
+EACH: Final = 40 if EVERYTHING else 2
 """Requests to each operation, by each of these people, valid and invalid alike."""
 CHECKS: Final = [
     schemathesis.checks.not_a_server_error,
@@ -162,5 +162,5 @@ def test_one_answer_leads_to_the_next(places: Places, schema: schemathesis.BaseS
             except FailureGroup as group:
                 found.extend(f"{case.operation.label}: {one.title}" for one in group.exceptions)
 
-    run_state_machine_as_test(Going, settings=bounded(100 if THOROUGH else 8))
+    run_state_machine_as_test(Going, settings=bounded(100 if EVERYTHING else 8))
     assert sorted(set(found)) == []

@@ -29,7 +29,7 @@ from tests.flows import real, world
 from tests.policy.cases import policy_url
 from tests.services import needed
 from tests.storage import buckets
-from tests.thorough import THOROUGH
+from tests.thorough import EVERYTHING
 
 BEGIN = datetime(2026, 2, 2, 8, tzinfo=UTC)
 ACCOUNTS = [f"account-{n}" for n in range(60)]
@@ -114,7 +114,7 @@ def test_the_same_receipts_and_releases_digit_for_digit(server: str, tmp_path: P
 # The plug of each, pulled in the middle ---------------------------------------------------------
 
 PLUGS = ("postgres", "s3", "policy")
-CUTS = range(1, 40, 6) if THOROUGH else (2, 9)
+CUTS = range(1, 40, 6) if EVERYTHING else (2, 9)
 
 
 def ways() -> dict[str, Faulty]:

@@ -31,13 +31,13 @@ from tests.flows import world
 from tests.flows.test_withdraw import names_of
 from tests.flows.test_withdraw_interleavings import rows_of
 from tests.storage.scan import find
-from tests.thorough import THOROUGH
+from tests.thorough import EVERYTHING
 
 CONTEXT: Final = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload([__name__])
 LEAVING: Final = [f"acc-leaves-{n}" for n in range(4)]
 STAYS: Final = "acc-stays"
-STEPS: Final = tuple(range(1, 60)) if THOROUGH else (2, 7, 12, 17, 22)
+STEPS: Final = tuple(range(1, 60)) if EVERYTHING else (2, 7, 12, 17, 22)
 """Before which step each round dies; a last one is not killed."""
 LEASE: Final = timedelta(milliseconds=700)
 TOUCHES: Final[tuple[tuple[Any, tuple[str, ...]], ...]] = (
