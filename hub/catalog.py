@@ -21,14 +21,14 @@ import msgspec
 import rdflib
 
 from analytics.measures import MEASURES
-from analytics.model import LICENCE_OUVERTE, ODBL
+from analytics.model import LICENCE_OUVERTE, ODBL, Column
 from connectors.contract import Dataset
 from connectors.tableschema import table_schema
 from hub.errors import NotFound
 from hub.events import Kind
 from hub.parts import Parts
 from hub.records import Agreement, Release
-from hub.release import question
+from hub.release import readable
 
 Words = Mapping[str, str]
 
@@ -74,17 +74,6 @@ LISTED: Final = tuple(
     if kind.value.split(".")[0] in {"hub", "agreement", "release"} and kind is not Kind.RELEASE_READ
 )
 """Events after which the catalogue may say something else."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A documented column."""
-
-    name: str
-    type: str
-    fr: str
-    en: str
-    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +124,8 @@ class Catalogue:
         state = (self._parts.books.last_of(LISTED), now // MINUTE)
         with self._lock:
             if self._made is None or self._made[0] != state:
-                releases = [one for one in self._parts.books.releases() if self._public(one)]
+                published = self._parts.books.releases()
+                releases = [one for one in published if readable(self._parts, one)]
                 agreements = self._parts.books.agreements()
                 entries = [*self._releases(releases), *self._sources(agreements)]
                 listing = Listing(
@@ -146,10 +136,6 @@ class Catalogue:
                 )
                 self._made = (state, listing)
             return self._made[1]
-
-    def _public(self, release: Release) -> bool:
-        asked = {"actor": None, **question(self._parts, release)}
-        return self._parts.policy.decide("release_read", asked).allow
 
     def _releases(self, releases: Sequence[Release]) -> Iterable[Entry]:
         """The newest edition of each measure and period; the earlier ones stay at its address."""

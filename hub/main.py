@@ -15,7 +15,6 @@ from urllib.parse import unquote, urlsplit
 from fastapi import FastAPI
 from starlette.responses import JSONResponse
 
-import hub
 from analytics import recognise
 from analytics.plan import Plan
 from connectors.registry import DATASETS
@@ -117,11 +116,7 @@ def compose(settings: Settings, *, opens: bool) -> Parts:
             storage.public,
             [VerifierKey.parse(key) for key in settings.witnesses.split(",") if key.strip()],
         ),
-        policy=(
-            ServerGate(settings.policy_url, policies_folder())
-            if settings.policy_url
-            else EmbeddedGate(policies_folder())
-        ),
+        policy=(ServerGate(settings.policy_url) if settings.policy_url else EmbeddedGate()),
         owner=f"{socket.gethostname()}-{os.getpid()}",
         lease=timedelta(seconds=settings.lease_seconds),
     )
@@ -191,11 +186,6 @@ def bucket_of(settings: Settings) -> Bucket:
             settings.s3_region,
         )
     )
-
-
-def policies_folder() -> Path:
-    """Where the policies are: beside the packages, in a clone and in a wheel alike."""
-    return Path(hub.__file__).parent.parent / "policies"
 
 
 def application(parts: Parts) -> FastAPI:

@@ -45,7 +45,7 @@ from hub.audit import receipts
 from hub.contributors import Declared
 from hub.errors import Denied, NotFound, Rejected
 from hub.events import AuditEvent, Kind
-from hub.parts import WORKER, Parts
+from hub.parts import WORKER, Actor, Parts
 from hub.policy.gate import Decision
 from hub.records import Agreement, Basis, Contribution, Release
 from hub.stages import Opened
@@ -473,6 +473,14 @@ def question(parts: Parts, release: Release, purpose: str | None = None) -> dict
         "purpose": purpose,
         "now": int(parts.clock().timestamp()),
     }
+
+
+def readable(
+    parts: Parts, release: Release, actor: Actor | None = None, purpose: str | None = None
+) -> bool:
+    """Whether a release may be shown to an actor, or to anyone; asking is not reading it."""
+    asked = {"actor": actor.facts() if actor else None, **question(parts, release, purpose)}
+    return parts.policy.decide("release_read", asked).allow
 
 
 def shown(release: Release) -> dict[str, Any]:

@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 from hub.errors import NotFound, Rejected, Unavailable
 from hub.parts import Actor, Parts
 from hub.records import Release
-from hub.release import question
+from hub.release import question, readable
 
 PARQUET: Final = "parquet"
 DELTA: Final = "delta"
@@ -165,10 +165,8 @@ class Shares:
         return self._parts.require("release_read", self._actor, asked)
 
     def _readable(self, release: Release) -> bool:
-        asked = question(self._parts, release, self._purpose)
-        asked = {"actor": self._actor.facts(), **asked}
         has = PARQUET in release.manifest["digest"]
-        return has and self._parts.policy.decide("release_read", asked).allow
+        return has and readable(self._parts, release, self._actor, self._purpose)
 
     def described(self, release: Release) -> Described:
         """An edition's file. Raises `Unavailable` where it cannot be read or shared."""

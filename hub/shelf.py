@@ -14,7 +14,7 @@ import msgspec
 from hub.errors import NotFound, Rejected
 from hub.parts import Parts
 from hub.records import Release
-from hub.release import object_name, question
+from hub.release import object_name, readable
 
 KEPT: Final = 256
 MEDIA_TYPES: Final = {
@@ -41,14 +41,10 @@ class Shelf:
         One under embargo does not hide the one before it.
         """
         newest = self._parts.books.latest_release(measure)
-        if newest is None or self._open(newest):
+        if newest is None or readable(self._parts, newest):
             return newest
         earlier = reversed(self._parts.books.releases(measure))
-        return next((one for one in earlier if self._open(one)), None)
-
-    def _open(self, release: Release) -> bool:
-        asked = {"actor": None, **question(self._parts, release)}
-        return self._parts.policy.decide("release_read", asked).allow
+        return next((one for one in earlier if readable(self._parts, one)), None)
 
     def release(self, release_id: str) -> Release:
         """A release by id. Raises `NotFound`."""

@@ -20,7 +20,7 @@ from hub import withdraw
 from hub.audit.tiles import CHECKPOINT
 from hub.cli import edge
 from hub.errors import HubError, Unavailable
-from hub.main import bucket_of, compose, policies_folder, storage_of
+from hub.main import bucket_of, compose, storage_of
 from hub.parts import Parts
 from hub.policy.gate import EmbeddedGate, ServerGate
 from hub.settings import Settings, load_territory
@@ -124,12 +124,11 @@ def _books(settings: Settings) -> str:
 
 
 def _policy(settings: Settings) -> str:
-    folder = policies_folder()
     if settings.policy_url:
-        server = ServerGate(settings.policy_url, folder)
+        server = ServerGate(settings.policy_url)
         server.check()
         return f"OPA, bundle {server.bundle_digest[:12]}"
-    gate = EmbeddedGate(folder)
+    gate = EmbeddedGate()
     return f"embedded, policies {gate.bundle_digest[:12]}"
 
 

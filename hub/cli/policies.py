@@ -9,9 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from hub.cli import edge
-from hub.main import policies_folder
 from hub.parts import OPERATOR
-from hub.policy.gate import EmbeddedGate
+from hub.policy.gate import POLICIES, EmbeddedGate
 from hub.replay import replay
 from hub.storage.books import Search
 
@@ -39,7 +38,7 @@ def replay_command(
         raise typer.BadParameter("not an ISO 8601 day or instant", param_hint="--since") from error
     with edge.opened() as parts:
         parts.require("admin", OPERATOR, {"action": "policy_replay"})
-        made = replay(parts, EmbeddedGate(folder or policies_folder()), Search(since=at))
+        made = replay(parts, EmbeddedGate(folder or POLICIES), Search(since=at))
         shown: dict[str, Any] = made.as_json()
         edge.say(shown, as_json=as_json)
     if not made.same:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pyarrow as pa
 
 from consent import pseudonyms
-from hub.main import policies_folder
 from hub.parts import OPERATOR
 from hub.policy.gate import EmbeddedGate
 from tests.benchmarks.runner import Row, paired
@@ -31,7 +30,7 @@ def names(_: Path) -> Row:
 
 def decisions(_: Path) -> Row:
     """A policy decision beside the audit it comes with: hashing its question."""
-    gate = EmbeddedGate(policies_folder())
+    gate = EmbeddedGate()
     question = {
         "actor": OPERATOR.facts(),
         "partner": "transdev",

@@ -13,9 +13,8 @@ from typer.testing import CliRunner
 from hub import push
 from hub.cli.app import app
 from hub.errors import Denied
-from hub.main import policies_folder
 from hub.parts import Actor, Parts
-from hub.policy.gate import EmbeddedGate
+from hub.policy.gate import POLICIES, EmbeddedGate
 from hub.records import LoggedEvent
 from hub.replay import replay
 from hub.storage.books import Search
@@ -38,7 +37,7 @@ def parts(tmp_path: Path) -> Parts:
 def stricter(tmp_path: Path) -> Path:
     """Policies under which nobody pushes taps."""
     folder = tmp_path / "policies"
-    shutil.copytree(policies_folder(), folder)
+    shutil.copytree(POLICIES, folder)
     rule = folder / "push.rego"
     rule.write_text(
         rule.read_text("utf-8")

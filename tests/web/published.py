@@ -11,8 +11,9 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from analytics.model import Column
 from connectors.registry import DATASETS
-from hub.catalog import Column, Entry, Listing
+from hub.catalog import Entry, Listing
 from hub.errors import HubError, Unavailable
 from hub.records import Account, Release, Role
 from hub.settings import Territory
