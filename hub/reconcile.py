@@ -157,14 +157,20 @@ def _events(parts: Parts) -> Iterator[LoggedEvent]:
 
 def _log(parts: Parts, report: Report, told: _Told) -> None:
     def placed() -> Iterator[LoggedEvent]:
+        waiting: list[int] = []
         for event in _events(parts):
             report.checked["events"] += 1
             try:
                 told.hear(event)
             except (msgspec.DecodeError, AttributeError, KeyError, TypeError):
                 report.say("events", event.sequence, "its body is not an event")
-            if event.index is not None:
-                yield event
+            if event.index is None:
+                waiting.append(event.sequence)
+                continue
+            for passed_over in waiting:
+                report.say("events", passed_over, "is not in the log, and later ones are")
+            waiting.clear()
+            yield event
 
     checked = verify(parts.log.store, parts.log.keys, placed())
     report.checked["entries"] = checked.size

@@ -145,7 +145,7 @@ def test_only_an_event_can_erase_an_event(parts: Parts) -> None:
     assert reconcile(parts).problems == []
     later = parts.books.readable_events(parts.clock() + timedelta(days=1), 100)
     assert str(Kind.EVENT_ERASED).encode() not in b"".join(event.body for event in later)
-    silent = AuditEvent(Kind.EVENTS_READ, "hub", "log", parts.clock(), {"erased": [[3, 3]]})
+    silent = AuditEvent(Kind.EVENT_ERASED, "hub", "log", parts.clock(), {"other": [[3, 3]]})
     parts.books.erase_events([later[0].sequence], event=silent)
     parts.sequence()
     [problem] = reconcile(parts).problems

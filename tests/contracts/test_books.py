@@ -88,8 +88,10 @@ READS: Final = frozenset(
         "agreements", "check", "client", "clients",
         "contributing", "contribution", "ended_by",
         "factor", "former_secret",
-        "event_at", "event_count", "events", "grant", "grant_counts", "grants_of", "last_of",
-        "latest_release", "load", "marks", "open_intents", "organisations", "pending_events",
+        "are_placed", "event_at", "event_count", "events", "grant", "grant_counts", "grants_of",
+        "last_of",
+        "last_event", "latest_release", "load", "marks", "open_intents", "organisations",
+        "pending_events",
         "pending_pushes", "progress", "promised", "pulled", "push", "pushes", "refusals",
         "rejections", "release", "releases", "search", "segments", "session", "set_aside",
         # Upkeep: what is begun, who waits, what is old, which back-ups there are.

@@ -150,11 +150,19 @@ def test_a_grant_handed_to_another_person_is_named(parts: Parts) -> None:
 
 
 def test_an_event_made_to_fit_is_named_by_the_log(parts: Parts) -> None:
-    sql(parts, "UPDATE events SET body = replace(CAST(body AS TEXT), '\"rejected\":1', "
-        "'\"rejected\":0') WHERE kind = 'push.stored'")  # fmt: skip
+    sql(
+        parts,
+        "UPDATE event_bodies SET body = replace(CAST(body AS TEXT), '\"rejected\":1', "
+        "'\"rejected\":0') WHERE event IN (SELECT sequence FROM events WHERE kind = 'push.stored')",
+    )
     assert "books" in {p.id.split(" ")[0] for p in reconcile(parts).problems if p.table == "log"}
-    sql(parts, "UPDATE events SET body = x'00' WHERE sequence = 3")
+    sql(parts, "UPDATE event_bodies SET body = x'00' WHERE event = 3")
     assert named(reconcile(parts), "events") == ["3"]
+
+
+def test_an_event_passed_over_is_named(parts: Parts) -> None:
+    assert sql(parts, "DELETE FROM event_places WHERE event = 5") == 1
+    assert named(reconcile(parts), "events") == ["5"]
 
 
 def test_an_event_removed_is_named_by_the_log(parts: Parts) -> None:

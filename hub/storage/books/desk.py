@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from sqlalchemy import Connection, Engine, insert
 
 from hub.events import AuditEvent
 from hub.storage.books import records
 from hub.storage.books.faults import translated
-from hub.storage.books.schema import IMMEDIATE, SHARED, events
+from hub.storage.books.schema import IMMEDIATE, SHARED, WRITING, Writing, events
 
-SALT_BYTES = 32
+_HAPPENED: Final = insert(events).returning(events.c.sequence)
 
 
 class Desk:
@@ -69,18 +70,9 @@ class Desk:
 
     @contextmanager
     def _logging(self, connection: Connection, event: AuditEvent) -> Iterator[int]:
-        """Record an event around the writes it stands for: its body says what the rows became.
-
-        The salt keeps its log entry from being guessed from a likely body.
-        """
-        added = insert(events).values(
-            kind=str(event.kind),
-            about=event.about,
-            at=event.at,
-            body=b"",
-            salt=self._randomness(SALT_BYTES),
-        )
-        sequence: int = connection.execute(added.returning(events.c.sequence)).scalar_one()
-        records.begin(connection, sequence, self._randomness)
-        yield sequence
-        records.close(connection, sequence, event)
+        """Record an event around the writes it stands for: its body says what the rows became."""
+        happened = {"kind": str(event.kind), "about": event.about, "at": event.at}
+        writing = Writing(connection.execute(_HAPPENED, happened).scalar_one(), self._randomness)
+        connection.execution_options(**{WRITING: writing})
+        yield writing.event
+        records.close(connection, writing, event)

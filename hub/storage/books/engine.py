@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from alembic import command
@@ -20,7 +23,7 @@ from sqlalchemy.exc import ArgumentError, ProgrammingError
 from hub.errors import Rejected, Unavailable
 from hub.storage.books import postgres
 from hub.storage.books.faults import translated
-from hub.storage.books.schema import HEAD, IMMEDIATE
+from hub.storage.books.schema import HEAD, IMMEDIATE, UNCHECKED
 
 _PRAGMAS: Final = (
     "journal_mode = WAL",
@@ -32,6 +35,12 @@ _PRAGMAS: Final = (
     "trusted_schema = OFF",
     "cache_size = -32768",  # KiB: an import of grants touches its indexes at random
 )
+
+
+FIRST_PAUSE: Final = 0.0005
+PAUSE: Final = 0.005
+"""Seconds between two attempts to write: each longer than the one before, up to this."""
+MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 def connect(url: str, patience: timedelta) -> Engine:
@@ -74,10 +83,40 @@ def _sqlite(address: URL, patience: timedelta) -> Engine:
     def begin(connection: Connection) -> None:
         # A transaction that reads first and writes later cannot wait for its turn: it fails with
         # "locked" whatever the timeout. Those that will write say so at once.
-        immediate = connection.get_execution_options().get(IMMEDIATE, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+        options = connection.get_execution_options()
+        driver = cast("SqliteConnection", connection.connection.dbapi_connection)
+        if options.get(UNCHECKED, False):
+            driver.execute("PRAGMA foreign_keys = OFF").close()  # is nothing within a transaction
+        if options.get(IMMEDIATE, False):
+            _begin_to_write(driver, patience)
+        else:
+            connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def _begin_to_write(driver: SqliteConnection, patience: timedelta) -> None:
+    """Begin a transaction that writes, once nobody else does; they take turns within `patience`.
+
+    SQLite itself sleeps for up to a tenth of a second between two attempts: among several writers
+    the books would idle for most of the time.
+    """
+    deadline, pause = time.monotonic() + patience.total_seconds(), FIRST_PAUSE
+    driver.execute("PRAGMA busy_timeout = 0").close()
+    try:
+        while True:
+            try:
+                driver.execute("BEGIN IMMEDIATE").close()
+            except sqlite3.OperationalError as error:
+                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not busy or time.monotonic() >= deadline:
+                    raise
+                time.sleep(pause)
+                pause = min(1.5 * pause, PAUSE)
+            else:
+                return
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {patience // MILLISECOND}").close()
 
 
 def _json(value: object) -> str:
@@ -125,7 +164,7 @@ def _upgrade(engine: Engine) -> None:
     with translated(), engine.connect() as connection:
         if revision(connection) == HEAD:
             return
-    with translated(), engine.execution_options(**{IMMEDIATE: True}).begin() as connection:
+    with translated(), _migration(engine) as connection:
         current = revision(connection)
         if current == HEAD:
             return
@@ -139,6 +178,25 @@ def _upgrade(engine: Engine) -> None:
             if postgres.is_forbidden(error):
                 raise behind() from error
             raise
+
+
+@contextmanager
+def _migration(engine: Engine) -> Iterator[Connection]:
+    """A transaction in which tables may be made anew, as SQLite needs to take a column away.
+
+    So a table that others refer to may be dropped; that no reference hangs is seen at the end.
+    """
+    options = {IMMEDIATE: True, UNCHECKED: True}
+    try:
+        with engine.execution_options(**options).begin() as connection:
+            yield connection
+            if (
+                connection.dialect.name == "sqlite"
+                and connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+            ):
+                raise emptied()
+    finally:
+        engine.dispose()  # of connections that check no references
 
 
 def is_known(current: str, config: Config) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Row, Select, bindparam, func, or_, select, update
+from sqlalchemy import Row, Select, func, insert, select
 
 from hub.errors import Conflict
 from hub.events import AuditEvent, Kind
@@ -16,7 +16,16 @@ from hub.storage.books import records
 from hub.storage.books.desk import Desk
 from hub.storage.books.grants import withdrawal_of, withdrawal_query
 from hub.storage.books.records import Marked
-from hub.storage.books.schema import event_topics, events, grants, jobs, quarantine, withdrawals
+from hub.storage.books.schema import (
+    event_bodies,
+    event_places,
+    event_topics,
+    events,
+    grants,
+    jobs,
+    quarantine,
+    withdrawals,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,7 @@ class Search:
 
 
 class Events(Desk):
-    """What happened, in order. Nothing here changes or removes an event: a trigger refuses it."""
+    """What happened, in order. Nothing changes or removes an event: the database refuses it."""
 
     def record(self, *, event: AuditEvent) -> None:
         """Record an event that comes with no other change."""
@@ -110,8 +119,9 @@ class Events(Desk):
 
     def event_at(self, index: int) -> LoggedEvent | None:
         """The event at a place of the log."""
+        query = _query().where(event_places.c.log_index == index)
         with self._read() as connection:
-            row = connection.execute(_query().where(events.c.log_index == index)).first()
+            row = connection.execute(query).first()
         return None if row is None else _event(row)
 
     def last_of(self, kinds: Iterable[Kind]) -> int:
@@ -128,10 +138,24 @@ class Events(Desk):
             return connection.execute(select(func.count()).select_from(events)).scalar_one()
 
     def pending_events(self, limit: int) -> list[LoggedEvent]:
-        """Events the log has not taken in, in the order they happened."""
-        query = _query().where(events.c.log_index.is_(None)).limit(limit)
+        """Events the log has not taken in, in the order they happened.
+
+        One writer at a time numbers events and the log takes them in that order, so that all up
+        to the last one it took are in it.
+        """
+        query = _query().where(events.c.sequence > _LAST_PLACED.scalar_subquery()).limit(limit)
         with self._read() as connection:
             return [_event(row) for row in connection.execute(query)]
+
+    def last_event(self) -> int:
+        """Sequence of the newest event, 0 before the first."""
+        with self._read() as connection:
+            return connection.execute(select(func.max(events.c.sequence))).scalar() or 0
+
+    def are_placed(self, upto: int) -> bool:
+        """Whether the log has taken in every event up to a sequence."""
+        with self._read() as connection:
+            return int(connection.execute(_LAST_PLACED).scalar_one()) >= upto
 
     def place_events(self, placed: Sequence[tuple[int, int]]) -> None:
         """Note where the log put events: pairs of sequence and index.
@@ -139,31 +163,40 @@ class Events(Desk):
         Saying the same again is fine, for a log that recovers from a crash. A `Conflict` where
         an event already has another place, or a place another event; nothing is then placed.
         """
-        if not placed:
+        known = set(self._places([sequence for sequence, _ in placed])) if placed else set()
+        new = [{"event": s, "log_index": i} for s, i in placed if (s, i) not in known]
+        if not new:
             return
-        place = (
-            update(events)
-            .where(events.c.sequence == bindparam("seq"))
-            .where(or_(events.c.log_index.is_(None), events.c.log_index == bindparam("idx")))
-            .values(log_index=bindparam("idx"))
-        )
-        with self._change() as connection:
-            done = connection.execute(place, [{"seq": s, "idx": i} for s, i in placed])
-            if done.rowcount != len(placed):
-                raise Conflict(
-                    "event-placed-elsewhere",
-                    fr="Le journal place autrement un événement déjà placé ; vérifiez le journal.",
-                    en="The log places a placed event elsewhere; verify the log.",
-                    who="operator",
-                )
+        try:
+            with self._change() as connection:
+                connection.execute(insert(event_places), new)
+        except Conflict as error:
+            raise Conflict(
+                "event-placed-elsewhere",
+                fr="Le journal place autrement un événement déjà placé ; vérifiez le journal.",
+                en="The log places a placed event elsewhere; verify the log.",
+                who="operator",
+            ) from error
+
+    def _places(self, sequences: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """Which of these events have a place, and which."""
+        columns = (event_places.c.event, event_places.c.log_index)
+        between = event_places.c.event.between(min(sequences), max(sequences))
+        with self._read() as connection:
+            yield from (tuple(row) for row in connection.execute(select(*columns).where(between)))
+
+
+_LAST_PLACED: Final = select(func.coalesce(func.max(event_places.c.event), 0))
 
 
 def _query() -> Select[Any]:
-    columns = (events.c.sequence, events.c.body, events.c.salt, events.c.log_index)
-    return select(*columns).order_by(events.c.sequence)
+    said = (event_bodies.c.body, event_bodies.c.salt)
+    query = select(events.c.sequence, *said, event_places.c.log_index).select_from(events)
+    return query.outerjoin(event_bodies).outerjoin(event_places).order_by(events.c.sequence)
 
 
 def _event(row: Row[Any]) -> LoggedEvent:
     # SQLite gives back text where someone put text: it is then found not to fit, not a fault.
-    body, salt = (v.encode() if isinstance(v, str) else v for v in (row.body, row.salt))
+    values = (row.body or b"", row.salt or b"")
+    body, salt = (v.encode() if isinstance(v, str) else v for v in values)
     return LoggedEvent(row.sequence, body, salt, row.log_index)

@@ -35,7 +35,7 @@ from hub.storage.books import contributions
 from hub.storage.books.desk import Desk
 from hub.storage.books.jobs import WITHDRAWAL, fulfil, promise
 from hub.storage.books.organisations import IN_FORCE as AGREEMENTS
-from hub.storage.books.schema import erasures, events, grants, links, withdrawals
+from hub.storage.books.schema import erasures, event_places, grants, links, withdrawals
 
 GIVEN: Final = "given"
 WITHDRAWN: Final = "withdrawn"
@@ -331,7 +331,9 @@ def _replace_subjects(connection: Connection, replaced: Sequence[tuple[Row[Any],
 
 def grant_query() -> Select[Any]:
     """Grants with the place of their event."""
-    return select(grants, events.c.log_index).join(events)
+    return select(grants, event_places.c.log_index).outerjoin(
+        event_places, event_places.c.event == grants.c.event
+    )
 
 
 def grant_values(grant: Grant, sequence: int) -> dict[str, Any]:
@@ -377,8 +379,8 @@ def _find(connection: Connection, ids: Sequence[str]) -> Sequence[Row[Any]]:
 def withdrawal_query() -> Select[Any]:
     """Withdrawals with the place of their event, and how far they are."""
     far = (erasures.c.due_at, erasures.c.backups_until, erasures.c.state)
-    query = select(withdrawals, events.c.log_index, *far)
-    query = query.join(events, events.c.sequence == withdrawals.c.event)
+    query = select(withdrawals, event_places.c.log_index, *far)
+    query = query.outerjoin(event_places, event_places.c.event == withdrawals.c.event)
     return query.outerjoin(erasures, erasures.c.withdrawal == withdrawals.c.id)
 
 

@@ -8,13 +8,13 @@ Reading waits for nobody: each reader sees one state of the books (`REPEATABLE R
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, cast
 
 import msgspec
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import ARRAY, BigInteger, Connection, Engine, bindparam, create_engine, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
@@ -25,6 +25,9 @@ CONNECT_SECONDS: Final = 5
 SILENCE_MS: Final = 15_000
 """How long a server may leave sent bytes unacknowledged before the connection counts as dead."""
 GIVE_WAY_MS: Final = 3_000
+_ERASE: Final = text("SELECT erase_events(:events)").bindparams(
+    bindparam("events", type_=ARRAY(BigInteger))
+)
 
 STATES: Final[Mapping[str, str]] = {
     "28": "credentials",
@@ -103,6 +106,11 @@ def _json(value: object) -> str:
     except (TypeError, ValueError) as error:
         # The driver asks late, where SQLAlchemy no longer says whose fault it is.
         raise psycopg.DataError("no JSON") from error
+
+
+def erase_events(connection: Connection, sequences: Sequence[int]) -> None:
+    """Let what events say and are found by go; the function may what the role may not."""
+    connection.execute(_ERASE, {"events": list(sequences)})
 
 
 def give_way(connection: Connection) -> None:

@@ -19,7 +19,7 @@ from hub.storage.books.jobs import PUSH, fulfil, promise
 from hub.storage.books.schema import (
     NONCE,
     WRITTEN,
-    events,
+    event_places,
     progress,
     pushes,
     quarantine,
@@ -256,7 +256,9 @@ class Pushes(Desk):
 
 
 def _query() -> Select[Any]:
-    return select(pushes, events.c.log_index).outerjoin(events)
+    return select(pushes, event_places.c.log_index).outerjoin(
+        event_places, event_places.c.event == pushes.c.event
+    )
 
 
 def _find(connection: Connection, push_id: str) -> Push | None:

@@ -4,8 +4,8 @@ One rule for every audited table, kept in one place:
 
 1. A row carries `written`, the sequence of the event that wrote it last, and `nonce`, 16 random
    bytes made anew by each write. Column defaults set both: no writer can forget them.
-2. At the end of the transaction the event's body gets a fact `records`: table → id → mark, where
-   the mark is HMAC-SHA256(nonce, the row's other columns as canonical JSON), cut to 16 bytes.
+2. At the end the event's body is recorded, with a fact `records`: table → id → mark, where the
+   mark is HMAC-SHA256(nonce, the row's other columns as canonical JSON), cut to 16 bytes.
 
 Whoever changes, adds or removes a row behind the hub's back would have to change an event too,
 and that is in the log. The mark covers the person's digest, or a grant could be handed to another
@@ -23,25 +23,15 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import (
-    CompoundSelect,
-    Connection,
-    Row,
-    Table,
-    bindparam,
-    exists,
-    insert,
-    literal,
-    select,
-    union_all,
-    update,
-)
+from sqlalchemy import Connection, Row, Table, insert, select
 
 from hub.events import AuditEvent
 from hub.storage.books import schema
-from hub.storage.books.schema import NONCE, RANDOM, SEQUENCE, WRITTEN, event_topics, events
+from hub.storage.books.schema import NONCE, WRITTEN, Writing, event_bodies, event_topics
 
 MARK_BYTES: Final = 16
+SALT_BYTES: Final = 32
+"""Of the salt that keeps an event's log entry from being guessed from a likely body."""
 FACT: Final = "records"
 
 AUDITED: Final[Mapping[str, str]] = {
@@ -81,6 +71,10 @@ PASSING: Final = frozenset({"tokens", "sessions", "visits"})
 """Tables whose rows end by themselves: one that is gone is no finding, one too many is."""
 
 
+_SAID: Final = insert(event_bodies)
+_FOUND_BY: Final = insert(event_topics)
+
+
 @dataclass(frozen=True, slots=True)
 class Marked:
     """A row as it is now: its name, the event that should have written it, its mark."""
@@ -91,41 +85,21 @@ class Marked:
     mark: str
 
 
-def begin(connection: Connection, sequence: int, random: Any) -> None:
-    """Tell the column defaults of this transaction which event writes."""
-    connection.execution_options(**{SEQUENCE: sequence, RANDOM: random})
-
-
-def close(connection: Connection, sequence: int, event: AuditEvent) -> None:
-    """Fill in the body of the event with the marks of what it wrote, and what it is about."""
+def close(connection: Connection, writing: Writing, event: AuditEvent) -> None:
+    """Record what an event says, with the marks of what it wrote, and what it is about."""
     found: dict[str, dict[str, str]] = {}
-    for name in connection.execute(_TOUCHED, {"this": sequence}).scalars():
+    for name in sorted(writing.tables):
         table = schema.metadata.tables[name]
-        for row in connection.execute(select(table).where(table.c[WRITTEN] == sequence)):
+        for row in connection.execute(select(table).where(table.c[WRITTEN] == writing.event)):
             marked = mark(table, row)
             found.setdefault(name, {})[marked.id] = marked.mark
     facts = dict(event.facts) | ({FACT: found} if found else {})
     body = AuditEvent(event.kind, event.actor, event.about, event.at, facts).canonical()
-    fill = update(events).where(events.c.sequence == bindparam("this")).values(body=body)
-    connection.execute(fill, {"this": sequence})
+    said = {"event": writing.event, "body": body, "salt": writing.random(SALT_BYTES)}
+    connection.execute(_SAID, said)
     named = sorted(set(topics(event, found)))
     if named:
-        connection.execute(
-            insert(event_topics), [{"topic": topic, "event": sequence} for topic in named]
-        )
-
-
-def _touched() -> CompoundSelect[Any]:
-    """Names of audited tables in which an event has written: most write in one or two."""
-    tables = [schema.metadata.tables[name] for name in AUDITED]
-    by = [
-        select(literal(t.name)).where(exists().where(t.c[WRITTEN] == bindparam("this")))
-        for t in tables
-    ]
-    return union_all(*by)
-
-
-_TOUCHED: Final = _touched()
+        connection.execute(_FOUND_BY, [{"topic": one, "event": writing.event} for one in named])
 
 
 def topics(event: AuditEvent, found: Mapping[str, Mapping[str, str]]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from hub.errors import Conflict
 from hub.events import AuditEvent
 from hub.records import Release
 from hub.storage.books.desk import Desk
-from hub.storage.books.schema import events, release_intents, releases
+from hub.storage.books.schema import event_places, release_intents, releases
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,9 @@ def _settle(connection: Connection, digest: str, outcome: str) -> bool:
 
 
 def _query() -> Select[Any]:
-    return select(releases, events.c.log_index).join(events)
+    return select(releases, event_places.c.log_index).outerjoin(
+        event_places, event_places.c.event == releases.c.event
+    )
 
 
 def _release(row: Row[Any]) -> Release:

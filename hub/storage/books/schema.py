@@ -1,11 +1,17 @@
 """Tables of the books. Migrations build them; a test holds the two together.
 
 Whatever an event finished (a push, a grant, a release…) keeps that event's `sequence` in its
-column `event`: its place in the log is joined when read, so placing events writes `events` only.
+column `event`: its place in the log is joined when read, so placing events changes no other row.
+
+What an event is lies in four tables that are written once: that it happened, what it says, what it
+is found by, where the log put it. Nothing in them is ever changed; when an event is erased, what
+it says and is found by goes, all of it, and the rest stays.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -29,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-HEAD: Final = "0011"
+HEAD: Final = "0012"
 """Revision this code works with: the newest file in `migrations/versions`."""
 
 
@@ -81,20 +87,36 @@ metadata: Final = MetaData(
 IMMEDIATE: Final = "books_immediate"
 SHARED: Final = "books_shared"
 """Execution options of connections that will write: alone, or beside others, row by row."""
-SEQUENCE: Final = "books_event"
-RANDOM: Final = "books_random"
-"""Execution options of a transaction: the event it belongs to, and where its nonces come from."""
+WRITING: Final = "books_writing"
+"""Execution option of a transaction: the event it belongs to, as `Writing`."""
+UNCHECKED: Final = "books_unchecked"
+"""Execution option of a migration: SQLite checks references at its end."""
 WRITTEN: Final = "written"
 NONCE: Final = "nonce"
 
 
-def _written(context: Any) -> Any:
-    return context.execution_options.get(SEQUENCE)
+@dataclass(frozen=True)
+class Writing:
+    """An event while the rows it stands for are written."""
+
+    event: int
+    random: Callable[[int], bytes]
+    """Where nonces and salts come from."""
+    tables: set[str] = field(default_factory=set)
+    """Audited tables written to so far."""
 
 
-def _nonce(context: Any) -> Any:
-    random = context.execution_options.get(RANDOM)
-    return None if random is None else random(16)
+def _written(context: Any) -> int | None:
+    writing: Writing | None = context.execution_options.get(WRITING)
+    if writing is None:
+        return None
+    writing.tables.add(context.compiled.statement.table.name)
+    return writing.event
+
+
+def _nonce(context: Any) -> bytes | None:
+    writing: Writing | None = context.execution_options.get(WRITING)
+    return None if writing is None else writing.random(16)
 
 
 def _audited() -> tuple[Column[Any], Column[Any]]:
@@ -109,6 +131,12 @@ def _event(*, nullable: bool = False) -> Column[Any]:
     return Column("event", Number, ForeignKey("events.sequence"), nullable=nullable)
 
 
+def _of_event() -> Column[Any]:
+    return Column(
+        "event", Number, ForeignKey("events.sequence"), primary_key=True, autoincrement=False
+    )
+
+
 events = Table(
     "events",
     metadata,
@@ -116,12 +144,26 @@ events = Table(
     Column("kind", String, nullable=False),
     Column("about", String, nullable=False),
     Column("at", Utc, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    Column("salt", LargeBinary, nullable=False),
-    Column("log_index", BigInteger, unique=True),
     Index(None, "kind", "sequence"),
     Index(None, "about", "sequence"),
     sqlite_autoincrement=True,
+)
+
+# What it says, with the salt of its entry. An erased event has none.
+event_bodies = Table(
+    "event_bodies",
+    metadata,
+    _of_event(),
+    Column("body", LargeBinary, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+)
+
+# Where the log put it.
+event_places = Table(
+    "event_places",
+    metadata,
+    _of_event(),
+    Column("log_index", BigInteger, nullable=False, unique=True),
 )
 
 # What an event can be found by: "dataset:orange/presence", "about:<id of a push, a grant…>".

@@ -10,13 +10,22 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from hub.events import AuditEvent, Kind
 from hub.records import ERASURES, Erasure, LoggedEvent, Withdrawal
+from hub.storage.books import postgres
 from hub.storage.books.desk import Desk
 from hub.storage.books.grants import withdrawal_of, withdrawal_query
-from hub.storage.books.schema import erasures, event_topics, events, rewrites, withdrawals
+from hub.storage.books.schema import (
+    erasures,
+    event_bodies,
+    event_places,
+    event_topics,
+    events,
+    rewrites,
+    withdrawals,
+)
 
 _AT_ONCE: Final = 1_000
 
@@ -67,10 +76,17 @@ class Upkeep(Desk):
     def readable_events(self, before: datetime, limit: int) -> list[LoggedEvent]:
         """Events of before a time that are in the log and not erased, oldest first."""
         query = (
-            select(events.c.sequence, events.c.body, events.c.salt, events.c.log_index)
-            .where(events.c.at < before, events.c.log_index.is_not(None))
+            select(
+                events.c.sequence,
+                event_bodies.c.body,
+                event_bodies.c.salt,
+                event_places.c.log_index,
+            )
+            .select_from(events)
+            .join(event_bodies)
+            .join(event_places)
             # Who says what was erased is never erased: nobody could tell then from tampering.
-            .where(events.c.salt != b"", events.c.kind != str(Kind.EVENT_ERASED))
+            .where(events.c.at < before, events.c.kind != str(Kind.EVENT_ERASED))
             .order_by(events.c.sequence)
             .limit(limit)
         )
@@ -84,8 +100,12 @@ class Upkeep(Desk):
         """
         with self._write(event) as (connection, _):
             for start in range(0, len(sequences), _AT_ONCE):
-                some = sequences[start : start + _AT_ONCE]
-                connection.execute(delete(event_topics).where(event_topics.c.event.in_(some)))
-                connection.execute(
-                    update(events).where(events.c.sequence.in_(some)).values(body=b"", salt=b"")
-                )
+                _erase(connection, sequences[start : start + _AT_ONCE])
+
+
+def _erase(connection: Connection, sequences: Sequence[int]) -> None:
+    if connection.dialect.name == "postgresql":
+        postgres.erase_events(connection, sequences)
+        return
+    for table in (event_topics, event_bodies):
+        connection.execute(delete(table).where(table.c.event.in_(sequences)))

@@ -14,6 +14,7 @@ from hub.storage.books.schema import metadata
 from tests.services import needed
 
 SPEAKS = "postgresql+psycopg"
+GUARDED = ("events", "event_bodies", "event_places", "event_topics")
 
 
 def address(role: str, database: str) -> URL:
@@ -56,8 +57,10 @@ def emptied() -> str:
     with engine.begin() as connection:
         # The triggers hold for the owner too; a superuser may set them aside.
         connection.execute(text("SET LOCAL session_replication_role = replica"))
-        connection.execute(text("ALTER TABLE events DISABLE TRIGGER events_not_emptied"))
+        for table in GUARDED:
+            connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER {table}_not_emptied"))
         connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
-        connection.execute(text("ALTER TABLE events ENABLE TRIGGER events_not_emptied"))
+        for table in GUARDED:
+            connection.execute(text(f"ALTER TABLE {table} ENABLE TRIGGER {table}_not_emptied"))
     engine.dispose()
     return shown(address("application", name))

@@ -79,15 +79,22 @@ def test_placing_again_is_fine_and_placing_elsewhere_a_conflict(books: Books) ->
     "statement",
     [
         "DELETE FROM events",
-        "UPDATE events SET body = x'00'",
         "UPDATE events SET kind = 'push.stored'",
-        "UPDATE events SET log_index = log_index + 100",
+        "DELETE FROM event_bodies",
+        "UPDATE event_bodies SET body = x'00'",
+        "DELETE FROM event_places",
+        "UPDATE event_places SET log_index = log_index + 100",
+        "DELETE FROM event_topics",
+        "UPDATE event_topics SET topic = 'x'",
+        # What an event says comes with it, not later.
+        "INSERT INTO event_bodies SELECT sequence, x'00', x'00' FROM events LIMIT 1",
+        "INSERT INTO event_topics SELECT 'x', sequence FROM events LIMIT 1",
     ],
 )
 def test_the_database_itself_keeps_events_append_only(books: Books, statement: str) -> None:
-    [sequence] = record(books, 1)
+    sequence, _ = record(books, 2)
     books.place_events([(sequence, 0)])
     before = books.events()
-    with pytest.raises(Exception, match=r"append-only|one place"), books._engine.begin() as raw:
+    with pytest.raises(Exception, match="append-only"), books._engine.begin() as raw:
         raw.execute(text(statement))
     assert books.events() == before
