@@ -220,9 +220,20 @@ class Parts:
         return self._holding(f"tables:{dataset}")
 
     def sequence(self) -> None:
-        """Let the log take in what the books recorded, under the one writer's lease."""
-        with self._holding("log"):
-            self.log.sequence(self.clock())
+        """Let the log take in what the books recorded up to now, under the one writer's lease.
+
+        Where another is at it, that one's turn is ours as well.
+        """
+        last = self.books.last_event()
+        self.books.one_for_all(
+            "log",
+            self.owner,
+            self.clock,
+            self.lease,
+            self.lease * 1.5,
+            work=lambda: self.log.sequence(self.clock()),
+            done=lambda: self.books.are_placed(last),
+        )
 
     def publish(self) -> None:
         """Bring the public copy of the log to its head, under the publisher's lease."""

@@ -178,7 +178,7 @@ class Log:
         return Tree(self.store, size if new is None else new).consistency(old)
 
     def sequence(self, now: datetime) -> int:
-        """Take every pending event into the tree; gives how many events got an index.
+        """Take every event pending now into the tree; gives how many events got an index.
 
         Raises `Conflict` where tree and books contradict each other or another writer shows up,
         `Unavailable` where the store does not answer; both leave the log as it was published.
@@ -187,21 +187,28 @@ class Log:
             # Forgotten unless all goes well: after any failure the store is asked again.
             head, self._head = self._head, None
             placed = 0
+            failed = head is None
             if head is None or self.store.read(CHECKPOINT) != head.note:
                 head = self._load()
-                self._sweep(head.edge)
+                if failed:  # or began; where another process wrote, it tidied up itself
+                    self._sweep(head.edge)
                 placed += self._reconcile(head.edge)
             if head.note is None or self._rotated(head.note):
                 head = self._publish(head, [])
                 self.published_at = now
-            while events := self._outbox.pending_events(self._next(head.edge.size)):
-                before = head.edge.size
-                head = self._publish(head, [entry_of(event) for event in events])
-                self.published_at = now
-                self._outbox.place_events(
-                    [(event.sequence, before + n) for n, event in enumerate(events)]
-                )
-                placed += len(events)
+            more = True
+            while more:
+                before, limit = head.edge.size, self._next(head.edge.size)
+                events = self._outbox.pending_events(limit)
+                if events:
+                    head = self._publish(head, [entry_of(event) for event in events])
+                    self.published_at = now
+                    self._outbox.place_events(
+                        [(event.sequence, before + n) for n, event in enumerate(events)]
+                    )
+                    placed += len(events)
+                # What comes meanwhile is for the next turn: else one turn might never end.
+                more = len(events) == limit
             self._head = head
             return placed
 

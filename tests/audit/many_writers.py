@@ -44,6 +44,20 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def sequence(books: Books, log: Log, writer: int) -> None:
+    """As the hub does it (`Parts.sequence`): one turn of the log is for all who wait for it."""
+    last = books.last_event()
+    books.one_for_all(
+        "log",
+        owner(writer),
+        now,
+        LEASE,
+        LEASE,
+        work=lambda: log.sequence(now()),
+        done=lambda: books.are_placed(last),
+    )
+
+
 def write_for_ever(folder: Path, number: int) -> None:
     rng = random.Random(number)
     books = books_in(folder)
@@ -56,8 +70,7 @@ def write_for_ever(folder: Path, number: int) -> None:
             name = f"{number}-{n}"
             books.record(event=event(name))
             os.write(acknowledged, f"{name}\n".encode())
-        with books.holding("log", owner(os.getpid()), now, LEASE, LEASE):
-            log.sequence(now())
+        sequence(books, log, os.getpid())
 
 
 def nurse(folder: Path) -> None:

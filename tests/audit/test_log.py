@@ -1,5 +1,6 @@
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,19 @@ def test_threads_of_one_process_do_not_write_at_once() -> None:
     for thread in threads:
         thread.join()
     check_whole(store, outbox)
+
+
+def test_a_turn_ends_though_events_never_do() -> None:
+    class Endless(MemoryOutbox):
+        def place_events(self, placed: Sequence[tuple[int, int]], /) -> None:
+            super().place_events(placed)
+            record(self, 1)
+
+    outbox = Endless()
+    record(outbox, 300)
+    log = Log(MemoryStore(), signer(), outbox, batch=256)
+    assert log.sequence(NOW) == 300 + 1  # what came while a tile was full, no more
+    assert log.sequence(NOW) == 1
 
 
 def test_litter_of_a_crash_in_another_order_is_swept() -> None:

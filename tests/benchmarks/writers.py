@@ -7,8 +7,7 @@ import multiprocessing
 from pathlib import Path
 from typing import Final
 
-from hub.storage.books import Books
-from tests.audit.many_writers import LEASE, books_in, event, log_in, now, owner
+from tests.audit.many_writers import books_in, event, log_in, sequence
 from tests.benchmarks.runner import Row, paired
 
 WRITERS: Final = 8
@@ -18,18 +17,13 @@ BURST: Final = 100
 """Events between two sequencings."""
 
 
-def _sequence(folder: Path, books: Books, number: int) -> None:
-    with books.holding("log", owner(number), now, LEASE, LEASE):
-        log_in(folder, books).sequence(now())
-
-
 def _write(folder: Path, number: int, events: int) -> None:
     books = books_in(folder)
+    log = log_in(folder, books)
     for n in range(events):
         books.record(event=event(f"{number}-{n}"))
         if n % BURST == BURST - 1:
-            _sequence(folder, books, number)
-    _sequence(folder, books, number)
+            sequence(books, log, number)
     books.close()
 
 

@@ -109,7 +109,7 @@ TECHNICAL: Final = frozenset(
         "open", "close", "compact", "copy_to",
         # Work and locks: they say who does something, the event says that it was done.
         "add_job", "finish_job", "lease_job", "renew_job", "retry_job",
-        "holding", "lease", "release_lease", "renew",
+        "holding", "lease", "one_for_all", "release_lease", "renew",
         # The log's own bookkeeping: an event for each placed event would never end.
         "place_events",
         # A rewrite announced, whose event follows; how far a withdrawal is; several writes as one.

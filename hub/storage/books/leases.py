@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Engine, delete, insert, select, update
 
 from hub.errors import Conflict, HubError, Unavailable
 from hub.storage.books.desk import Desk
 from hub.storage.books.schema import leases
 
+FIRST_PAUSE: Final = 0.002
 PAUSE: Final = 0.05
-"""Seconds between two attempts to get a lease."""
+"""Seconds between two attempts to get a lease: each longer than the one before, up to this."""
 
 
 class Leases(Desk):
     """Who alone may do something now. Nobody holds a lease twice, not even its owner."""
+
+    def __init__(self, engine: Engine, randomness: Callable[[int], bytes]) -> None:
+        super().__init__(engine, randomness)
+        self._queues: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def lease(self, name: str, owner: str, now: datetime, ttl: timedelta) -> bool:
         """Take a lease until `now + ttl`; False where someone holds it, be it `owner`."""
@@ -47,11 +54,11 @@ class Leases(Desk):
             )
             return done.rowcount == 1
 
-    def release_lease(self, name: str, owner: str) -> None:
-        """Give a lease back; nothing where `owner` no longer has it."""
+    def release_lease(self, name: str, owner: str) -> bool:
+        """Give a lease back; False where `owner` no longer has it."""
         mine = (leases.c.name == name) & (leases.c.owner == owner)
         with self._share() as connection:
-            connection.execute(delete(leases).where(mine))
+            return connection.execute(delete(leases).where(mine)).rowcount == 1
 
     @contextmanager
     def holding(
@@ -67,20 +74,76 @@ class Leases(Desk):
         Raises `Unavailable` where it is not to be had within `wait` (`lease-busy`), and at the
         end where it was lost meanwhile (`lease-lost`): the block's work is then to be done again.
         """
+        holder = self._holder(owner)
+        for _ in _attempts(name, wait):
+            if self.lease(name, holder, clock(), ttl):
+                break
+        with self._keeping(name, holder, clock, ttl) as held:
+            yield held
+
+    def one_for_all(
+        self,
+        name: str,
+        owner: str,
+        clock: Callable[[], datetime],
+        ttl: timedelta,
+        wait: timedelta,
+        work: Callable[[], object],
+        done: Callable[[], bool],
+    ) -> None:
+        """Have `work` done under a lease: by us, or by whoever holds it where that is enough.
+
+        Who waits for the lease asks `done` as well: what its holder does, it does for all who
+        wait, and they need no turns of their own. Threads of one process queue up without asking
+        the books. Raises as `holding` does.
+        """
+        queue = self._queues[name]
+        at_once = queue.acquire(blocking=False)
+        if not at_once and not queue.acquire(timeout=wait.total_seconds()):
+            raise _busy(name)
+        try:
+            holder = self._holder(owner)
+            for attempt in _attempts(name, wait):
+                if (attempt or not at_once) and done():
+                    return
+                if self.lease(name, holder, clock(), ttl):
+                    break
+            with self._keeping(name, holder, clock, ttl):
+                work()
+        finally:
+            queue.release()
+
+    def _holder(self, owner: str) -> str:
         # Two threads of one process share an owner's name and must still exclude each other.
-        holder = f"{owner}#{self._randomness(8).hex()}"
-        deadline = time.monotonic() + wait.total_seconds()
-        while not self.lease(name, holder, clock(), ttl):
-            if time.monotonic() >= deadline:
-                raise _busy(name)
-            time.sleep(PAUSE)
+        return f"{owner}#{self._randomness(8).hex()}"
+
+    @contextmanager
+    def _keeping(
+        self, name: str, holder: str, clock: Callable[[], datetime], ttl: timedelta
+    ) -> Iterator[Held]:
+        """A lease that was got, until the end of a block."""
         held = Held(name, lambda: self.renew(name, holder, clock(), ttl), ttl)
         try:
             yield held
-            held.check()
-        finally:
+        except BaseException:
             held.stop()
             self.release_lease(name, holder)
+            raise
+        held.stop()
+        if not self.release_lease(name, holder):
+            raise _lost(name)
+
+
+def _attempts(name: str, wait: timedelta) -> Iterator[int]:
+    """Number the attempts to get a lease, pausing between them. Raises `Unavailable` at the end."""
+    deadline = time.monotonic() + wait.total_seconds()
+    pause = FIRST_PAUSE
+    for attempt in itertools.count():
+        yield attempt
+        if time.monotonic() >= deadline:
+            raise _busy(name)
+        time.sleep(pause)
+        pause = min(pause * 1.5, PAUSE)
 
 
 class Held:

@@ -136,6 +136,69 @@ def test_the_renewer_notices_a_lost_lease_by_itself(books: Books) -> None:
         ends()
 
 
+def test_one_turn_is_for_all_threads_that_wait_for_it(books: Books) -> None:
+    begun, others, done = threading.Event(), threading.Event(), threading.Event()
+    turns: list[str] = []
+
+    def work() -> None:
+        turns.append(threading.current_thread().name)
+        begun.set()
+        others.wait()
+        done.set()
+
+    def wait() -> None:
+        books.one_for_all("log", "a", clock, MINUTE, MINUTE, work, done.is_set)
+
+    threads = [threading.Thread(target=wait, name=f"{n}") for n in range(5)]
+    threads[0].start()
+    begun.wait()
+    for thread in threads[1:]:
+        thread.start()
+    others.set()
+    for thread in threads:
+        thread.join()
+    assert turns == ["0"]
+    assert books.lease("log", "b", NOW, MINUTE)
+
+
+def test_a_turn_of_another_process_counts_before_it_ends(books: Books, url: str) -> None:
+    other = Books.open(url)
+    asked: list[bool] = []
+
+    def done() -> bool:
+        asked.append(len(asked) == 2)
+        return asked[-1]
+
+    with other.holding("log", "b", clock, MINUTE, NO_WAIT):
+        books.one_for_all("log", "a", clock, MINUTE, MINUTE, lambda: pytest.fail("two"), done)
+        assert asked == [False, False, True]
+        with pytest.raises(Unavailable) as busy:
+            books.one_for_all("log", "a", clock, MINUTE, NO_WAIT, list, lambda: False)
+        assert busy.value.code == "lease-busy"
+    other.close()
+
+
+def test_who_finds_the_lease_free_works_and_asks_nobody(books: Books) -> None:
+    turns: list[int] = []
+
+    def work() -> None:
+        turns.append(1)
+
+    for _ in range(2):
+        books.one_for_all("log", "a", clock, MINUTE, NO_WAIT, work, lambda: pytest.fail("asked"))
+    assert len(turns) == 2
+
+
+def test_work_that_fails_gives_lease_and_queue_back(books: Books) -> None:
+    def fails() -> None:
+        raise KeyError
+
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            books.one_for_all("log", "a", clock, MINUTE, NO_WAIT, fails, lambda: False)
+    assert books.lease("log", "b", NOW, MINUTE)
+
+
 def test_an_owner_does_not_take_its_other_threads_lease_for_its_own(books: Books) -> None:
     def ends() -> None:
         with books.holding("log", "a", lambda: NOW, MINUTE, NO_WAIT) as first:
