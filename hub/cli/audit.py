@@ -11,7 +11,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn
 
 from hub import usage
-from hub.audit import contributions, receipts
+from hub.audit import contributions, proofs, receipts
 from hub.audit.keys import follow
 from hub.audit.log import Log
 from hub.audit.notes import VerifierKey
@@ -23,6 +23,7 @@ from hub.cli import edge
 from hub.errors import NotFound, Rejected
 from hub.parts import Parts
 from hub.records import LoggedEvent
+from hub.settings import Settings
 
 app = typer.Typer(no_args_is_help=True)
 receipts_app = typer.Typer(no_args_is_help=True)
@@ -83,6 +84,8 @@ def verify_command(
     if elsewhere is not None and given:
         report = verified(elsewhere, given, None)
     else:
+        if elsewhere is not None:
+            _check_hub()
         with edge.opened() as parts:
             keys = given or parts.log.keys
             if elsewhere is not None:
@@ -115,6 +118,17 @@ def _read(file: Path) -> bytes:
         ) from error
 
 
+def _check_hub() -> None:
+    """Refuse to make a hub only to ask it for its key: on a stranger's machine there is none."""
+    if not (Settings().home / "keys").is_dir():
+        raise Rejected(
+            "key-missing",
+            fr="Il n’y a pas de hub ici : donnez avec --key la clé publique du journal.",
+            en="There is no hub here: give the log's verifier key with --key.",
+            who="person",
+        )
+
+
 def _keep(file: Path, note: bytes) -> None:
     """Replace what is remembered, whole or not at all."""
     aside = file.with_name(f".{file.name}.new")
@@ -140,7 +154,7 @@ def _events(parts: Parts) -> Iterator[LoggedEvent]:
 
 @app.command("proof")
 def proof(index: int, as_json: Json = False) -> None:
-    """The inclusion proof of an entry."""
+    """The inclusion proof of an entry, as a `.tlog-proof` file."""
     with edge.opened() as parts:
         parts.sequence()  # what was just recorded has its place then
         log: Log = parts.log
@@ -157,7 +171,7 @@ def proof(index: int, as_json: Json = False) -> None:
             "hashes": [node.hex() for node in log.inclusion(index)],
             "checkpoint": log.checkpoint().decode(),
         }
-        edge.say(document, as_json=as_json)
+        edge.say(document, as_json=as_json, text=proofs.make(log, index).decode().rstrip())
 
 
 @receipts_app.command("complete")
@@ -190,6 +204,7 @@ def receipt_verify(
         known = follow(_read(keys) if keys else None, [VerifierKey.parse(key)])
         receipt = receipts.verified(data, known)
     else:
+        _check_hub()
         with edge.opened() as parts:
             known = parts.log.keys
             receipt = receipts.verified(data, known)

@@ -118,3 +118,19 @@ def test_a_receipt_at_its_holder_s(
         assert told["proved_under"] == {"size": 301, "root": root}
     with pytest.raises(Rejected, match="no key we know"):
         hub("receipt", "verify", str(receipt), "--key", heir)
+
+
+def test_a_stranger_without_a_key_is_asked_for_it_and_gets_no_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUB_HOME", str(tmp_path / "home"))
+    receipt = tmp_path / "receipt"
+    receipt.write_bytes(receipts.issue("push", {"received": 12}, signer()))
+    for words in (
+        ("audit", "verify", "--tiles", str(tmp_path)),
+        ("receipt", "verify", str(receipt)),
+    ):
+        with pytest.raises(Rejected) as refused:
+            hub(*words)
+        assert refused.value.code == "key-missing"
+    assert not (tmp_path / "home").exists()

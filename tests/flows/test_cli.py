@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pyrage import x25519
 
+from hub.audit import proofs
 from hub.events import AuditEvent, Kind
 from tests.flows import world
 
@@ -137,7 +138,11 @@ def test_keys_doctor_and_lists(home: Path) -> None:
     assert "password" not in json.dumps(users)
     assert hub(home, "partner", "list", "--json")[0] == 0
     assert hub(home, "audit", "events", "--json")[0] == 4
-    assert hub(home, "audit", "proof", "0", "--json")[0] == 0
+    code, shown, _ = hub(home, "audit", "proof", "0", "--json")
+    assert code == 0
+    file = proofs.read(hub(home, "audit", "proof", "0")[1].encode())
+    assert (file.index, file.note.decode().rstrip()) == (0, shown["checkpoint"].rstrip())
+    assert [node.hex() for node in file.path] == shown["hashes"]
 
 
 def test_a_worker_whose_parent_died_before_it_began_stops(home: Path) -> None:
