@@ -56,16 +56,27 @@ class _Stage:
 
 
 class _Chunk(_Stage):
-    """A stage of a push: rows of one table of one dataset."""
+    """A stage of a push: rows of one table of one dataset.
+
+    `refused` are periods and buckets where the gate let rows not in: no more than how many files
+    they would have been, so that storing the others can take as long.
+    """
 
     dataset: Dataset
     table: str
     rows: pa.Table
+    refused: frozenset[tuple[str, int]]
 
     @classmethod
-    def _mint(cls, dataset: Dataset, table: str, rows: pa.Table) -> Self:
+    def _mint(
+        cls,
+        dataset: Dataset,
+        table: str,
+        rows: pa.Table,
+        refused: frozenset[tuple[str, int]] = frozenset(),
+    ) -> Self:
         stage = object.__new__(cls)
-        stage.dataset, stage.table, stage.rows = dataset, table, rows
+        stage.dataset, stage.table, stage.rows, stage.refused = dataset, table, rows, refused
         return stage
 
 
@@ -138,10 +149,14 @@ class Tolerance:
 
 @dataclass(slots=True)
 class Tally:
-    """What a push counts on its way; `received = valid + rejected`."""
+    """What a push counts on its way; `received = valid + rejected`.
+
+    `skipped` rows are no part of the dataset; `dropped` ones are, and are not what the hub is for.
+    """
 
     received: int = 0
     valid: int = 0
+    skipped: int = 0
     dropped: int = 0
     rejected: list[Rejected] = field(default_factory=list)
     warned: list[Warned] = field(default_factory=list)
@@ -152,6 +167,7 @@ class Tally:
         """Count a batch in. Raises `Malformed` where too much of the file is bad already."""
         self.received += batch.received
         self.valid += batch.received - len(batch.rejected)
+        self.skipped += batch.skipped
         self.warned.extend(batch.warned)
         for row in batch.rejected:
             self.raw_bytes += len(row.raw or b"")
@@ -307,6 +323,11 @@ def _named(key: bytes, digests: pa.Array) -> pa.RecordBatch:
     return pa.record_batch([names, pseudonyms.buckets(names)], names=["pseudonym", "bucket"])
 
 
+NO_NAMES: Final = pa.record_batch(
+    [pa.array([], pa.binary()), pa.array([], pa.int16())], names=["pseudonym", "bucket"]
+)
+
+
 def admit(chunk: Recognised, people: People) -> Admitted:
     """Pass the consent gate: rows without a lawful basis end here.
 
@@ -325,9 +346,22 @@ def admit(chunk: Recognised, people: People) -> Admitted:
         values = pa.DictionaryArray.from_arrays(places, answers.column(name))
         rows = rows.append_column(name, values)
     rows = rows.append_column("person", pc.add(places.cast(pa.int64()), before))
-    return Admitted._mint(
-        chunk.dataset, chunk.table, rows.filter(answers.column("admitted").take(places))
-    )
+    admitted = answers.column("admitted").take(places)
+    out = pc.invert(admitted)
+    digests = answers.column("digest").take(places.filter(out))
+    refused = _refused(rows.column("period").filter(out), digests)
+    return Admitted._mint(chunk.dataset, chunk.table, rows.filter(admitted), refused)
+
+
+def _refused(periods: pa.ChunkedArray, digests: pa.Array) -> frozenset[tuple[str, int]]:
+    """Periods, and buckets by the leading bits of the digest, that rows would have been in.
+
+    Of the digest, since who is refused gets no pseudonym; so the same each time, as a bucket is.
+    """
+    leading = pc.binary_slice(digests.cast(pa.binary()), 0, pseudonyms.PSEUDONYM_BYTES)
+    places = pa.table({"period": periods, "bucket": pseudonyms.buckets(leading)})
+    once = places.group_by(["period", "bucket"]).aggregate([]).to_pydict()
+    return frozenset(zip(once["period"], once["bucket"], strict=True))
 
 
 def pseudonymise(chunk: Admitted, people: People) -> Pseudonymous:
@@ -336,10 +370,11 @@ def pseudonymise(chunk: Admitted, people: People) -> Pseudonymous:
     if chunk.dataset.subject is None:
         return Pseudonymous._mint(chunk.dataset, chunk.table, rows)
     parts: list[pa.Table] = []
-    for period in sorted(pc.unique(rows.column("period")).to_pylist()):
+    # Without a row, one part all the same: it has the table's columns.
+    for period in sorted(pc.unique(rows.column("period")).to_pylist()) or [""]:
         part = rows.filter(pc.equal(rows.column("period"), period))
         persons, digests = (part.column(name).combine_chunks() for name in ("person", "digest"))
-        names = people.names(period, persons, digests)
+        names = people.names(period, persons, digests) if period else NO_NAMES
         part = part.drop_columns(["digest", "person"])
         for name in ("pseudonym", "bucket"):
             part = part.append_column(name, names.column(name))
@@ -349,6 +384,4 @@ def pseudonymise(chunk: Admitted, people: People) -> Pseudonymous:
             part.column("population").cast(pa.string()),
         )
         parts.append(part)
-    if not parts:
-        return Pseudonymous._mint(chunk.dataset, chunk.table, rows.slice(0, 0))
-    return Pseudonymous._mint(chunk.dataset, chunk.table, pa.concat_tables(parts))
+    return Pseudonymous._mint(chunk.dataset, chunk.table, pa.concat_tables(parts), chunk.refused)

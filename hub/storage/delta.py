@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -100,13 +100,21 @@ class DeltaFolder:
             return committed(self._open(), push)
 
     def append(
-        self, parts: Iterator[pa.Table], push: str, *, personal: bool, replace: bool
+        self,
+        parts: Iterator[pa.Table],
+        push: str,
+        *,
+        personal: bool,
+        replace: bool,
+        refused: Collection[tuple[str, int]] = (),
     ) -> tuple[int, int]:
         """Commit the parts once; return the version that holds them and their number of rows.
 
         1. A push already committed returns what it did, and `parts` is not read.
-        2. Files are written and synced. No rows: nothing is committed, not even a replacement.
-        3. One entry adds them (and, replacing, removes all others), or conflicts; then ask again.
+        2. Files are written and synced. No part: nothing is committed, not even a replacement.
+        3. A file of one blank row is written for each period and bucket of `refused` that has
+           none; no entry names it, the next purge removes it.
+        4. One entry adds them (and, replacing, removes all others), or conflicts; then ask again.
         """
         witness = Witness()
         parts = witness.watch(parts)
@@ -124,6 +132,7 @@ class DeltaFolder:
             partitions = PARTITIONS if personal else None
             written = write(self._path, chain([first], parts), first.schema, partitions)
             rows = sum(file.rows for file in written)
+            self._blank(first.schema, refused, written)
             with ExitStack() as undo:
                 undo.callback(self._abandon, written)
                 for _ in range(_ATTEMPTS):
@@ -141,6 +150,18 @@ class DeltaFolder:
                         undo.pop_all()
                         return version, rows
                 raise _contended()
+
+    def _blank(
+        self, schema: pa.Schema, refused: Collection[tuple[str, int]], written: Sequence[Written]
+    ) -> None:
+        """Write as many files more as the refused rows would have been, of nothing."""
+        there = {(file.values[PERIOD], int(file.values[BUCKET])) for file in written if file.values}
+        missing = sorted(set(refused) - there)
+        if missing:
+            places = zip((PERIOD, BUCKET), zip(*missing, strict=True), strict=True)
+            blank = {field.name: pa.nulls(len(missing), field.type) for field in schema}
+            blank |= {name: pa.array(given, schema.field(name).type) for name, given in places}
+            write(self._path, [pa.table(blank, schema)], schema, PARTITIONS)
 
     def rewrite(self, gone: Mapping[str, Sequence[bytes]]) -> int:
         """Remove every row of these pseudonyms, by period; return how many there were.

@@ -27,7 +27,7 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -139,11 +139,19 @@ class BucketTables(Tables):
         return self._reading(name, look)
 
     def _append(
-        self, name: str, parts: Iterator[pa.Table], push: str, *, personal: bool, replace: bool
+        self,
+        name: str,
+        parts: Iterator[pa.Table],
+        push: str,
+        *,
+        personal: bool,
+        replace: bool,
+        refused: Collection[tuple[str, int]],
     ) -> tuple[int, int]:
-        return self._change(
-            name, lambda folder: folder.append(parts, push, personal=personal, replace=replace)
-        )
+        def append(folder: DeltaFolder) -> tuple[int, int]:
+            return folder.append(parts, push, personal=personal, replace=replace, refused=refused)
+
+        return self._change(name, append)
 
     def _files(self, name: str) -> tuple[int, tuple[str, ...]]:
         raise NotImplementedError("a snapshot fetches its files")

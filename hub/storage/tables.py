@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -53,13 +53,27 @@ class Tables(ABC):
         A push already committed returns the version and rows of then, and reads no chunk. With
         "replace" the same commit removes the earlier edition. A push without rows commits nothing
         (an empty edition replaces nothing) and returns the current version, -1 without a table,
-        and 0 rows. Raises what `chunks` raises, `Conflict` where the columns are not the table's,
-        `Unavailable` where the storage fails: in each case nothing was committed.
+        and 0 rows; unless rows of it were refused: it then commits as any other, and a blank file,
+        in no version, is written where each refused row's would have been, so that the time a push
+        takes does not tell whom the gate refused. Raises what `chunks` raises, `Conflict` where the
+        columns are not the table's, `Unavailable` where the storage fails: in each case nothing was
+        committed.
         """
-        filled = (chunk.rows for chunk in chunks if chunk.rows.num_rows)
-        parts = (plain(rows, personal=personal) for rows in filled)
+        refused: set[tuple[str, int]] = set()
+
+        def filled() -> Iterator[pa.Table]:
+            for chunk in chunks:
+                refused.update(chunk.refused)
+                if chunk.rows.num_rows or chunk.refused:
+                    yield plain(chunk.rows, personal=personal)
+
         version, rows = self._append(
-            checked_table(name), parts, push, personal=personal, replace=mode == "replace"
+            checked_table(name),
+            filled(),
+            push,
+            personal=personal,
+            replace=mode == "replace",
+            refused=refused,
         )
         return Stored._mint(name, version, rows)
 
@@ -118,8 +132,16 @@ class Tables(ABC):
 
     @abstractmethod
     def _append(
-        self, name: str, parts: Iterator[pa.Table], push: str, *, personal: bool, replace: bool
-    ) -> tuple[int, int]: ...
+        self,
+        name: str,
+        parts: Iterator[pa.Table],
+        push: str,
+        *,
+        personal: bool,
+        replace: bool,
+        refused: Collection[tuple[str, int]],
+    ) -> tuple[int, int]:
+        """See `append`. `refused` is known once `parts` are read."""
 
     @abstractmethod
     def _files(self, name: str) -> tuple[int, tuple[str, ...]]: ...
@@ -169,9 +191,18 @@ class DeltaTables(Tables):
         return self._table(name).committed(push)
 
     def _append(
-        self, name: str, parts: Iterator[pa.Table], push: str, *, personal: bool, replace: bool
+        self,
+        name: str,
+        parts: Iterator[pa.Table],
+        push: str,
+        *,
+        personal: bool,
+        replace: bool,
+        refused: Collection[tuple[str, int]],
     ) -> tuple[int, int]:
-        return self._table(name).append(parts, push, personal=personal, replace=replace)
+        return self._table(name).append(
+            parts, push, personal=personal, replace=replace, refused=refused
+        )
 
     def _files(self, name: str) -> tuple[int, tuple[str, ...]]:
         return self._table(name).files()
@@ -267,8 +298,16 @@ class MemoryTables(Tables):
         return None if table is None else table.pushes.get(push)
 
     def _append(
-        self, name: str, parts: Iterator[pa.Table], push: str, *, personal: bool, replace: bool
+        self,
+        name: str,
+        parts: Iterator[pa.Table],
+        push: str,
+        *,
+        personal: bool,
+        replace: bool,
+        refused: Collection[tuple[str, int]],
     ) -> tuple[int, int]:
+        del refused  # here no row takes time
         table = self._tables.get(name)
         if table is not None and push in table.pushes:
             return table.pushes[push]

@@ -3,12 +3,16 @@
 Two worlds differ in one answer of one person; everything the partner can see in either must be
 the same, byte for byte but for ids, times and keys. In the other world somebody whose rows are in
 no file gives that answer, so that the worlds hold as many answers. The work done is compared by
-its calls, not by a clock: of parts, in their order within each thread.
+its calls, not by a clock: of parts, in their order within each thread, and how often it waited for
+the disk. With THOROUGH=all a clock is tried as well, the processor's: it goes on under load.
 """
 
 import json
+import os
+import random
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -18,7 +22,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from hub import progress, withdraw, worker
+from hub import progress, push, withdraw, worker
 from hub.audit import receipts
 from hub.cli.operate import add_partner
 from hub.consents import digest_of
@@ -27,6 +31,7 @@ from hub.parts import OPERATOR, Parts
 from hub.settings import Settings
 from tests.flows import world
 from tests.flows.test_http import bearer
+from tests.thorough import EVERYTHING
 
 PUPIL, OTHER = "pupil-0001", "other-0001"
 _NAMES = re.compile(r"\d{8}T\d{6}-[0-9a-f]{16}|\d{4}-\d\d-\d\dT[\d:.]+(?:\+00:00|Z)?")
@@ -46,6 +51,8 @@ class Seen:
     calls: list[str] = field(default_factory=list)
     beside: Counter[str] = field(default_factory=Counter)
     """What other threads did meanwhile: reading ahead. In which order is the machine's affair."""
+    waits: int = 0
+    """Files and folders made durable by the tables and the vault."""
 
     def take(self, label: str, answer: Any) -> Any:
         headers = {k: v for k, v in answer.headers.items() if k not in _VOLATILE}
@@ -79,6 +86,13 @@ def watch(parts: Parts, seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
                     _inside.depth = depth
 
             monkeypatch.setattr(kind, name, noted)
+    fsync = os.fsync
+
+    def waited(descriptor: int) -> None:
+        seen.waits += 1
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", waited)
 
 
 def try_it(
@@ -140,8 +154,10 @@ def made(home: Path, *partners: str) -> tuple[Parts, TestClient]:
     return parts, TestClient(application(parts), raise_server_exceptions=False)
 
 
-def compare(one: Seen, two: Seen) -> None:
+def compare(one: Seen, two: Seen, *, alone: bool = True) -> None:
     assert one.answers == two.answers
+    if alone:  # each world has its own keys: several people are in as many files by chance only
+        assert one.waits == two.waits > 0
     assert one.calls == two.calls
     assert one.beside == two.beside
     assert "finish_push" in one.calls, "the work was watched"
@@ -166,7 +182,7 @@ def test_of_trips_whether_a_pupil_agreed(
 
     (one, kept), (two, less) = tried(PUPIL), tried(OTHER)
     assert kept > less, "the worlds differ where the partner does not see"
-    compare(one, two)
+    compare(one, two, alone=alone)
 
 
 def test_of_taps_whether_a_pupil_objected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,3 +219,39 @@ def test_of_objections_whether_a_card_had_objected(
         return try_it(parts, client, headers, address, body, monkeypatch)
 
     compare(tried(PUPIL), tried(OTHER))
+
+
+PAIRS = 60
+WIDE = 0.2
+"""How far from a half; four standard deviations of it where the clock tells nothing."""
+
+
+@pytest.mark.skipif(not EVERYTHING, reason="THOROUGH=all: some minutes")
+def test_how_long_a_tap_takes_does_not_tell_whether_its_card_objected(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """How often a tap of one who objected takes longer than one of another: as often as not."""
+    parts, _ = made(tmp_path, "transdev")
+    withdraw.withdraw(parts, OPERATOR, "transdev", digest_of(parts, "transdev", PUPIL), via="form")
+    worker.drain(parts)
+
+    def taken(card: str) -> tuple[float, int | None]:
+        body = world.taps([card], days=1)
+        pushed, _ = push.accept(parts, OPERATOR, "transdev", "validations", [body])
+        since = time.process_time()
+        worker.drain(parts)
+        done = parts.books.push(pushed.id)
+        assert done is not None
+        return time.process_time() - since, done.kept
+
+    dice = random.Random(4)
+    times: dict[str, list[float]] = {PUPIL: [], OTHER: []}
+    for number in range(PAIRS + 3):
+        for card in dice.sample([PUPIL, OTHER], 2):
+            time_, kept = taken(card)
+            assert kept == (card == OTHER)
+            if number >= 3:  # the first ones load libraries
+                times[card].append(time_)
+    longer = sum(a > b for a in times[PUPIL] for b in times[OTHER]) / PAIRS**2
+    record_property("share of pairs where the objector's took longer", round(longer, 3))
+    assert abs(longer - 0.5) < WIDE

@@ -123,6 +123,19 @@ def test_a_push_without_rows_commits_nothing(
 
 
 @EVERY
+def test_a_push_whose_rows_were_refused_commits_as_any_other(make: Make, tmp_path: Path) -> None:
+    tables = make(tmp_path)
+    none = [making.refused(("2025-2026", 7))]
+    assert facts(tables.append(NAME, none, "push-1", personal=True)) == (NAME, 1, 0)
+    assert facts(tables.append(NAME, unread(), "push-1", personal=True)) == (NAME, 1, 0)
+    some = [making.refused(("2025-2026", 3), people=[1])]
+    assert facts(tables.append(NAME, some, "push-2", personal=True)) == (NAME, 2, 4)
+    assert making.people_in(tables.snapshot([NAME])) == making.expected([1])
+    tables.purge(NAME)
+    assert making.people_in(tables.snapshot([NAME])) == making.expected([1])
+
+
+@EVERY
 def test_an_edition_replaces_the_one_before(make: Make, tmp_path: Path) -> None:
     tables = make(tmp_path)
 

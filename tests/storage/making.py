@@ -33,14 +33,14 @@ def trips(people: Iterable[int], each: int = 2, periods: Sequence[str] = PERIODS
     names = pa.array([pseudonym(p, period) for p, period, _ in rows], pa.binary())
     table = pa.table(
         {
-            "date": pa.array([date(2025, 9, 1 + p % 28) for p, _, _ in rows]),
+            "date": pa.array([date(2025, 9, 1 + p % 28) for p, _, _ in rows], pa.date32()),
             "quarter_hour": pa.array([30 + n for _, _, n in rows], pa.int16()),
             "uai": pa.array([f"045{p:04}X" for p, _, _ in rows]).dictionary_encode(),
             "sections": pa.array(
                 [[{"mode": "BUS", "distance_m": 1.5}] * n for _, _, n in rows],
                 pa.list_(pa.struct([("mode", pa.string()), ("distance_m", pa.float64())])),
             ),
-            "period": [period for _, period, _ in rows],
+            "period": pa.array([period for _, period, _ in rows], pa.string()),
             "population": pa.array(["app"] * len(rows), pa.large_string()),
             "pseudonym": names,
             "bucket": pseudonyms.buckets(names),
@@ -55,8 +55,13 @@ def lycees(*names: str) -> Pseudonymous:
 
 
 def nobody() -> Pseudonymous:
-    """A chunk all of whose rows were refused: its columns are those of an earlier stage."""
-    return Pseudonymous._mint(TRIPS, "trips", pa.table({"digest": pa.array([], pa.binary())}))
+    """A chunk without rows, of which none was refused: nobody's trip was a school trip."""
+    return Pseudonymous._mint(TRIPS, "trips", trips([]).rows)
+
+
+def refused(*places: tuple[str, int], people: Iterable[int] = ()) -> Pseudonymous:
+    """A chunk some rows of which were refused that would have been in these periods and buckets."""
+    return Pseudonymous._mint(TRIPS, "trips", trips(people).rows, frozenset(places))
 
 
 def read(opened: Opened, name: str) -> pa.Table:

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
+from consent import pseudonyms
 from hub.errors import Rejected, Unavailable
 from hub.storage.tables import DeltaTables
 from tests.storage import making
@@ -157,6 +159,28 @@ def test_purge_removes_what_a_writer_left_before_the_first_commit(tmp_path: Path
     stray.write_bytes(b"rows")
     DeltaTables(tmp_path).purge(NAME)
     assert files_under(tmp_path) == set()
+
+
+def test_refused_rows_cost_the_files_they_would_have_been(tmp_path: Path) -> None:
+    """One of the same period and bucket as a row that is let in is in that row's file."""
+    inside = pseudonyms.buckets(pa.array([making.pseudonym(1, "2025-2026")]))[0].as_py()
+    other = (inside + 5) % 16
+    refused = making.refused(
+        ("2025-2026", inside), ("2025-2026", other), ("2024-2025", other), people=[]
+    )
+    for name, people, number in (("none", [], 3), ("some", [1], 4)):
+        tables = DeltaTables(tmp_path / name)
+        chunks = [making.trips(people), refused]
+        assert tables.append(NAME, chunks, "push-1", personal=True).rows == 4 * len(people)
+        files = sorted((tmp_path / name).rglob("*.parquet"))
+        assert len(files) == number
+        blank = [pq.read_table(file, partitioning=None) for file in files]
+        nobody = [table for table in blank if not table.column("pseudonym").drop_null()]
+        assert len(nobody) == number - 2 * len(people)
+        assert all(table.num_rows == 1 for table in nobody)
+        assert not any(column.drop_null() for table in nobody for column in table.columns)
+        tables.purge(NAME)
+        assert len(list((tmp_path / name).rglob("*.parquet"))) == 2 * len(people)
 
 
 def test_a_purge_leaves_other_tables_alone(tmp_path: Path) -> None:
