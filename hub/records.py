@@ -173,7 +173,8 @@ class Push:
 class Upload:
     """A file that comes in pieces (tus): `offset` bytes of `length` are sealed and durable.
 
-    `push` is what it became once whole; `problem` why it could not become one.
+    `declared` is the media type its bytes are to be of, None for any. `push` is what it became
+    once whole; `problem` why it could not become one.
     """
 
     id: str
@@ -184,6 +185,7 @@ class Upload:
     offset: int
     created_at: datetime
     idempotency_key: str | None = None
+    declared: str | None = None
     push: str | None = None
     problem: Mapping[str, Any] | None = None
 

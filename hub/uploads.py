@@ -7,7 +7,8 @@ file touches a disk in the clear, and the front door needs no key to open.
 
 `assemble`, in the worker, which can open:
 
-1. The pieces are unsealed in order and sealed again as one file, its digest taken on the way.
+1. The pieces are unsealed in order and sealed again as one file, its digest taken on the way, its
+   first bytes held to the type that was declared: the first request may have been too short to.
 2. The push is acknowledged as any other: same event, same idempotency.
 3. The upload is told what it became; 4. the pieces are forgotten.
 """
@@ -20,7 +21,8 @@ from typing import Any, Final
 
 from hub import push as pushes
 from hub import reading as readings
-from hub.errors import Conflict, HubError, NotFound, TooLarge
+from hub import sniffing
+from hub.errors import Conflict, HubError, NotFound, TooLarge, WrongType
 from hub.parts import Actor, Parts
 from hub.progress import Progress
 from hub.records import Push, PushState, Upload
@@ -32,15 +34,18 @@ LIFETIME: Final = pushes.TRANSIT
 
 def begin(
     parts: Parts, actor: Actor, partner: str, dataset: str, length: int, key: str | None = None,
-    reference: str | None = None,
+    reference: str | None = None, declared: str = "",
 ) -> Upload:  # fmt: skip
-    """Open an upload of `length` bytes. Policy and quotas, and `reference`, as for any push."""
+    """Open an upload of `length` bytes. Policy and quotas, and `reference`, as for any push.
+
+    `declared` is the media type its bytes will be held to, "" for none.
+    """
     pushes.admission(parts, actor, partner, dataset, length)
     now = parts.clock()
     readings.check_reference(parts.datasets[f"{partner}/{dataset}"], reference)
     key = readings.bound(parts, partner, key, reference)
     upload = Upload(
-        parts.new_id(now), partner, dataset, actor.id, length, 0, now, idempotency_key=key
+        parts.new_id(now), partner, dataset, actor.id, length, 0, now, key, declared or None
     )
     readings.keep_reference(parts, upload.id, reference)
     parts.books.begin_upload(upload)
@@ -63,8 +68,9 @@ def found(parts: Parts, actor: Actor, upload_id: str) -> Upload:
 def append(parts: Parts, upload: Upload, offset: int, body: Iterable[bytes]) -> int:
     """Take what comes from `offset` on. Returns the new offset; what is counted is durable.
 
-    Raises `Conflict` where the upload is not at `offset`, `TooLarge` past its length, and what
-    `body` raises, after keeping the whole pieces that came before.
+    Raises `Conflict` where the upload is not at `offset`, `TooLarge` past its length, `WrongType`
+    where its first bytes, if enough of them come at once, are not of its type, and what `body`
+    raises, after keeping the whole pieces that came before.
     """
     if offset != upload.offset:
         raise _elsewhere(upload.offset)
@@ -76,6 +82,8 @@ def append(parts: Parts, upload: Upload, offset: int, body: Iterable[bytes]) -> 
                 en=f"The upload is longer than the {upload.length} bytes announced.",
                 who="partner",
             )
+        if offset == 0 and min(upload.length, sniffing.ENOUGH) <= len(piece):
+            sniffing.check(piece[: sniffing.ENOUGH], upload.declared or "")
         name = f"uploads/{upload.id}-{offset:013d}-{parts.token(4)}"
         parts.vault.keep(name, [piece], PIECE)
         counted = False
@@ -100,31 +108,36 @@ def assemble(parts: Parts, upload_id: str) -> None:
     push: Push | None = parts.books.push(upload_id)
     problem: dict[str, Any] | None = None
     if push is None:
-        progress = Progress(parts, upload_id)
-        sealed = parts.vault.keep(  # 1
-            pushes.sealed_name(upload_id),
-            _unsealed(parts, names, progress),
-            max(upload.length, 1),
-        )
-        made = Push(
-            id=upload.id,
-            partner=upload.partner,
-            dataset=upload.dataset,
-            state=PushState.ACCEPTED,
-            accepted_at=parts.clock(),
-            file_sha256=sealed.sha256,
-            file_bytes=sealed.size,
-            idempotency_key=upload.idempotency_key,
-        )
         try:
-            push, _ = pushes.acknowledge(parts, made, upload.client)  # 2
-        except Conflict as error:
+            push, _ = pushes.acknowledge(parts, _joined(parts, upload, names), upload.client)  # 2
+        except (Conflict, WrongType) as error:
+            pushes.forget(parts, upload_id)
             problem = _problem(error)
     parts.books.end_upload(  # 3
         upload_id, push=None if push is None else push.id, problem=problem
     )
     for name in names:
         parts.vault.forget(name)  # 4
+
+
+def _joined(parts: Parts, upload: Upload, names: list[str]) -> Push:
+    """Step 1: the push a whole upload is to be. Raises `WrongType`, and keeps nothing then."""
+    body = _unsealed(parts, names, Progress(parts, upload.id))
+    sealed = parts.vault.keep(
+        pushes.sealed_name(upload.id),
+        sniffing.checked(body, upload.declared or ""),
+        max(upload.length, 1),
+    )
+    return Push(
+        id=upload.id,
+        partner=upload.partner,
+        dataset=upload.dataset,
+        state=PushState.ACCEPTED,
+        accepted_at=parts.clock(),
+        file_sha256=sealed.sha256,
+        file_bytes=sealed.size,
+        idempotency_key=upload.idempotency_key,
+    )
 
 
 def drop(parts: Parts, upload: Upload) -> None:

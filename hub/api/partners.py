@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Header, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from hub import push, pushdesk
+from hub import push, pushdesk, sniffing
 from hub.api import intake, tus
 from hub.api.access import identified, parts_of
 from hub.errors import HubError, Unavailable
@@ -109,7 +109,7 @@ async def push_file(
         )
     headers = request.headers
     intake.check_length(headers.get("content-length"), parts.settings.push_bytes)
-    body = intake.checked(
+    body = sniffing.checked(
         tus.body_of(request), headers.get("content-type", ""), headers.get("content-encoding", "")
     )
     reference = intake.decoded(hub_reference)

@@ -93,12 +93,16 @@ async def create(
     key: str | None,
     reference: str | None = None,
 ) -> Response:
-    """Open an upload; the answer's `Location` is where its bytes go."""
+    """Open an upload; the answer's `Location` is where its bytes go.
+
+    Of `Upload-Metadata` the key `filetype` is read: a media type the first bytes are held to.
+    """
     if (refused := _version(request)) is not None:
         return refused
     length = _number(request, "upload-length")
+    declared = _declared(request.headers.get("upload-metadata", ""))
     upload = await run_in_threadpool(
-        uploads.begin, parts, actor, partner, dataset, length, key, reference
+        uploads.begin, parts, actor, partner, dataset, length, key, reference, declared
     )
     return Response(
         status_code=201,
@@ -178,6 +182,21 @@ def _number(request: Request, name: str) -> int:
             where=name,
         )
     return int(text)
+
+
+def _declared(metadata: str) -> str:
+    """The media type in `Upload-Metadata`, "" where it gives none. Raises `Rejected`."""
+    given = dict(pair.strip().partition(" ")[::2] for pair in metadata.split(","))
+    try:
+        return base64.b64decode(given.get("filetype", ""), validate=True).decode("ascii")
+    except (binascii.Error, UnicodeDecodeError):
+        raise Rejected(
+            "tus-header-invalid",
+            fr="Dans l’en-tête Upload-Metadata, filetype doit être un type en base64.",
+            en="In the header Upload-Metadata, filetype must be a type in base64.",
+            who="partner",
+            where="upload-metadata",
+        ) from None
 
 
 def _held(body: Iterator[bytes]) -> bytes:

@@ -151,6 +151,45 @@ def test_a_checksum_that_does_not_match_keeps_nothing(
     assert (right.status_code, right.headers["upload-offset"]) == (204, "3")
 
 
+def declaring(kind: str) -> dict[str, str]:
+    return {"upload-metadata": f"name eA==,filetype {base64.b64encode(kind.encode()).decode()}"}
+
+
+@pytest.mark.parametrize("first", [3, 512])
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [("text/csv", "text"), ("application/gzip", "gzip"), ("application/json", "json"),
+     ("text/csv", "gzip"), ("application/zip", "text"), ("application/pdf", "text"), ("", "json")],
+)  # fmt: skip
+def test_bytes_are_held_to_the_type_declared_for_them(
+    client: TestClient, parts: Parts, headers: dict[str, str], kind: str, found: str, first: int
+) -> None:
+    """At once where the first request tells, else when the file is whole."""
+    data = {"text": b"a,b\n", "gzip": b"\x1f\x8b\x08\x00", "json": b'[{"a"'}[found] * 1000
+    sent = headers | {"upload-length": str(len(data))} | declaring(kind)
+    at = client.post(PUSHES, headers=sent).headers["location"]
+    begun = patch(client, headers, at, 0, data[:first])
+    wrong = kind in {"application/zip", "application/pdf"} or (kind, found) == ("text/csv", "gzip")
+    if wrong and first >= 512:
+        assert is_problem(begun, 415)
+        assert (begun.json()["code"], begun.json()["found"]) == ("content-type-mismatch", found)
+        assert client.head(at, headers=headers).headers["upload-offset"] == "0"
+        assert list(parts.vault.names()) == []
+        return
+    assert begun.status_code == 204
+    assert patch(client, headers, at, first, data[first:]).status_code == 204
+    worker.drain(parts)
+    problem = state_of(client, headers, at)["problem"]
+    assert isinstance(problem, dict)  # none of them is a file of taps
+    assert (problem["code"] == "content-type-mismatch") is wrong
+    assert list(parts.vault.names()) == []
+
+
+def test_a_type_nobody_can_read_is_refused(client: TestClient, headers: dict[str, str]) -> None:
+    sent = headers | {"upload-length": "3", "upload-metadata": "filetype ~~~"}
+    assert is_problem(client.post(PUSHES, headers=sent), 422)
+
+
 def test_an_upload_can_be_abandoned_until_it_is_whole(
     client: TestClient, parts: Parts, headers: dict[str, str]
 ) -> None:

@@ -362,6 +362,7 @@ uploads = Table(
     Column("dataset", String, nullable=False),
     Column("client", String, nullable=False),
     Column("idempotency_key", String),
+    Column("declared", String),
     Column("length", BigInteger, nullable=False),
     Column("offset", BigInteger, nullable=False),
     Column("created_at", Utc, nullable=False),

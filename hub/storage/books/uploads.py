@@ -27,6 +27,7 @@ class Uploads(Desk):
                     dataset=upload.dataset,
                     client=upload.client,
                     idempotency_key=upload.idempotency_key,
+                    declared=upload.declared,
                     length=upload.length,
                     offset=0,
                     created_at=upload.created_at,
@@ -119,6 +120,7 @@ def _upload(row: Row[Any]) -> Upload:
         offset=row.offset,
         created_at=row.created_at,
         idempotency_key=row.idempotency_key,
+        declared=row.declared,
         push=row.push,
         problem=row.problem,
     )
