@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import connectors.partners
+from connectors import registry
 from connectors.contract import REASONS, Dataset, Example
 from connectors.csvblocks import normal
 from connectors.pages import page, pages
@@ -171,15 +172,34 @@ def test_every_dataset_has_a_page() -> None:
     assert "transdev-validations.md" in pages()
 
 
-def test_the_fifth_partner_is_one_file() -> None:
-    """Nothing but the registry knows it: its conformance, schema and page came by themselves."""
+def test_a_new_partner_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put beside the others, and nothing else done: it is read, described and shown."""
+    folder = Path(connectors.partners.__file__).parent
+    text = (folder / "covoiturage.py").read_text("utf-8")
+    new = text.replace('partner="covoiturage"', 'partner="voisins"')
+    (tmp_path / "voisins.py").write_text(new, "utf-8")
+    monkeypatch.setattr(connectors.partners, "__path__", [str(folder), str(tmp_path)])
+    datasets = registry.found()
+    assert set(datasets) == {*DATASETS, "voisins/journeys"}
+    one = datasets["voisins/journeys"]
+    for example in one.examples:
+        test_conformance.test_an_example_comes_out_as_declared(one, example)
+    assert table_schema(one)["fields"]
+    assert "voisins/journeys" in page(one)
+    (tmp_path / "broken.py").write_text("DATASETS = nonsense", "utf-8")
+    with pytest.raises(NameError):
+        registry.found()
+
+
+def test_nothing_names_the_fifth_partner() -> None:
+    """Not even the registry: its conformance, schema and page came by themselves."""
     root = Path(connectors.partners.__file__).parents[1]
     knowing = {
         path.relative_to(root).as_posix()
         for path in root.rglob("*.py")
         if "covoiturage" in imported(path)
     }
-    assert knowing == {"registry.py"}
+    assert not knowing
     own = root / "partners" / "covoiturage.py"
     assert not [
         name for name in imported(own) if name in {"coachco2", "orange", "region", "transdev"}
