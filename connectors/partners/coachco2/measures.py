@@ -95,10 +95,13 @@ def _row(post: _Post, reading: Reading) -> tuple[Row, list[tuple[str, str]]]:
     uai = match(school, reading.schools) if school else None
     if school and reading.schools and uai is None:
         warnings.append(("unknown_school", "school"))
+    day = _date(post.startDate or "", reading)
+    if reading.expected_from and day < reading.expected_from:
+        warnings.append(("date_before_school_year", "startDate"))
     return {
         "created_by": post.createdBy,
         "measure": post.measureName,
-        "start_date": _date(post.startDate or "", reading),
+        "start_date": day,
         "value": post.value,
         "statistic": "mean" if post.measureName.endswith(MEANS) else "sum",
         "mode": _mode(groups, "mode", warnings),

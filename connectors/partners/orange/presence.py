@@ -28,6 +28,7 @@ from connectors.layouts import (
     Rule,
     at_least,
     dated,
+    in_school_year,
     matching,
     published,
 )
@@ -68,6 +69,7 @@ LAYOUT: Final = Layout(
     ),
     rules=(
         *dated("date"),
+        in_school_year("date"),
         Rule("missing_value", "zone", lambda columns, _: pc.equal(columns["zone"], NOT_GIVEN)),
         Rule("missing_value", "volume", lambda columns, _: pc.equal(columns["volume"], -1)),
         at_least("volume", FLOOR, "below_source_floor"),

@@ -33,6 +33,7 @@ from connectors.layouts import (
     Rule,
     at_least,
     dated,
+    in_school_year,
     one_of,
 )
 
@@ -111,6 +112,7 @@ LAYOUT: Final = Layout(
     ),
     rules=(
         *dated("date"),
+        in_school_year("date"),
         Rule("missing_value", "volume", lambda columns, _: pc.equal(columns["volume"], -1)),
         at_least("volume", FLOOR, "below_source_floor"),
     ),

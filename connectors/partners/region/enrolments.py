@@ -46,6 +46,12 @@ def _not_a_year(columns: Columns, _: Reading) -> pa.Array:
     return pc.not_equal(pc.subtract(second, first), 1)
 
 
+def _before(columns: Columns, reading: Reading) -> pa.Array:
+    first = reading.expected_from.year if reading.expected_from else 0
+    begun = pc.cast(pc.utf8_slice_codeunits(columns["school_year"], 0, 4), pa.int32())
+    return pc.less(begun, first)
+
+
 LAYOUT: Final = Layout(
     table="enrolments",
     schema=SCHEMA,
@@ -61,6 +67,7 @@ LAYOUT: Final = Layout(
     ),
     rules=(
         Rule("wrong_code", "school_year", _not_a_year),
+        Rule("date_before_school_year", "school_year", _before, "note"),
         *placed(),
         at_least("pupils", 0),
     ),
