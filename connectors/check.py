@@ -34,7 +34,8 @@ class Found:
 class Checked:
     """What would come of a file. `refused` is the code and place the whole of it is refused with.
 
-    Where it is, the counts are of the rows read before. `columns` is empty where the dataset is
+    Where it is, the counts are of the rows read before. `skipped` rows are no part of the dataset
+    and in no other count. `columns` is empty where the dataset is
     no table of one layout; `unread` counts columns that are in no published layout.
     """
 
@@ -44,6 +45,7 @@ class Checked:
     columns: tuple[Found, ...] = ()
     unread: int = 0
     refused: tuple[str, str] | None = None
+    skipped: int = 0
 
     @property
     def to_map(self) -> tuple[str, ...]:
@@ -68,6 +70,7 @@ class Checked:
             "received": self.received,
             "valid": self.valid,
             "rejected": self.received - self.valid,
+            "left_aside": self.skipped,
             "refused": code,
             "where": where,
             "words": dict(REASONS[code].words) if code else {},
@@ -92,13 +95,16 @@ def check(dataset: Dataset, opened: Callable[[], BinaryIO], reading: Reading) ->
     tally = _Tally()
     with opened() as file:
         findings = report(tally.rows(dataset, file, reading))
-    return Checked(tally.received, tally.valid, findings, columns, unread, tally.refused)
+    return Checked(
+        tally.received, tally.valid, findings, columns, unread, tally.refused, tally.skipped
+    )
 
 
 @dataclass(slots=True)
 class _Tally:
     received: int = 0
     valid: int = 0
+    skipped: int = 0
     refused: tuple[str, str] | None = None
 
     def rows(
@@ -108,6 +114,7 @@ class _Tally:
             for batch in dataset.read(file, reading):
                 self.received += batch.received
                 self.valid += batch.received - len(batch.rejected)
+                self.skipped += batch.skipped
                 yield from batch.rejected
                 yield from batch.warned
         except Malformed as error:

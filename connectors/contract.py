@@ -78,7 +78,8 @@ class Batch:
 
     `received` counts the rows read to make this batch, kept and set aside together, so that over
     a file  received = valid + rejected. `skipped` counts rows that are no part of the dataset by
-    its definition (a primary school in a directory of lycées): neither received nor rejected.
+    its definition (a primary school in a directory of lycées, a place outside the territory):
+    neither received nor rejected.
     """
 
     table: str
@@ -123,7 +124,9 @@ class Reading:
     `schools` is what `connectors.schools.match` looks names up in. `earlier` gives the rows of the
     dataset's table as it stands, for a dataset whose files send rows again; it is asked when the
     file is read to its end, under the table's lease.
-    `column_map` stands between an operator's own CSV and the published layout.
+    `column_map` stands between an operator's own CSV and the published layout. `departments` are
+    the territory's, by code: rows elsewhere of a national base are no part of the dataset; empty,
+    all of France is the territory.
     """
 
     now: datetime
@@ -133,6 +136,7 @@ class Reading:
     schools: Mapping[str, str] = field(default_factory=dict, repr=False)
     earlier: Callable[[], pa.Table | None] = field(default=_nothing, repr=False)
     column_map: ColumnMap | None = None
+    departments: frozenset[str] = frozenset()
     max_record_bytes: int = 64 * 1024 * 1024
     max_expanded_bytes: int = 8 * 1024 * 1024 * 1024
     max_expansion_ratio: int = 200

@@ -26,7 +26,7 @@ from pyarrow import csv
 from connectors.archives import Source, plain
 from connectors.contract import Batch, Malformed, Reading, Rejected, Warned
 from connectors.csvblocks import Block, Header, blocks, decoded, records
-from connectors.layouts import TEXT, Column, Columns, Layout
+from connectors.layouts import TEXT, Column, Columns, Layout, department
 from connectors.report import redacted
 
 DICTIONARY: Final = pa.dictionary(pa.int32(), pa.string())
@@ -400,14 +400,30 @@ def _examined(
     whole[blank] = False
     cells, rows = _texts(block.data, starts, ends, np.flatnonzero(whole), header, layout, found)
     out_of_scope = 0
-    if layout.scope:
-        inside = pc.fill_null(layout.scope(cells), fill_value=False)
-        out_of_scope = len(rows) - inside.true_count
-        cells, rows = {n: c.filter(inside) for n, c in cells.items()}, rows[np.asarray(inside)]
+    for inside in _scopes(layout, reading):
+        kept = pc.fill_null(inside(cells), fill_value=False)
+        out_of_scope += len(rows) - kept.true_count
+        cells, rows = {n: c.filter(kept) for n, c in cells.items()}, rows[np.asarray(kept)]
     columns = _check(cells, rows, layout, reading, found)
     return _Examined(
         block, encoding, starts, ends, lines, rows, cells, columns, found, len(blank), out_of_scope
     )
+
+
+def _scopes(layout: Layout, reading: Reading) -> Iterator[Callable[[Columns], pa.Array]]:
+    """What a row must be to be part of the dataset. A code nobody can read is, and is refused."""
+    if layout.scope:
+        yield layout.scope
+    if layout.where and reading.departments:
+        known = reading.departments | {""}
+
+        def here(cells: Columns) -> pa.Array:
+            codes = cells[layout.where]
+            names = codes.dictionary.to_pylist()
+            wanted = [department((name or "").strip()) in known for name in names]
+            return pc.fill_null(pa.array(wanted, pa.bool_()).take(codes.indices), fill_value=True)
+
+        yield here
 
 
 def _batch(read: _Examined, layout: Layout, reading: Reading, seen: _Seen) -> Batch:

@@ -148,10 +148,11 @@ class Layout:
 
     `finish` builds the declared table from typed columns. `unique` names a column whose value may
     stand only once in a file, and what is done with the next ones. `scope`, on raw text columns,
-    is true for rows that are part of the dataset. `foreign` are headers of another dataset;
-    of the columns named in `either` one at least must be in the header. `fallback` is the encoding
-    of text that is no UTF-8. `supplied` makes the raw cells of columns that stand in no header,
-    from the raw cells of others and the number of rows.
+    is true for rows that are part of the dataset; `where` names a column of codes of communes or
+    départements, by which rows of a national base are part of a territory. `foreign` are headers
+    of another dataset; of the columns named in `either` one at least must be in the header.
+    `fallback` is the encoding of text that is no UTF-8. `supplied` makes the raw cells of columns
+    that stand in no header, from the raw cells of others and the number of rows.
     `fast` tries Arrow's typed parser before reading a block leniently.
     """
 
@@ -164,6 +165,7 @@ class Layout:
     unique: str | None = None
     on_repeat: Literal["reject", "fold"] = "reject"
     scope: Callable[[Columns], pa.Array] | None = None
+    where: str = ""
     subject: str | None = None
     blanks: tuple[str, ...] = ("",)
     fallback: str = ""
@@ -171,6 +173,13 @@ class Layout:
     foreign: tuple[str, ...] = ()
     either: tuple[str, ...] = ()
     supplied: Mapping[str, Callable[[Columns, int], pa.Array]] = field(default_factory=dict)
+
+
+def department(code: str) -> str:
+    """The département of a commune's code ("45234", "97411") or of its own ("045"), else ""."""
+    if len(code) == 3:
+        return code.removeprefix("0")
+    return "" if len(code) != 5 else code[:3] if code.startswith(("97", "98")) else code[:2]
 
 
 def today(reading: Reading) -> date:

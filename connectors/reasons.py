@@ -203,6 +203,12 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "Cette ligne porte un identifiant déjà lu dans le fichier. N'en gardez qu'une.",
         "This row carries an identifier already read in the file. Keep one.",
     ),
+    "left_aside": (
+        "Ces lignes ne sont pas de ce jeu de données (autre établissement, hors du territoire) : "
+        "lues et laissées de côté, rien à faire.",
+        "These rows are no part of this dataset (another kind of school, outside the territory): "
+        "read and left aside, nothing to do.",
+    ),
     "attached_section": (
         "Cette section est rattachée à un autre lycée : elle est comptée avec lui.",
         "This section belongs to another lycée: it is counted with it.",

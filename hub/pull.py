@@ -8,6 +8,7 @@
 4. A redirect is a new address: from 2 again, a few times, never from https down to http.
 5. The body streams into `push.accept`, within its limits and within a time; the idempotency key is
    the edition's, so that an edition fetched twice is pushed once.
+6. A site that names no edition sends the same bytes again: they are no new push.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import hashlib
 import ipaddress
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -25,12 +26,14 @@ import httpx2
 from hub import push as pushes
 from hub.errors import HubError, NotFound, Unavailable
 from hub.parts import Actor, Parts
-from hub.records import Push
+from hub.records import Push, PushState
 from hub.settings import PullTerms
 
 PULLER: Final = Actor("pull", "operator", "hub")
 REDIRECTS: Final = 5
 PATIENCE: Final = timedelta(minutes=20)
+LOOKED_AT: Final = 1_000
+"""Newest pushes of a partner among which the latest of a dataset is looked for."""
 SILENCE: Final = 30.0
 """Seconds the other side may be silent."""
 
@@ -82,10 +85,25 @@ def fetch(parts: Parts, dataset: str) -> Push | None:
         edition = hashlib.sha256(f"{terms.url}\n{etag}\n{modified}".encode()).hexdigest()
         key = f"pull-{edition[:32]}" if etag or modified else None
         partner, _, name = dataset.partition("/")
-        body = _body(parts, answer, now + PATIENCE)
-        made, _ = pushes.accept(parts, PULLER, partner, name, body, key)  # 5
-    parts.books.note_pull(dataset, now, "pushed", etag=etag, modified=modified)
+        body = _body(parts, answer, now + PATIENCE, _latest(parts, partner, name))
+        made: Push | None = None
+        with suppress(_Unchanged):  # 6
+            made, _ = pushes.accept(parts, PULLER, partner, name, body, key)  # 5
+    outcome = "unchanged" if made is None else "pushed"
+    parts.books.note_pull(dataset, now, outcome, etag=etag, modified=modified)
     return made
+
+
+class _Unchanged(Exception):
+    """The bytes are those of the latest push, and were not kept."""
+
+
+def _latest(parts: Parts, partner: str, name: str) -> str | None:
+    """The digest of the dataset's latest push, None where there is none or it was refused."""
+    for one in parts.books.pushes(partner=partner, limit=LOOKED_AT):
+        if one.dataset == name:
+            return None if one.state is PushState.REFUSED else one.file_sha256
+    return None
 
 
 def terms_of(parts: Parts, dataset: str) -> PullTerms:
@@ -168,13 +186,22 @@ def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
-def _body(parts: Parts, answer: httpx2.Response, until: datetime) -> Iterator[bytes]:
-    """The body as it comes. The vault measures it; here only the time is."""
+def _body(
+    parts: Parts, answer: httpx2.Response, until: datetime, known: str | None
+) -> Iterator[bytes]:
+    """The body as it comes. The vault measures it; here only the time is.
+
+    Raises `_Unchanged` at the end of bytes whose digest is `known`.
+    """
+    digest = hashlib.sha256()
     try:
         for chunk in answer.iter_raw(1 << 16):
             if parts.clock() > until:
                 raise _failed("pull-too-slow", "time")
+            digest.update(chunk)
             yield chunk
+        if digest.hexdigest() == known:
+            raise _Unchanged
     except httpx2.HTTPError as error:
         raise _failed("pull-unreachable", type(error).__name__) from error
 

@@ -332,10 +332,16 @@ def _counted(push: Push, tally: stages.Tally, stored: Mapping[str, stages.Stored
         dropped=tally.dropped,
         kept=sum(part.rows for part in stored.values()),
         reasons=dict(Counter(row.code for row in tally.rejected)),
-        warnings=dict(Counter(row.code for row in tally.warned)),
+        warnings=_warnings(tally),
         findings=_findings(tally),
         tables={part.table: part.version for part in stored.values()},
     )
+
+
+def _warnings(tally: stages.Tally) -> dict[str, int]:
+    """Rows told of by reason; those that are no part of the dataset under one of their own."""
+    aside = {"left_aside": tally.skipped} if tally.skipped else {}
+    return dict(Counter(row.code for row in tally.warned)) | aside
 
 
 def _findings(tally: stages.Tally) -> list[dict[str, Any]]:

@@ -273,6 +273,7 @@ class Territory(BaseModel):
             expected_from=date(int(self.school_year[:4]), 9, 1),
             communes=communes or {},
             column_map=terms.as_map() if terms else None,
+            departments=frozenset(self.departments),
         )
 
 

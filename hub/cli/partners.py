@@ -82,5 +82,7 @@ def _text(checked: Checked) -> str:
         parts.append(f"✗ {code} ({where})\n  {words['fr']}\n  {words['en']}")
     else:
         parts.append(f"{checked.received} lignes / rows, {checked.valid} valides / valid")
+        if checked.skipped:
+            parts.append(f"+ {checked.skipped} hors du jeu de données / no part of the dataset")
     parts += [written(checked.findings, language) for language in ("fr", "en")]
     return "\n".join(part for part in parts if part)

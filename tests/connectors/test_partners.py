@@ -144,6 +144,36 @@ def test_the_real_place_that_lies_far_from_its_commune() -> None:
     assert not read(places, content).warned, "without positions it cannot be told, and is not"
 
 
+HERE = replace(READING, departments=frozenset({"18", "28", "36", "37", "41", "45"}))
+
+
+def test_of_a_national_base_the_territory_is_read() -> None:
+    """What has no readable code is refused all the same, and not left aside in silence."""
+    places = DATASETS["region/carpool-places"].examples[0].content().splitlines()
+    blois = places[-1].decode()
+    others = [
+        blois.replace("41018", code).replace("C-001", f"C-{n}")
+        for n, code in enumerate(["01024", "97411", "2A004", "4101", ""])
+    ]
+    content = "\n".join([blois, *others, ""]).encode()
+    got = read(DATASETS["region/carpool-places"], places[0] + b"\n" + content, HERE)
+    assert (got.received, got.skipped, got.rows) == (3, 3, {"carpool_places": 1})
+    assert [(row.position, row.code) for row in got.rejected] == [
+        (6, "wrong_code"), (7, "missing_value"),
+    ]  # fmt: skip
+    everywhere = read(DATASETS["region/carpool-places"], places[0] + b"\n" + content)
+    assert (everywhere.received, everywhere.skipped) == (6, 0)
+
+
+def test_a_real_directory_of_elsewhere_has_no_lycee_of_the_territory() -> None:
+    content = real("region/annuaire-2023-dep035.csv").read_bytes()
+    got = read(DATASETS["region/lycees"], content, HERE)
+    assert (got.received, got.skipped, got.rows) == (0, 996, {"lycees": 0})
+    content = real("region/annuaire-lycees-cvl.csv").read_bytes()
+    got = read(DATASETS["region/lycees"], content, HERE)
+    assert (got.received, got.skipped) == (119, 0)
+
+
 # --- Transdev -------------------------------------------------------------------------------
 
 
@@ -166,6 +196,18 @@ def test_a_note_is_made_in_the_careful_reading_too() -> None:
     lines = [tap(1, service_date="2026-09-02"), tap(2), tap(3, fare_action="Jump"), tap(4)]
     got = read(TAPS, file(*lines), LATER)
     assert [(row.position, row.code) for row in got.warned] == [(3, "date_before_school_year")]
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["coachco2/trips", "coachco2/measures", "covoiturage/journeys", "orange/flows",
+     "orange/presence", "region/enrolments", "transdev/validations"],
+)  # fmt: skip
+def test_what_is_older_than_the_school_year_is_told_of_everything_that_is_dated(key: str) -> None:
+    content = DATASETS[key].examples[0].content()
+    later = replace(READING, expected_from=date(2026, 11, 1))
+    assert "date_before_school_year" in read(DATASETS[key], content, later).warnings
+    assert "date_before_school_year" not in read(DATASETS[key], content).warnings
 
 
 def test_formulas_are_kept_as_they_are_and_told_with_their_line() -> None:

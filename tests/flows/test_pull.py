@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from hub import pull, worker
+from hub import pull, push, worker
+from hub.audit import receipts
 from hub.errors import NotFound, TooLarge, Unavailable
 from hub.parts import Parts
 from hub.settings import PullTerms
@@ -100,9 +101,8 @@ def test_an_edition_is_pushed_once(tmp_path: Path, site: Site) -> None:
     assert site.asked[0][1]["host"] == site.url.removeprefix("http://")
     # What was noted is lost in a crash: the same edition is still one push.
     parts.books.note_pull(LYCEES, parts.clock(), "pushed")
-    again = pull.fetch(parts, LYCEES)
-    assert again is not None
-    assert again.id == made.id
+    assert pull.fetch(parts, LYCEES) is None
+    assert [one.id for one in parts.books.pushes()] == [made.id]
     site.pages["/a"] = (200, {"etag": '"2"'}, world.lycees() + b"\n")
     newer = pull.fetch(parts, LYCEES)
     assert newer is not None
@@ -132,6 +132,41 @@ def test_what_goes_wrong_is_noted_and_holds_nothing_up(tmp_path: Path, site: Sit
     assert parts.books.pushes() == []
     with pytest.raises(NotFound):
         pull.fetch(parts, "orange/presence")
+
+
+def test_the_same_bytes_of_a_site_that_names_no_edition_are_pushed_once(
+    tmp_path: Path, site: Site
+) -> None:
+    site.pages["/a"] = (200, {}, world.lycees())
+    parts = parts_for(tmp_path, f"{site.url}/a")
+    assert pull.fetch(parts, LYCEES) is not None
+    assert pull.fetch(parts, LYCEES) is None, "the first is not even processed yet"
+    worker.drain(parts)
+    assert pull.fetch(parts, LYCEES) is None
+    assert parts.books.pulled(LYCEES).outcome == "unchanged"
+    assert list(parts.vault.names()) == []
+    site.pages["/a"] = (200, {}, b"<html>")
+    assert pull.fetch(parts, LYCEES) is not None
+    worker.drain(parts)
+    assert pull.fetch(parts, LYCEES) is not None, "what was refused is tried again"
+    site.pages["/a"] = (200, {}, world.lycees())
+    assert pull.fetch(parts, LYCEES) is not None
+
+
+def test_of_a_national_file_the_territory_is_kept_and_the_rest_is_told(
+    tmp_path: Path, site: Site
+) -> None:
+    here = world.lycees().splitlines()
+    elsewhere = here[1].replace(b";045;", b";035;").replace(b"0450", b"0350")
+    school = here[1].replace(";Lycée;".encode(), b";Ecole;").replace(b"0450", b"0451")
+    site.pages["/a"] = (200, {"etag": '"1"'}, b"\n".join([*here, elsewhere, school, b""]))
+    parts = parts_for(tmp_path, f"{site.url}/a")
+    pull.fetch(parts, LYCEES)
+    worker.drain(parts)
+    (made,) = parts.books.pushes()
+    assert (made.received, made.valid, made.kept) == (1, 1, 1)
+    assert made.warnings == {"left_aside": 2}
+    assert receipts.verify(push.receipt(parts, made), parts.log.keys)["warnings"] == made.warnings
 
 
 def test_redirects_are_followed_a_few_times(tmp_path: Path, site: Site) -> None:
@@ -282,8 +317,9 @@ def test_the_certificate_is_the_name_s_though_the_connection_goes_to_the_address
 def test_nothing_is_fetched_until_the_operator_says_so(tmp_path: Path, site: Site) -> None:
     """Also not what the demo's own territory file names."""
     parts = world.hub_in(tmp_path)
-    assert parts.territory.pulls
-    assert all(terms.dataset in parts.datasets for terms in parts.territory.pulls)
+    wanted = {"region/gtfs", "region/lycees", "region/carpool-places"}
+    assert {terms.dataset for terms in parts.territory.pulls} == wanted <= set(parts.datasets)
+    assert all(terms.url.startswith("https://") for terms in parts.territory.pulls)
     assert pull.schedule(parts, parts.clock()) == 0
     assert parts.books.promised() == set()
     assert pull.schedule(parts_for(tmp_path / "b", f"{site.url}/a"), parts.clock()) == 0

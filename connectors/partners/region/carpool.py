@@ -103,6 +103,7 @@ LAYOUT: Final = Layout(
         Rule("far_from_commune", "lon", _far, "warn"),
     ),
     finish=lambda columns: columns,
+    where="commune",
     unique="id",
 )
 

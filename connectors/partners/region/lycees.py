@@ -85,6 +85,7 @@ LAYOUT: Final = Layout(
     ),
     finish=_finish,
     scope=_is_lycee,
+    where="department",
     unique="uai",
     on_repeat="fold",
 )
