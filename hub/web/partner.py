@@ -19,6 +19,7 @@ from connectors.contract import REASONS, Dataset, Example
 from connectors.pages import reasons, snippet
 from connectors.tableschema import table_schema, table_schemas
 from hub.errors import NotFound
+from hub.push import REPLACED
 from hub.records import Role
 from hub.settings import AgreementTerms, Territory
 from hub.web.howto import commands
@@ -64,7 +65,7 @@ def add(routes: APIRouter, reception: Reception, renderer: Renderer) -> None:
             request,
             "partner.html",
             account=account,
-            groups=_groups(reception.datasets, territory),
+            groups=_groups(reception.datasets, territory, account.organisation if account else ""),
             pushes=reception.desk.latest(account) if mine and account else None,
             reception=reception,
             instant=datetime.fromisoformat,
@@ -77,14 +78,17 @@ def add(routes: APIRouter, reception: Reception, renderer: Renderer) -> None:
         if account is None:
             return RedirectResponse("/login", 303, {"cache-control": "no-store"})
         state = reception.desk.state(account, push_id)
+        known = reception.datasets.get(f"{state['partner']}/{state['dataset']}")
         done = state["stage"] == "done" and state["log_index"] is not None
         return renderer.page(
             request,
             "push.html",
             account=account,
             push=state,
-            dataset=reception.datasets.get(f"{state['partner']}/{state['dataset']}"),
+            dataset=known,
             findings=reception.desk.findings(account, push_id) if done else [],
+            edition=f"{state['partner']}/{state['dataset']}" in REPLACED,
+            check=commands(known, reception.url).check if known else "",
             reasons=REASONS,
             instant=datetime.fromisoformat,
             stages=STAGES,
@@ -157,11 +161,12 @@ def _names(territory: Territory) -> dict[str, str]:
 
 
 def _groups(
-    datasets: Mapping[str, Dataset], territory: Territory
+    datasets: Mapping[str, Dataset], territory: Territory, own: str
 ) -> list[tuple[str, Sequence[Dataset]]]:
-    """Datasets by partner, in the territory's own names and order."""
+    """Datasets by partner, in the territory's own names and order; the reader's own first."""
     names = _names(territory)
     order = [*names, *sorted({dataset.partner for dataset in datasets.values()} - set(names))]
+    order.sort(key=lambda partner: partner != own)
     groups = [
         (names.get(partner, partner), [d for d in datasets.values() if d.partner == partner])
         for partner in order
