@@ -35,7 +35,7 @@ def trips(people: Iterable[int], each: int = 2, periods: Sequence[str] = PERIODS
         {
             "date": pa.array([date(2025, 9, 1 + p % 28) for p, _, _ in rows], pa.date32()),
             "quarter_hour": pa.array([30 + n for _, _, n in rows], pa.int16()),
-            "uai": pa.array([f"045{p:04}X" for p, _, _ in rows]).dictionary_encode(),
+            "uai": pa.array([f"045{p:04}X" for p, _, _ in rows], pa.string()).dictionary_encode(),
             "sections": pa.array(
                 [[{"mode": "BUS", "distance_m": 1.5}] * n for _, _, n in rows],
                 pa.list_(pa.struct([("mode", pa.string()), ("distance_m", pa.float64())])),
