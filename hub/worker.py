@@ -58,26 +58,34 @@ def run(parts: Parts, stop: threading.Event) -> None:
         target=publish, args=(parts, stop), name="publication", daemon=True
     )
     publishing.start()
-    swept = scheduled = retained = None
+    due: dict[str, datetime] = {}
     while not stop.is_set():
-        now = parts.clock()
         try:
-            if swept is None or now - swept > SWEEP:
-                tidy(parts, now)
-                swept = now
-            if retained is None or now - retained > DAY:
-                backup.expire(parts)
-                retention.run(parts)
-                retained = now
-            if scheduled is None or now - scheduled > SCHEDULE:
-                pull.schedule(parts, now)
-                scheduled = now
+            chores(parts, due)
             worked = step(parts)
         except Unavailable as error:
             log.warning("a part is unavailable: %s", error.code)
             worked = False
         if not worked:
             stop.wait(IDLE)
+
+
+def chores(parts: Parts, due: dict[str, datetime]) -> None:
+    """Do what is to be done from time to time, where `due` says so; it is told when again.
+
+    One that has to wait, for a table another worker is writing, keeps no job waiting.
+    """
+    now = parts.clock()
+    for name, (every, do) in CHORES.items():
+        if now < due.get(name, now):
+            continue
+        due[name] = now + min(every, LONGEST_WAIT)
+        try:
+            do(parts, now)
+        except Unavailable as error:
+            log.warning("%s waits: %s", name, error.code)
+        else:
+            due[name] = now + every
 
 
 def publish(parts: Parts, stop: threading.Event) -> None:
@@ -109,6 +117,19 @@ def tidy(parts: Parts, now: datetime) -> None:
     birthdays.sweep(parts, now)
     requests.expire(parts)
     parts.books.forget_visits(now)
+
+
+def keep(parts: Parts, _: datetime) -> None:
+    """End what has been kept for as long as it may be."""
+    backup.expire(parts)
+    retention.run(parts)
+
+
+CHORES: Final[Mapping[str, tuple[timedelta, Callable[[Parts, datetime], object]]]] = {
+    "sweeping": (SWEEP, tidy),
+    "retention": (DAY, keep),
+    "pulls": (SCHEDULE, pull.schedule),
+}
 
 
 def step(parts: Parts) -> bool:
