@@ -135,6 +135,17 @@ class Busy(Unavailable):
     title: ClassVar[Mapping[str, str]] = {"fr": "Trop de dépôts", "en": "Too many pushes"}
 
 
+def bad_setting(code: str, name: str, form: str) -> Rejected:
+    """A setting that is missing or cannot be used; `form` shows what it must look like."""
+    return Rejected(
+        code,
+        fr=f"{name} manque ou n’est pas utilisable ({form}).",
+        en=f"{name} is missing or not usable ({form}).",
+        who="operator",
+        where=name,
+    )
+
+
 def fault(error: BaseException) -> str:
     """Name an unexpected exception by type and place only: its message may hold a row's content."""
     trace = error.__traceback__

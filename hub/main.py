@@ -42,9 +42,10 @@ from hub.audit.objects import ObjectStore
 from hub.audit.publish import Publisher
 from hub.audit.store import FolderStore, TileStore
 from hub.catalog import Catalogue
+from hub.computing import DuckDBEngine, Engine, SparkEngine
 from hub.delivery import Delivery
 from hub.desk import PartsDesk
-from hub.errors import Rejected, Unavailable
+from hub.errors import Unavailable, bad_setting
 from hub.events import AuditEvent, Kind
 from hub.identity.oauth import TokenServer
 from hub.identity.sessions import Sessions
@@ -59,7 +60,7 @@ from hub.storage.keyring import Keyring
 from hub.storage.mirror import BucketTables
 from hub.storage.objects import FolderObjects, Objects
 from hub.storage.s3 import Address, Bucket, S3Objects
-from hub.storage.tables import DeltaTables, Tables
+from hub.storage.tables import DeltaTables, ReadTables, Tables
 from hub.storage.vault import Vault
 from hub.web import pages
 from hub.web.security import SecurityHeaders
@@ -68,7 +69,10 @@ VERSION: Final = "0.1.0"
 
 
 def compose(settings: Settings, *, opens: bool) -> Parts:
-    """Make the parts of a hub in its home. `opens` False is the front door: it can only seal."""
+    """Make the parts of a hub in its home.
+
+    `opens` False is the front door: it can only seal, and writes no table.
+    """
     home = settings.home
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -109,7 +113,7 @@ def compose(settings: Settings, *, opens: bool) -> Parts:
             keyring.identity if opens else None,
         ),
         keyring=keyring,
-        tables=storage.tables,
+        tables=storage.tables if opens else ReadTables(storage.tables),
         log=log,
         publisher=Publisher(
             log,
@@ -117,6 +121,7 @@ def compose(settings: Settings, *, opens: bool) -> Parts:
             [VerifierKey.parse(key) for key in settings.witnesses.split(",") if key.strip()],
         ),
         policy=(ServerGate(settings.policy_url) if settings.policy_url else EmbeddedGate()),
+        engine=engine_of(settings),
         owner=f"{socket.gethostname()}-{os.getpid()}",
         lease=timedelta(seconds=settings.lease_seconds),
     )
@@ -158,13 +163,7 @@ def storage_of(settings: Settings) -> Storage:
     if settings.storage_url:
         place = urlsplit(settings.storage_url)
         if place.scheme != "file" or place.netloc or not place.path:
-            raise Rejected(
-                "storage-address",
-                fr="HUB_STORAGE_URL n’est pas utilisable (s3://compartiment/préfixe, file:///…).",
-                en="HUB_STORAGE_URL is not usable (s3://bucket/prefix, file:///…).",
-                who="operator",
-                where="HUB_STORAGE_URL",
-            )
+            raise bad_setting("storage-address", "HUB_STORAGE_URL", "s3://bucket/prefix, file:///…")
         root = Path(unquote(place.path))
     return Storage(
         FolderObjects(root / "objects"),
@@ -173,6 +172,14 @@ def storage_of(settings: Settings) -> Storage:
         JournaledStore(root / "log"),
         FolderStore(root / "public" / "audit"),
     )
+
+
+def engine_of(settings: Settings) -> Engine:
+    """What computes the measures. Raises `Rejected`."""
+    if not settings.spark_url:
+        return DuckDBEngine()
+    secret = settings.spark_secret.get_secret_value()
+    return SparkEngine(settings.spark_url, secret, settings.home / "spark")
 
 
 def bucket_of(settings: Settings) -> Bucket:

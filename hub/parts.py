@@ -23,6 +23,7 @@ from hub.audit.entries import opening_of, receipt_of, receipts_of
 from hub.audit.log import Log
 from hub.audit.publish import Publisher
 from hub.audit.tiles import CHECKPOINT
+from hub.computing import Engine
 from hub.errors import Conflict, Denied, Unavailable
 from hub.events import AuditEvent, Kind
 from hub.identity.refusals import Refusals
@@ -83,6 +84,7 @@ class Parts:
     log: Log
     publisher: Publisher
     policy: PolicyGate
+    engine: Engine
     owner: str
     lease: timedelta = timedelta(seconds=30)
     """How long a worker may be silent before another takes over its job or table."""

@@ -6,7 +6,7 @@
    a file away while it is read. Grants are asked *again*: rows of people who have withdrawn,
    expired or objected since are left out even where their rewrite is still to come. The grants of
    whoever has a row are the declared contributors.
-2. Measure: cells with their contributors, computed by Ibis on DuckDB. Nothing leaves yet.
+2. Measure: cells with their contributors, computed by Ibis on DuckDB or Spark. Nothing leaves yet.
 3. Protect: thresholds, merging, rounding by class, as the publication plan says.
 4. Attack: an attacker who knows the rules, enrolments, all earlier releases and one classmate
    tries the table. What he learns blocks it.
@@ -171,19 +171,12 @@ def open_tables(parts: Parts, measure_: measures.Measure) -> Opened:
 
 def measure(parts: Parts, measure_: measures.Measure, opened: Opened) -> Measured:
     """Compute the cells over the rows of people who may be counted at this moment."""
-    connection = ibis.duckdb.connect()
     inputs: dict[str, ibis.Table] = {}
     people = 0
     secrets: list[bytes] | None = None
     asked_at = parts.clock()
-    try:
-        for name, files in opened.files.items():
-            table = connection.read_parquet(
-                list(files),
-                table_name=_identifier(name),
-                hive_partitioning=True,
-                hive_types_autocast=False,
-            )
+    with parts.engine.tables(opened.files) as tables:
+        for name, table in tables.items():
             agreement = parts.books.agreement(*name.split("/")[:2])
             if agreement is not None and agreement.basis is not Basis.NOT_PERSONAL:
                 consent = agreement.basis is Basis.CONSENT
@@ -195,8 +188,6 @@ def measure(parts: Parts, measure_: measures.Measure, opened: Opened) -> Measure
                     secrets = [*(secrets or []), *theirs]
             inputs[name] = table
         cells = measure_.compute(inputs, parts.plan, _generator(opened))
-    finally:
-        connection.disconnect()
     declared = None if secrets is None else Declared(asked_at, secrets)
     return Measured._mint(cells, opened, people, declared)
 
@@ -523,10 +514,6 @@ def object_name(digest: str, kind: str) -> str:
 def read_table(parts: Parts, release: Release) -> pa.Table:
     """The published table of an earlier release, as the attacker has it."""
     return pq.read_table(io.BytesIO(parts.objects.get(object_name(release.digest, "parquet"))))
-
-
-def _identifier(name: str) -> str:
-    return name.replace("/", "_").replace("-", "_")
 
 
 def _generator(opened: Opened) -> np.random.Generator:

@@ -37,6 +37,12 @@ class Settings(BaseSettings):
     policy_url: str = Field(
         "", description="OPA server, `http(s)://host:port`; empty: the embedded engine"
     )
+    spark_url: str = Field(
+        "", description="Spark master, `spark://host:port`; empty: DuckDB computes the measures"
+    )
+    spark_secret: SecretStr = Field(
+        SecretStr(""), description="the cluster's `spark.authenticate.secret`"
+    )
     territory: Path = Field(DEFAULT_TERRITORY, description="TOML file of the territory")
     lease_seconds: int = Field(
         30, ge=1, description="how long a worker may be silent before another takes over"

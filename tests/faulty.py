@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import suppress
 from types import TracebackType
+from typing import Self
 
 PIECE = 65536
 
@@ -42,7 +43,7 @@ class Faulty:
         self._listener: socket.socket | None = None
         self.port = 0
 
-    def __enter__(self) -> Faulty:
+    def __enter__(self) -> Self:
         self.mend()
         return self
 

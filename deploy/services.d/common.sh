@@ -29,7 +29,8 @@ install() { # a Debian package, where we are allowed to
     "${as[@]}" apt-get update -qq >&2 || echo "  (package lists could not be refreshed)" >&2
     refreshed=yes
   fi
-  "${as[@]}" env DEBIAN_FRONTEND=noninteractive \
+  # Runlevel 1: packages that are services are installed and not started.
+  "${as[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
     apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1
 }
 

@@ -19,6 +19,13 @@ programs() {
     lacking age "the vault's files opened by the age tool"
   fi
 
+  nginx_program >/dev/null || install nginx-light || true
+  if path=$(nginx_program); then
+    found nginx "$path"
+  else
+    lacking nginx "the reverse proxy's example, read and run by nginx itself"
+  fi
+
   opa_program || true
   if path=$(first_of opa) && opa_fits "$path"; then
     found opa "$path ($OPA_VERSION)"
@@ -38,6 +45,11 @@ programs() {
   else
     lacking log-verifier "tests/audit/test_other_implementations.py (needs Go)"
   fi
+}
+
+nginx_program() { # where Debian puts it, which is on the path of root alone
+  local usual=${NGINX:-/usr/sbin/nginx}
+  first_of nginx || { [[ -x $usual ]] && echo "$usual"; }
 }
 
 opa_fits() { [[ $("$1" version 2>/dev/null) == *"Version: ${OPA_VERSION#v}"* ]]; }

@@ -20,7 +20,7 @@ from hub import withdraw
 from hub.audit.tiles import CHECKPOINT
 from hub.cli import edge
 from hub.errors import HubError, Unavailable
-from hub.main import bucket_of, compose, storage_of
+from hub.main import bucket_of, compose, engine_of, storage_of
 from hub.parts import Parts
 from hub.policy.gate import EmbeddedGate, ServerGate
 from hub.settings import Settings, load_territory
@@ -67,6 +67,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         looks += [(f"s3 {what}", partial(look, settings)) for what, look in _OF_A_BUCKET]
     looks += [
         ("storage", lambda: _storage(settings)),
+        ("computing", lambda: engine_of(settings).check()),
         ("disk", lambda: _disk(settings)),
     ]
     well = True
@@ -174,12 +175,14 @@ def _multipart(settings: Settings) -> None:
 
 
 def _encryption(settings: Settings) -> str:
-    """Not required: files are sealed by the hub before they get there, rows are keyed."""
-    return (
-        "on by default"
-        if bucket_of(settings).encrypts()
-        else "not on by default: are its disks encrypted?"
-    )
+    """Switched on where the server has it and we may.
+
+    Not required: what gets there is sealed, keyed or public before it does.
+    """
+    bucket = bucket_of(settings)
+    if bucket.encrypts():
+        return "on by default"
+    return "switched on" if bucket.encrypt() else "not on by default: are its disks encrypted?"
 
 
 _OF_A_BUCKET: Final[tuple[tuple[str, Callable[[Settings], str | None]], ...]] = (

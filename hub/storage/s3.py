@@ -30,9 +30,10 @@ from xml.etree.ElementTree import ParseError
 import urllib3
 from minio import Minio
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+from minio.sseconfig import Rule, SSEConfig
 from urllib3.exceptions import HTTPError
 
-from hub.errors import NotFound, Rejected, Unavailable
+from hub.errors import NotFound, Unavailable, bad_setting
 from hub.storage.durable import checked_name
 from hub.storage.objects import Writer, unknown
 
@@ -68,11 +69,11 @@ class Address:
         """From settings: `s3://bucket/prefix` and the server's address. Raises `Rejected`."""
         place, server = urlsplit(url), urlsplit(endpoint)
         if place.scheme != "s3" or not place.hostname or place.query:
-            raise _bad_setting("HUB_STORAGE_URL", "s3://bucket/prefix")
+            raise bad_setting("storage-address", "HUB_STORAGE_URL", "s3://bucket/prefix")
         if server.scheme not in {"http", "https"} or not server.hostname or server.path.strip("/"):
-            raise _bad_setting("HUB_S3_ENDPOINT", "http(s)://host:port")
+            raise bad_setting("storage-address", "HUB_S3_ENDPOINT", "http(s)://host:port")
         if not access_key or not secret_key:
-            raise _bad_setting("HUB_S3_ACCESS_KEY, HUB_S3_SECRET_KEY", "…")
+            raise bad_setting("storage-address", "HUB_S3_ACCESS_KEY, HUB_S3_SECRET_KEY", "…")
         prefix = place.path.strip("/")
         if prefix:
             checked_name(prefix)
@@ -209,6 +210,18 @@ class Bucket:
             if error.code in {"storage-unsupported", "storage-unavailable"}:
                 return False
             raise
+
+    def encrypt(self) -> bool:
+        """Have the server encrypt all that enters the bucket from now on.
+
+        False where it cannot, or these credentials may not ask it.
+        """
+        try:
+            with s3_errors():
+                self.client.set_bucket_encryption(self.name, SSEConfig(Rule.new_sse_s3_rule()))
+        except Unavailable:
+            return False
+        return self.encrypts()
 
 
 class S3Objects:
@@ -425,13 +438,3 @@ def _by_status(status: int) -> Unavailable:
 def _unavailable(code: str) -> Unavailable:
     fr, en = _WORDS[code]
     return Unavailable(code, fr=fr, en=en, who="operator")
-
-
-def _bad_setting(name: str, form: str) -> Rejected:
-    return Rejected(
-        "storage-address",
-        fr=f"{name} manque ou n’est pas utilisable ({form}).",
-        en=f"{name} is missing or not usable ({form}).",
-        who="operator",
-        where=name,
-    )

@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Never
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -337,6 +337,61 @@ class MemoryTables(Tables):
             partitions = PARTITIONS if table.personal else None
             write(folder, [table.rows], table.rows.schema, partitions)
         return table.version, tuple(sorted(map(str, folder.rglob("*.parquet"))))
+
+
+class ReadTables(Tables):
+    """Tables for a process that must never write them: whatever would raises `TypeError`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def snapshot(self, names: Iterable[str]) -> Opened:
+        """See `Tables.snapshot`."""
+        return self._tables.snapshot(names)
+
+    def digests(self, name: str, *, fresh: bool) -> tuple[int, Mapping[str, str]] | None:
+        """See `Tables.digests`."""
+        return self._tables.digests(name, fresh=fresh)
+
+    def rewrite(self, name: str, gone: Mapping[str, Sequence[bytes]]) -> Never:
+        """Never."""
+        raise _only_read(name, gone)
+
+    def drop(self, name: str, periods: Sequence[str]) -> Never:
+        """Never."""
+        raise _only_read(name, periods)
+
+    def gather(self, name: str) -> Never:
+        """Never."""
+        raise _only_read(name)
+
+    def periods(self, name: str) -> Mapping[str, int]:
+        """See `Tables.periods`."""
+        return self._tables.periods(name)
+
+    def purge(self, name: str) -> Never:
+        """Never."""
+        raise _only_read(name)
+
+    def versions(self, name: str) -> list[int]:
+        """See `Tables.versions`."""
+        return self._tables.versions(name)
+
+    def committed(self, name: str, push: str) -> tuple[int, int] | None:
+        """See `Tables.committed`."""
+        return self._tables.committed(name, push)
+
+    def _append(
+        self, name: str, parts: Iterator[pa.Table], push: str, *, personal: bool, replace: bool
+    ) -> Never:
+        raise _only_read(name, parts, push, personal, replace)
+
+    def _files(self, name: str) -> tuple[int, tuple[str, ...]]:
+        return self._tables._files(name)
+
+
+def _only_read(*_: object) -> TypeError:
+    return TypeError("this process reads tables and writes none: a worker does")
 
 
 def checked_table(name: str) -> str:

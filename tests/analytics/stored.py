@@ -83,6 +83,31 @@ def directory(uais: Sequence[str] = UAIS) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=LYCEES)
 
 
+def places() -> dict[str, pa.Table]:
+    """What the map shows, under its Delta names: a stop pushed twice, one closed car-pool place."""
+    stops = {
+        "stop_id": ["s1", "s1", "s2"],
+        "name": ["A", "B", "C"],
+        "lon": [1.0, 1.0, 2.0],
+        "lat": [47.0, 47.0, 48.0],
+        "parent": pa.array([None, None, "s1"], pa.string()),
+    }
+    carpool = {
+        "id": ["c1", "c2"],
+        "name": ["Aire", "Fermée"],
+        "commune": ["45234", "45234"],
+        "kind": ["Parking", "Parking"],
+        "lon": [1.0, 1.0],
+        "lat": [47.0, 47.0],
+        "open": [True, False],
+    }
+    return {
+        "region/lycees/lycees": directory(),
+        "region/gtfs/stops": pa.table(stops),
+        "region/carpool-places/carpool_places": pa.table(carpool),
+    }
+
+
 def tables(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Ibis tables under their Delta names."""
     return {

@@ -4,7 +4,6 @@ from typing import Any
 
 import ibis
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from analytics import carbon
@@ -184,31 +183,7 @@ def test_nothing_stored_makes_an_empty_table() -> None:
 
 
 def test_places_hold_open_places_once() -> None:
-    stops = pa.table(
-        {
-            "stop_id": ["s1", "s1", "s2"],
-            "name": ["A", "B", "C"],
-            "lon": [1.0, 1.0, 2.0],
-            "lat": [47.0, 47.0, 48.0],
-            "parent": pa.array([None, None, "s1"], pa.string()),
-        }
-    )
-    carpool = pa.table(
-        {
-            "id": ["c1", "c2"],
-            "name": ["Aire", "Fermée"],
-            "commune": ["45234", "45234"],
-            "kind": ["Parking", "Parking"],
-            "lon": [1.0, 1.0],
-            "lat": [47.0, 47.0],
-            "open": [True, False],
-        }
-    )
-    tables = {
-        "region/lycees/lycees": ibis.memtable(stored.directory()),
-        "region/gtfs/stops": ibis.memtable(stops),
-        "region/carpool-places/carpool_places": ibis.memtable(carpool),
-    }
+    tables = {name: ibis.memtable(table) for name, table in stored.places().items()}
     measure = MEASURES["places"]
     cells = measure.compute(tables, PLAN, np.random.default_rng(1))
     protected = measure.protect(cells, PLAN)

@@ -16,8 +16,8 @@ while [[ $1 != -o ]]; do shift || exit 0; done
 echo "#!/bin/bash" >"$2"
 chmod +x "$2"
 """
-PROGRAMS = ("chromium", "age", "opa", "log-verifier")
-SERVERS = ("postgres", "minio", "versitygw", "policy", "oidc", "sharing")
+PROGRAMS = ("chromium", "age", "nginx", "opa", "log-verifier")
+SERVERS = ("postgres", "minio", "versitygw", "policy", "oidc", "spark", "sharing")
 ALL = (*PROGRAMS, *SERVERS)
 
 
@@ -46,6 +46,7 @@ class Machine:
                 "PATH": str(self.path),
                 "POSTGRES_HOME": str(self.home / "none"),
                 "HUB_PYTHON": "/none",
+                "NGINX": "/none",
                 **environment,
             },
             capture_output=True,
@@ -74,7 +75,7 @@ def test_a_bare_machine_is_told_what_is_missing_and_what_is_skipped(machine: Mac
 def test_where_all_are_required_a_missing_one_is_a_failure(
     machine: Machine, setting: dict[str, str]
 ) -> None:
-    for name in ("chromium", "age", "log-verifier"):
+    for name in ("chromium", "age", "nginx", "log-verifier"):
         machine.install(name)
     done = machine.run(**setting)
     assert done.returncode == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from typer.testing import CliRunner
 from hub.cli.app import app
 from hub.cli.doctor import examine
 from hub.settings import Settings
+from hub.storage.s3 import Bucket
+from tests import own
 from tests.faulty import Faulty, answer
 from tests.flows import real
 from tests.services import needed
@@ -35,7 +38,7 @@ def test_a_new_hub_is_well(tmp_path: Path) -> None:
     told = found(tmp_path)
     assert ill(told) == {}
     assert set(told) == {
-        "territory", "keys", "books", "policy", "storage", "disk",
+        "territory", "keys", "books", "policy", "storage", "computing", "disk",
         "log", "vault", "tables", "withdrawals",
     }  # fmt: skip
 
@@ -57,10 +60,13 @@ def test_parts_that_are_away_are_named_each(tmp_path: Path) -> None:
         s3_access_key="k",
         s3_secret_key="s",
         policy_url="http://127.0.0.1:1",
+        spark_url="spark://127.0.0.1:1",
+        spark_secret="s",
     )
     assert told["books"] == ("books-unreachable", "operator")
     assert told["policy"] == ("policy-server-silent", "operator")
     assert told["s3 bucket"] == told["storage"] == ("storage-unavailable", "operator")
+    assert told["computing"][0] in {"spark-missing", "spark-unavailable"}
     assert told["keys"] == told["disk"] == ("ok", "")
 
 
@@ -86,6 +92,31 @@ def test_a_bucket_that_keeps_versions_is_named(tmp_path: Path) -> None:
     told = found(tmp_path, **settings | {"storage_url": f"s3://{name}"})
     assert told["s3 no versions"] == told["storage"] == ("bucket-versioned", "operator")
     assert told["s3 bucket"] == ("ok", "")
+
+
+def test_encryption_is_switched_on_where_the_server_has_it(tmp_path: Path) -> None:
+    key = base64.b64encode(bytes(32)).decode()
+    with own.minio(tmp_path / "minio", MINIO_KMS_SECRET_KEY=f"own:{key}") as server:
+        access_key, secret_key = own.KEYS
+        bucket = Bucket(own.address(server))
+        assert not bucket.encrypts()
+        bucket.create("before", b"x")
+        told = found(
+            tmp_path / "var", storage_url="s3://hub", s3_endpoint=f"http://{server.address}",
+            s3_access_key=access_key, s3_secret_key=secret_key,
+        )  # fmt: skip
+        assert ill(told) == {}
+        assert bucket.encrypts()
+        bucket.create("after", b"x")
+        # As the server says of each object: the header that it is encrypted.
+        said = {
+            name: bucket.client.stat_object("hub", name).metadata for name in ("before", "after")
+        }
+    header = "x-amz-server-side-encryption"
+    assert {name: header in (heard or {}) for name, heard in said.items()} == {
+        "before": False,
+        "after": True,
+    }
 
 
 def test_a_server_without_conditional_writes_is_named(tmp_path: Path) -> None:
