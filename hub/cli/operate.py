@@ -31,12 +31,15 @@ user = typer.Typer(no_args_is_help=True)
 keys = typer.Typer(no_args_is_help=True)
 SCOPES: Final = ("push", "consent")
 SUPERVISE: Final = 0.5
+GRACE: Final = 45
+"""Seconds that requests under way are given when told to stop; less than systemd's and compose's
+60, and more than a client's pause: who only listens is cut off then and comes back."""
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the application."""
     app.command("serve")(serve)
-    app.command("work", hidden=True)(work)
+    app.command("work")(work)
     partners.add_to(partner)
     identity.add_to(partner, user)
     app.add_typer(partner, name="partner", help="Organisations that push, and their clients.")
@@ -47,20 +50,29 @@ def add_to(app: typer.Typer) -> None:
 def serve(
     host: Annotated[str, typer.Option()] = "127.0.0.1",
     port: Annotated[int, typer.Option()] = 8000,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Workers beside it; 0: `hub work` alone.")
+    ] = 1,
 ) -> None:
     """Serve the interface and the pages, with a worker beside them."""
-    with Serving(host, port) as serving:
+    with Serving(host, port, workers) as serving:
         edge.out.print(f"Hub : {serving.url}", markup=False)
         serving.wait()
 
 
 class Serving:
-    """A web process that can only seal, and a worker process that is restarted if it dies."""
+    """A web process that can only seal, and worker processes that are restarted if they die."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, workers: int = 1) -> None:
         self._parts = compose(Settings(), opens=False)
+        self._workers = workers
         config = uvicorn.Config(
-            application(self._parts), host=host, port=port, log_level="warning", access_log=False
+            application(self._parts),
+            host=host,
+            port=port,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=GRACE,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, name="web", daemon=True)
@@ -102,15 +114,22 @@ class Serving:
             edge.err.print("Arrêt. Stopping.")
 
     def _supervise(self) -> None:
-        child: subprocess.Popen[bytes] | None = None
-        while not self._stop.wait(SUPERVISE if child else 0):
-            if child is None or child.poll() is not None:
-                child = subprocess.Popen(  # noqa: S603 - our own words
-                    [sys.executable, "-m", "hub.cli", "work", "--parent", str(os.getpid())]
-                )
-        if child is not None:
+        children: list[subprocess.Popen[bytes]] = []
+        while not self._stop.wait(SUPERVISE if children else 0):
+            children = [child for child in children if child.poll() is None]
+            children += [_worker() for _ in range(self._workers - len(children))]
+            if not self._workers:
+                return
+        for child in children:
             child.terminate()
+        for child in children:
             child.wait()
+
+
+def _worker() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - our own words
+        [sys.executable, "-m", "hub.cli", "work", "--parent", str(os.getpid())]
+    )
 
 
 def work(

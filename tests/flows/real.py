@@ -6,8 +6,7 @@ import os
 import secrets
 from typing import Any
 
-from sqlalchemy.engine import make_url
-
+from hub.storage.books import Books
 from tests.policy.cases import policy_url
 from tests.storage import buckets
 from tests.storage.books import real
@@ -22,7 +21,9 @@ def settings_on(server: str, *, ways: dict[str, str] | None = None) -> dict[str,
     """
     ways = ways or {}
     address = buckets.address(server)
-    database = make_url(real.created(f"hub_flow_{os.getpid()}_{secrets.token_hex(3)}"))
+    name = f"hub_flow_{os.getpid()}_{secrets.token_hex(3)}"
+    Books.open(real.created(name)).close()  # the owner migrates; the hub is the application
+    database = real.address("application", name)
     if "postgres" in ways:
         database = database.set(port=int(ways["postgres"].rpartition(":")[2]))
     endpoint = f"http://{ways['s3']}" if "s3" in ways else address.endpoint
@@ -35,3 +36,8 @@ def settings_on(server: str, *, ways: dict[str, str] | None = None) -> dict[str,
         "s3_secret_key": address.secret_key,
         "policy_url": policy or policy_url(),
     }
+
+
+def environment(settings: dict[str, Any]) -> dict[str, str]:
+    """The same as a process is told them."""
+    return {f"HUB_{name.upper()}": str(value) for name, value in settings.items()}

@@ -26,16 +26,22 @@ def free_port() -> int:
             return port
 
 
-class Served:
-    """`hub serve` over a home; the same port after each start."""
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """What a process of a hub is told."""
+    return {
+        **os.environ, "HUB_HOME": str(home), "HUB_LEASE_SECONDS": "2", "PYTHONPATH": str(ROOT),
+        **more,
+    }  # fmt: skip
 
-    def __init__(self, home: Path, **environment: str) -> None:
+
+class Served:
+    """`hub serve` over a home, with so many workers beside it; the same port after each start."""
+
+    def __init__(self, home: Path, beside: int = 1, **more: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._environment = {
-            **os.environ, "HUB_HOME": str(home), "HUB_LEASE_SECONDS": "2", "PYTHONPATH": str(ROOT),
-            **environment,
-        }  # fmt: skip
+        self._environment = environment(home, **more)
+        self._words = ["serve", "--port", str(self.port), "--workers", str(beside)]
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Served":
@@ -52,7 +58,7 @@ class Served:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "hub.cli", "serve", "--port", str(self.port)],
+            [sys.executable, "-m", "hub.cli", *self._words],
             cwd=ROOT, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         while True:
@@ -68,6 +74,12 @@ class Served:
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+
+    def stop(self) -> int:
+        """Tell it to stop, wait until it has, and give its exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait()
 
     def workers(self) -> list[psutil.Process]:
         assert self.process is not None

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx2
 import pyarrow.parquet as pq
@@ -65,10 +65,19 @@ FILES: dict[str, Callable[[int], bytes]] = {
 }
 
 
+class Server(Protocol):
+    """Where a client finds the hub, the same process or another each time."""
+
+    @property
+    def url(self) -> str: ...
+
+    def token(self, client: str, secret: str) -> dict[str, str]: ...
+
+
 class Client:
     """One partner's patient client."""
 
-    def __init__(self, served: Served, name: str, client: str, secret: str) -> None:
+    def __init__(self, served: Server, name: str, client: str, secret: str) -> None:
         self._served, self._name = served, name
         self._auth = (client, secret)
         self._headers: dict[str, str] = {}
