@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,23 +10,33 @@ from typing import Any
 
 import pytest
 
+from hub import push
+from hub.audit import receipts
+from hub.main import compose
+from hub.reconcile import reconcile
+from hub.settings import Settings
+from tests.flows import real
+from tests.services import needed
 from tests.storage.scan import find
 
 ROOT = Path(__file__).parents[2]
+SCALE = "0.2"
+OF_THE_RUN = {"id", "accepted_at", "finished_at", "log_index"}
+"""What no two runs share: names, times, places in the log. All else must be the same."""
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     home = tmp_path_factory.mktemp("demo") / "var"
-    done = run(home, "demo", "--no-serve", "--scale", "0.2", "--json")
+    done = run(home, "demo", "--no-serve", "--scale", SCALE, "--json")
     return home, json.loads(done.stdout)
 
 
-def run(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def run(home: Path, *words: str, **told: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "hub.cli", *words],
         cwd=ROOT,
-        env={**os.environ, "HUB_HOME": str(home)},
+        env={**os.environ, "HUB_HOME": str(home), **told},
         capture_output=True,
         text=True,
         check=True,
@@ -81,3 +92,40 @@ def test_a_second_demo_finds_what_is_there(demo: tuple[Path, dict[str, Any]]) ->
     home, _ = demo
     again = json.loads(run(home, "demo", "--no-serve", "--json").stdout)
     assert "pushes" not in again
+
+
+def given_out(home: Path, **settings: Any) -> dict[str, Any]:
+    """Every push, what its verified receipt says, and each release's bytes in each format."""
+    parts = compose(Settings(home=home, **settings), opens=True)
+    pushes = sorted(parts.books.pushes(limit=100), key=lambda made: made.accepted_at)
+    notes = [receipts.verify(push.receipt(parts, made), parts.log.keys) for made in pushes]
+    said = [push.shown(made, operator=True) for made in pushes]
+    told = {
+        "pushes": [{k: v for k, v in one.items() if k not in OF_THE_RUN} for one in said],
+        "receipts": [{k: v for k, v in one.items() if k not in OF_THE_RUN} for one in notes],
+        "releases": {
+            name: parts.objects.get(name)
+            for made in parts.books.releases()
+            for name in parts.objects.list(f"releases/{made.digest}/")
+            if not name.endswith("/manifest.json")  # it names when and by whom
+        },
+    }
+    assert reconcile(parts).problems == []
+    parts.books.close()
+    return told
+
+
+def test_on_real_services_it_gives_the_same_digit_for_digit(
+    demo: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    needed("postgres")
+    home, summary = demo
+    settings, other = real.settings_on(real.SERVERS[0]), tmp_path / "var"
+    # The same keys: pseudonyms follow from them, and with them the order people are resampled in.
+    shutil.copytree(home / "keys", other / "keys")
+    run(other, "demo", "--no-serve", "--scale", SCALE, **real.environment(settings))
+    expected, found = given_out(home), given_out(other, **settings)
+    assert len(expected["pushes"]) == len(summary["pushes"])
+    assert len(expected["releases"]) > len(summary["releases"])
+    for what, said in expected.items():
+        assert found[what] == said, what

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import pytest
@@ -24,6 +24,7 @@ from hub.errors import Unavailable
 from hub.parts import OPERATOR, Parts
 from hub.records import PushState
 from hub.storage.keyring import Keyring
+from tests import own
 from tests.faulty import Faulty
 from tests.flows import real, world
 from tests.policy.cases import policy_url
@@ -150,23 +151,57 @@ def test_a_plug_pulled_in_the_middle_loses_nothing_and_opens_nothing(
 ) -> None:
     with ExitStack() as stack:
         through = {name: stack.enter_context(way) for name, way in ways().items()}
-        way = through[plug]
         addresses = {name: each.address for name, each in through.items()}
-        parts = world.hub_in(tmp_path, **real.settings_on(real.SERVERS[0], ways=addresses))
-        stack.callback(parts.books.close)
+        settings = real.settings_on(real.SERVERS[0], ways=addresses)
+        goes_on_through(through[plug], tmp_path, settings)
+
+
+OWN: Final[Mapping[str, Callable[[Path], AbstractContextManager[own.Service]]]] = {
+    "postgres": lambda _: own.postgres(),
+    "minio": own.minio,
+    "versitygw": own.versitygw,
+    "policy": own.policy,
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_service_killed_in_the_middle_and_started_again_loses_nothing(
+    name: str, tmp_path: Path
+) -> None:
+    settings = real.settings_on(real.SERVERS[0])
+    with OWN[name](tmp_path / name) as service, own.Plug(service) as plug:
+        if name == "postgres":
+            settings["database_url"] = f"postgresql://hub_owner@{plug.address}/postgres"
+        elif name == "policy":
+            settings["policy_url"] = f"http://{plug.address}"
+        else:
+            own.address(service)
+            access_key, secret_key = own.KEYS
+            settings |= {
+                "storage_url": "s3://hub", "s3_endpoint": f"http://{plug.address}",
+                "s3_access_key": access_key, "s3_secret_key": secret_key,
+            }  # fmt: skip
+        goes_on_through(plug, tmp_path / "var", settings)
+        assert plug.kills > len(CUTS)
+
+
+def goes_on_through(way: Faulty, home: Path, settings: dict[str, Any]) -> None:
+    """A push, a withdrawal and a release, each cut again and again on its way to a service."""
+    parts = world.hub_in(home, **settings)
+    turns = [0]
+    later = replace(parts, clock=lambda: parts.clock() + timedelta(hours=turns[0]))
+
+    def work() -> None:
+        """A worker's turn; what it could not do waits for a later one."""
+        turns[0] += 1
+        while worker.step(later):
+            pass
+        if later.books.promised():
+            raise Unavailable("jobs-wait", fr="…", en="…", who="operator")
+
+    try:
         world.reference_data(parts)
         world.agree(parts, *ACCOUNTS)
-        turns = [0]
-        later = replace(parts, clock=lambda: parts.clock() + timedelta(hours=turns[0]))
-
-        def work() -> None:
-            """A worker's turn; what it could not do waits for a later one."""
-            turns[0] += 1
-            while worker.step(later):
-                pass
-            if later.books.promised():
-                raise Unavailable("jobs-wait", fr="…", en="…", who="operator")
-
         content = world.trips(ACCOUNTS, days=4, modes=MODES)
         accepted = until_done(
             lambda: push.accept(parts, OPERATOR, "coachco2", "trips", [content], "key-1")[0],
@@ -192,3 +227,5 @@ def test_a_plug_pulled_in_the_middle_loses_nothing_and_opens_nothing(
         assert parts.objects.get(release.object_name(made.digest, "csv"))
         report = reconcile.reconcile(parts)
         assert report.ok, report.problems
+    finally:
+        parts.books.close()
