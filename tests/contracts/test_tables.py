@@ -303,6 +303,16 @@ class AgreesWithMemory(RuleBasedStateMachine):
         a, b = (tables.rewrite(NAME, making.gone(people, [period])) for tables in self.both)
         assert a == b
 
+    @rule(period=st.sampled_from(making.PERIODS))
+    def drop(self, period: str) -> None:
+        a, b = (tables.drop(NAME, [period]) for tables in self.both)
+        assert a == b
+
+    @rule(push=pushes)
+    def remembers(self, push: tuple[str, set[int]]) -> None:
+        a, b = (tables.committed(NAME, push[0]) for tables in self.both)
+        assert a == b
+
     @rule()
     def purge(self) -> None:
         for tables in self.both:
@@ -311,7 +321,12 @@ class AgreesWithMemory(RuleBasedStateMachine):
     @invariant()
     def same(self) -> None:
         a, b = (
-            (tables.versions(NAME), opened.versions, making.people_in(opened))
+            (
+                tables.versions(NAME),
+                tables.periods(NAME),
+                opened.versions,
+                making.people_in(opened),
+            )
             for tables in self.both
             for opened in [tables.snapshot([NAME])]
         )

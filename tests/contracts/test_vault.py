@@ -9,17 +9,24 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from pyrage import x25519
 
 from hub.errors import NotFound, Rejected, TooLarge, Unavailable
 from hub.storage.objects import MemoryObjects, Objects
 from hub.storage.vault import Vault
-from tests.storage.buckets import OBJECTS
+from tests.storage.buckets import OBJECTS, SERVERS
 
 Make = Callable[[Path], Objects]
 EVERY = pytest.mark.parametrize("make", OBJECTS.values(), ids=OBJECTS)
 IDENTITY = x25519.Identity.generate()
 RECIPIENT = str(IDENTITY.to_public())
+NAMES = st.sampled_from(["a", "b/1", "b/2"])
 CONTENT = bytes(range(256)) * 800  # four age chunks of 64 KiB, the last one short
 
 
@@ -217,3 +224,49 @@ def test_bad_keys_are_refused_without_being_quoted() -> None:
 def test_nothing_printed_shows_the_identity() -> None:
     vault = vault_over(MemoryObjects())
     assert str(IDENTITY) not in repr(vault) + str(vars(vault))
+
+
+class AgreesWithMemory(RuleBasedStateMachine):
+    """Whatever is kept and forgotten in both, a vault over other objects says what memory says."""
+
+    empty: Callable[[], Objects]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.both = [vault_over(MemoryObjects()), vault_over(self.empty())]
+
+    @rule(name=NAMES, content=st.lists(st.binary(max_size=40), max_size=3))
+    def keep(self, name: str, content: list[bytes]) -> None:
+        a, b = (vault.keep(name, content, max_bytes=80) for vault in self.both)
+        assert a == b
+
+    @rule(name=NAMES)
+    def keep_too_much(self, name: str) -> None:
+        for vault in self.both:
+            with pytest.raises(TooLarge):
+                vault.keep(name, [b"x" * 50] * 2, max_bytes=80)
+
+    @rule(name=NAMES)
+    def forget(self, name: str) -> None:
+        for vault in self.both:
+            vault.forget(name)
+
+    @invariant()
+    def same(self) -> None:
+        memory, other = (
+            {name: vault.open(name).read() for name in vault.names()} for vault in self.both
+        )
+        assert other == memory
+
+
+@pytest.mark.parametrize("kind", ["folder", *SERVERS])
+def test_others_agree_with_memory(kind: str, tmp_path: Path) -> None:
+    folders = (tmp_path / str(number) for number in range(10**6))
+    machine = type(
+        "Machine",
+        (AgreesWithMemory,),
+        {"empty": staticmethod(lambda: OBJECTS[kind](next(folders)))},
+    )
+    run_state_machine_as_test(
+        machine, settings=settings(max_examples=5, stateful_step_count=8, deadline=None)
+    )

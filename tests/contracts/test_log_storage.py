@@ -1,0 +1,81 @@
+"""Log storage in any order: whatever is done to both, each store says what memory says.
+
+The cases one by one are in `tests/audit/test_store.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from hub.audit.journal import JournaledStore
+from hub.audit.objects import ObjectStore
+from hub.audit.store import FolderStore, MemoryStore, TileStore
+from tests.storage.buckets import OBJECTS, SERVERS
+
+
+def on(server: str) -> Callable[[Path], TileStore]:
+    """Makes a store in a bucket with nothing in it."""
+    return lambda path: ObjectStore(OBJECTS[server](path))
+
+
+STORES: Final[dict[str, Callable[[Path], TileStore]]] = {
+    "folder": FolderStore,
+    # So small that it settles again and again within a run.
+    "journal": lambda path: JournaledStore(path, limit=400),
+    **{server: on(server) for server in SERVERS},
+}
+NAMES: Final = ("checkpoint", "tile/0/000.p/3", "tile/0/000.p/30", "tile/0/000", "tile/1/x001/000")
+FOLDERS: Final = ("", "tile", "tile/0/000.p", "tile/1")
+FILES: Final = st.dictionaries(st.sampled_from(NAMES), st.binary(max_size=200), max_size=3)
+
+
+class AgreesWithMemory(RuleBasedStateMachine):
+    """A store and memory, side by side. `opened` gives the same store each time, as a restart."""
+
+    folders: Iterator[Path]
+    make: Callable[[Path], TileStore]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = next(self.folders)
+        self.memory, self.other = MemoryStore(), self.make(self.folder)
+
+    @rule(files=FILES)
+    def write(self, files: dict[str, bytes]) -> None:
+        self.memory.write(files)
+        self.other.write(files)
+
+    @rule(name=st.sampled_from(NAMES))
+    def drop(self, name: str) -> None:
+        self.memory.drop(name)
+        self.other.drop(name)
+
+    @invariant()
+    def same(self) -> None:
+        for name in NAMES:
+            assert self.other.read(name) == self.memory.read(name), name
+        for folder in FOLDERS:
+            assert list(self.other.names(folder)) == list(self.memory.names(folder)), folder
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_others_agree_with_memory(kind: str, tmp_path: Path) -> None:
+    folders = (tmp_path / str(number) for number in range(10**6))
+    body = {"folders": folders, "make": staticmethod(STORES[kind])}
+    most = 5 if kind in SERVERS else 20
+    run_state_machine_as_test(
+        type("Machine", (AgreesWithMemory,), body),
+        settings=settings(max_examples=most, stateful_step_count=10, deadline=None),
+    )
