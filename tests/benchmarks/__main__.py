@@ -23,6 +23,7 @@ from tests.benchmarks import (
     log,
     partners,
     peers,
+    services,
     sharing,
     withdrawals,
     writers,
@@ -59,6 +60,10 @@ BENCHMARKS: Final[tuple[Benchmark, ...]] = (
     withdrawals.scanning,
     writers.together,
     sharing.client,
+    services.push_on_services,
+    services.release_on_services,
+    services.push_to_minio,
+    services.push_to_versitygw,
 )
 
 
