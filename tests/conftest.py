@@ -1,5 +1,6 @@
 """Shared by every test: Hypothesis without deadlines, because speed is `make bench`'s matter."""
 
+import shapely  # noqa: F401 - as the hub does: loaded after the policy engine, it ends the process
 from hypothesis import settings
 
 settings.register_profile("hub", deadline=None)

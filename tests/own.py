@@ -12,12 +12,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import psutil
+import psycopg
 
 from hub.storage.s3 import Address, Bucket
 from tests.faulty import Faulty
@@ -34,9 +35,14 @@ class Service:
     """A process that listens at `port`, started by `command`; killed without a word."""
 
     def __init__(
-        self, command: Sequence[str], port: int, environment: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        port: int,
+        environment: Mapping[str, str] | None = None,
+        ready: Callable[[int], object] | None = None,
     ) -> None:
         self._command, self.port = list(command), port
+        self._ready = ready or listens
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -53,7 +59,8 @@ class Service:
                     self._command, env=self._environment, cwd="/",
                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                 )  # fmt: skip
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            with suppress(OSError, psycopg.OperationalError):
+                self._ready(self.port)
                 return
             time.sleep(0.05)
         raise AssertionError(f"{self._command[0]} does not start")
@@ -68,6 +75,16 @@ class Service:
                 with suppress(psutil.NoSuchProcess):
                     one.send_signal(signal.SIGKILL)
         self._process.wait()
+
+
+def listens(port: int) -> None:
+    """Raises `OSError` where nobody does."""
+    socket.create_connection(("127.0.0.1", port), 1).close()
+
+
+def lets_in(port: int) -> None:
+    """Raises where the cluster listens and is still recovering."""
+    psycopg.connect(f"postgresql://hub_owner@127.0.0.1:{port}/postgres").close()
 
 
 class Plug(Faulty):

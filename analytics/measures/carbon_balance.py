@@ -66,7 +66,7 @@ def _ways(trips: Any, person: list[str], plan: Plan) -> Any:
     outward = trips["direction"] == "outward"
     weekday = trips["date"].day_of_week.index()  # Monday is 0
     edge = ibis.ifelse(outward, weekday.isin([6, 0]), weekday.isin([4, 5]))
-    habits = trips.group_by(person).aggregate(edge=edge.ifelse(1.0, 0.0).mean(), n=trips.count())
+    habits = trips.group_by(person).aggregate(edge=edge.ifelse(1, 0).mean(), n=trips.count())
     weekly = (habits["edge"] >= plan.weekly_share) & (habits["n"] >= 3)
     return habits.select(*person, ways=ibis.ifelse(weekly, 2.0 * plan.days / 5, 2.0 * plan.days))
 

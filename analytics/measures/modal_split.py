@@ -43,7 +43,8 @@ def compute(tables: Mapping[str, Any], plan: Plan, rng: Generator) -> Cells:
     trips = bound.trips
     labels = tuple(plan.categories)
     shares = {
-        label: trips["main_mode"].isin(list(modes)).ifelse(1.0, 0.0).mean()
+        # Not 1.0 and 0.0: to Spark those are decimals, and their mean has five digits.
+        label: trips["main_mode"].isin(list(modes)).ifelse(1, 0).mean()
         for label, modes in plan.categories.items()
     }
     # A mode the plan does not know is "other" people's business: none may vanish.

@@ -30,7 +30,7 @@ from tests.flows.test_many_pushes import Client, rows
 from tests.services import needed
 
 NAMES: Final = ("transdev/validations", "orange/presence")
-EACH: Final = 6
+EACH: Final = 4
 TAPS: Final = "/v1/partners/transdev/datasets/validations/pushes"
 
 
