@@ -309,7 +309,7 @@ class AgreesWithMemory(RuleBasedStateMachine):
         assert a == b
 
     @rule()
-    def count(self) -> None:
+    def counted(self) -> None:
         a, b = (tables.periods(NAME) for tables in self.both)
         assert a == b
 
