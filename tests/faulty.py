@@ -39,6 +39,8 @@ class Faulty:
         self.silent = False
         self.requests = 0
         self.cut_after: int | None = None
+        self.turn = threading.RLock()
+        """Held by whoever cuts or mends: a cut that comes late must not end what was mended."""
         self._open: set[socket.socket] = set()
         self._listener: socket.socket | None = None
         self.port = 0
@@ -66,20 +68,22 @@ class Faulty:
 
     def cut(self) -> None:
         """End every connection and refuse new ones."""
-        listener, self._listener = self._listener, None
-        if listener is not None:
-            with suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
-            listener.close()
-        for each in list(self._open):
-            self._end(each)
+        with self.turn:
+            listener, self._listener = self._listener, None
+            if listener is not None:
+                with suppress(OSError):
+                    listener.shutdown(socket.SHUT_RDWR)
+                listener.close()
+            for each in list(self._open):
+                self._end(each)
 
     def mend(self) -> None:
         """Listen again, at the same address."""
-        self.heal()
-        listener = socket.create_server(("127.0.0.1", self.port))
-        self.port = listener.getsockname()[1]
-        self._listener = listener
+        with self.turn:
+            self.heal()
+            listener = socket.create_server(("127.0.0.1", self.port))
+            self.port = listener.getsockname()[1]
+            self._listener = listener
         threading.Thread(target=self._serve, args=(listener,), daemon=True).start()
 
     def _serve(self, listener: socket.socket) -> None:
@@ -119,8 +123,9 @@ class Faulty:
                 else:
                     self.requests += 1
                     sink.sendall(data)
-                    if self.cut_after is not None and self.requests >= self.cut_after:
-                        self.cut()
+                    with self.turn:
+                        if self.cut_after is not None and self.requests >= self.cut_after:
+                            self.cut()
         self._end(source)
         self._end(sink)
 

@@ -97,14 +97,16 @@ class Plug(Faulty):
 
     def cut(self) -> None:
         """Kill the service; whoever waits for an answer gets none."""
-        self._service.kill()
-        self.kills += 1
-        super().cut()
+        with self.turn:
+            self._service.kill()
+            self.kills += 1
+            super().cut()
 
     def mend(self) -> None:
         """Start it again, with what it had made durable."""
-        self._service.start()
-        super().mend()
+        with self.turn:
+            self._service.start()
+            super().mend()
 
 
 @contextmanager
