@@ -382,9 +382,16 @@ class ReadTables(Tables):
         return self._tables.committed(name, push)
 
     def _append(
-        self, name: str, parts: Iterator[pa.Table], push: str, *, personal: bool, replace: bool
+        self,
+        name: str,
+        parts: Iterator[pa.Table],
+        push: str,
+        *,
+        personal: bool,
+        replace: bool,
+        refused: Collection[tuple[str, int]],
     ) -> Never:
-        raise _only_read(name, parts, push, personal, replace)
+        raise _only_read(name, parts, push, personal, replace, refused)
 
     def _files(self, name: str) -> tuple[int, tuple[str, ...]]:
         return self._tables._files(name)
