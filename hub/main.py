@@ -220,6 +220,7 @@ def application(parts: Parts) -> FastAPI:
         parts.datasets,
         PartsPushDesk(parts),
         parts.settings.public_url,
+        lambda: str(parts.log.signer.verifier),
         parts.settings.push_bytes,
         parts.settings.push_bytes_a_day,
     )

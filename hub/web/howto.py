@@ -35,8 +35,13 @@ def file_name(dataset: Dataset) -> str:
     return f"{dataset.name}.{SUFFIXES.get(dataset.media_types[0], 'bin')}"
 
 
-def commands(dataset: Dataset, url: str) -> Commands:
-    """The commands for one dataset of the hub at `url`.
+def verify(receipt: str, key: str) -> str:
+    """The command that verifies a receipt anywhere, given the log's verifier key."""
+    return f"hub receipt verify {receipt} \\\n  --key {key}"
+
+
+def commands(dataset: Dataset, url: str, key: str) -> Commands:
+    """The commands for one dataset of the hub at `url`, whose log's verifier key is `key`.
 
     `HUB_CLIENT_ID` and `HUB_CLIENT_SECRET` are in the environment. The file is streamed, and an
     `Idempotency-Key` makes it safe to send again after any doubt.
@@ -62,14 +67,15 @@ def commands(dataset: Dataset, url: str) -> Commands:
         receipt=(
             f"curl --fail-with-body {bearer} \\\n"
             f"  --output receipt-$PUSH.txt {url}/v1/pushes/$PUSH/receipt\n"
-            "hub receipt verify receipt-$PUSH.txt"
+            + verify("receipt-$PUSH.txt", key)
         ),
         tus=(
             "from os import environ\n"
             "from tusclient.client import TusClient\n\n"
             'headers = {"Authorization": "Bearer " + environ["TOKEN"]}\n'
             f'client = TusClient("{address}", headers)\n'
-            f'upload = client.uploader("{file}", chunk_size=16 * 2**20)\n'
+            f'metadata = {{"filetype": "{dataset.media_types[0]}"}}\n'
+            f'upload = client.uploader("{file}", chunk_size=16 * 2**20, metadata=metadata)\n'
             "upload.retries, upload.retry_delay = 30, 10\n"
             "upload.upload()"
         ),

@@ -7,7 +7,7 @@ yet. It is made from the connector, so that it cannot say other than what is che
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -22,7 +22,7 @@ from hub.errors import NotFound
 from hub.push import REPLACED
 from hub.records import Role
 from hub.settings import AgreementTerms, Territory
-from hub.web.howto import commands
+from hub.web.howto import commands, verify
 from hub.web.pushdesk import PushDesk
 from hub.web.render import Renderer
 
@@ -36,12 +36,14 @@ STAGES: Final = ("waiting", "receiving", "assembling", "opening", "reading", "re
 class Reception:
     """What the pages need: the datasets, the desk of pushes, the hub's address and its limits.
 
-    `largest` and `a_day` are bytes a partner may send at once and in 24 hours.
+    `key` gives the log's verifier key, which changes when it is rotated. `largest` and `a_day` are
+    bytes a partner may send at once and in 24 hours.
     """
 
     datasets: Mapping[str, Dataset]
     desk: PushDesk
     url: str
+    key: Callable[[], str]
     largest: int = 8 << 30
     a_day: int = 64 << 30
 
@@ -88,7 +90,8 @@ def add(routes: APIRouter, reception: Reception, renderer: Renderer) -> None:
             dataset=known,
             findings=reception.desk.findings(account, push_id) if done else [],
             edition=f"{state['partner']}/{state['dataset']}" in REPLACED,
-            check=commands(known, reception.url).check if known else "",
+            check=commands(known, reception.url, "").check if known else "",
+            verify=verify(f"receipt-{push_id}.txt", reception.key()),
             reasons=REASONS,
             instant=datetime.fromisoformat,
             stages=STAGES,
@@ -108,7 +111,7 @@ def add(routes: APIRouter, reception: Reception, renderer: Renderer) -> None:
             effects=reasons(found),
             snippet=snippet(found),
             examples=listed(found),
-            how=commands(found, reception.url),
+            how=commands(found, reception.url, reception.key()),
             outcomes=table_schemas(found),
         )
 

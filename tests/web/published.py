@@ -253,7 +253,9 @@ def application(
     pushes: MemoryPushDesk | None = None,
 ) -> FastAPI:
     """The pages in an application, with the edge the hub's own has."""
-    reception = Reception(DATASETS, pushes or MemoryPushDesk(), "https://hub.example")
+    reception = Reception(
+        DATASETS, pushes or MemoryPushDesk(), "https://hub.example", lambda: "hub.example+key"
+    )
     pages: Site = site(
         shelf or full_shelf(),
         people or some_people(),
