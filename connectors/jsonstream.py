@@ -19,11 +19,13 @@ from connectors.contract import Malformed, Reading
 STEP: Final = 256 << 10
 WRAPPERS: Final = (b'"rows"', b'"data"', b'"docs"')
 
-_STRING: Final = rb'"(?:[^"\\]++|\\.)*+"'
+_STRING: Final = rb'"(?:\\.|[^"\\]++)*+"'
 # Everything up to the next bracket that matters. Flat objects, flat arrays and arrays of flat
 # arrays (a line of points) are passed over in one match; an unfinished one is left to the counter.
+# The plain run is tried last: up to 3.11.4, Python leaves a possessive group where its last try
+# got to, and this one gets nowhere.
 _PASSED: Final = re.compile(
-    rb'(?:[^"{}\[\]]++|%b|\[(?:[^"{}\[\]]++|\[[^"{}\[\]]*+\])*+\]|\{(?:[^"{}\[\]]++|%b)*+\})*+'
+    rb'(?:%b|\[(?:\[[^"{}\[\]]*+\]|[^"{}\[\]]++)*+\]|\{(?:%b|[^"{}\[\]]++)*+\}|[^"{}\[\]]++)*+'
     % (_STRING, _STRING),
     re.DOTALL,
 )
