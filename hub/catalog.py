@@ -18,7 +18,6 @@ from threading import Lock
 from typing import Any, Final, Protocol
 
 import msgspec
-import rdflib
 
 from analytics.measures import MEASURES
 from analytics.model import LICENCE_OUVERTE, ODBL, Column
@@ -294,6 +293,8 @@ class Listing:
     @cached_property
     def turtle(self) -> bytes:
         """The whole catalogue as Turtle."""
+        import rdflib  # loaded by those who ask for Turtle
+
         graph = rdflib.Graph()
         graph.parse(data=self.jsonld, format="json-ld")
         return graph.serialize(format="turtle").encode()

@@ -13,7 +13,6 @@ from typing import Final
 
 import duckdb
 import pyarrow as pa
-from pyarrow import dataset as files_of
 
 from connectors import schools
 from connectors.contract import Dataset, Reading
@@ -156,4 +155,8 @@ def _earlier(parts: Parts, dataset: Dataset) -> pa.Table | None:
     (table,) = dataset.tables
     name = f"{dataset.key}/{table}"
     files = list(parts.tables.snapshot([name]).files[name])
-    return files_of.dataset(files, schema=dataset.tables[table]).to_table() if files else None
+    if not files:
+        return None
+    from pyarrow import dataset as files_of  # loaded by those who need it: it brings pandas
+
+    return files_of.dataset(files, schema=dataset.tables[table]).to_table()

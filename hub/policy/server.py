@@ -25,7 +25,6 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import urllib3.exceptions
-from opa_client.opa import OpaClient
 from requests import RequestException
 
 from hub.errors import Rejected, Unavailable
@@ -72,6 +71,8 @@ class ServerGate:
         deadline: float = DEADLINE_SECONDS,
         at_once: int = AT_ONCE,
     ) -> None:
+        from opa_client.opa import OpaClient  # loaded by those who have a server: it takes long
+
         host, port, secure = _address(url)
         try:
             sources = policy_sources(policies_dir)

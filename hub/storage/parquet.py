@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.dataset as pads
 
 from hub.storage.durable import sync_file, sync_up
 from hub.storage.rows import PSEUDONYM
@@ -42,6 +41,8 @@ def write(
     Files carry statistics for pruning, never of the pseudonym: they vanish with the file, but
     a footer is read by more tools than a column is.
     """
+    import pyarrow.dataset as pads  # loaded by those who write: it brings pandas
+
     mark, seen, whole = secrets.token_hex(16), list[Any](), False
     batches = (
         batch for part in parts for batch in part.select(schema.names).cast(schema).to_batches()

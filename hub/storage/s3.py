@@ -28,9 +28,6 @@ from urllib.parse import urlsplit
 from xml.etree.ElementTree import ParseError
 
 import urllib3
-from minio import Minio
-from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
-from minio.sseconfig import Rule, SSEConfig
 from urllib3.exceptions import HTTPError
 
 from hub.errors import NotFound, Unavailable, bad_setting
@@ -84,6 +81,8 @@ class Bucket:
     """A bucket as the hub uses it. Safe to share between threads."""
 
     def __init__(self, address: Address, *, silence: float = SILENCE_SECONDS) -> None:
+        from minio import Minio  # loaded by those whose storage is there
+
         server = urlsplit(address.endpoint)
         self.address = address
         self.name = address.bucket
@@ -216,6 +215,8 @@ class Bucket:
 
         False where it cannot, or these credentials may not ask it.
         """
+        from minio.sseconfig import Rule, SSEConfig
+
         try:
             with s3_errors():
                 self.client.set_bucket_encryption(self.name, SSEConfig(Rule.new_sse_s3_rule()))
@@ -415,6 +416,8 @@ _WORDS: Final = {
 @contextmanager
 def s3_errors() -> Iterator[None]:
     """Translate what the SDK and the network raise; no message carries a name or content."""
+    from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+
     try:
         yield
     except S3Error as error:

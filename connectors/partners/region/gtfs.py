@@ -13,9 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-import gtfs_kit
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -187,6 +185,10 @@ def _feed(folder: Path, reading: Reading) -> Iterator[Batch]:
 
 def _load(folder: Path, table: str, reading: Reading) -> _Reviewed:
     """One table through gtfs_kit, its columns as Arrow. An absent optional column is all null."""
+    # Loaded here: with pandas and its maps it takes longer to load than most commands take.
+    import gtfs_kit
+    import pandas as pd
+
     path = folder / f"{table}.txt"
     if not path.exists():
         raise Malformed("missing_table", path.name)
@@ -224,6 +226,8 @@ _TYPES: Final = {
 
 def _frame(path: Path, table: str) -> Any:
     """The table as gtfs_kit reads it, alone so that a failure names it; None where empty."""
+    import gtfs_kit
+
     alone = path.parent / table
     alone.mkdir()
     path.rename(alone / path.name)

@@ -10,12 +10,9 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, ProgrammingError
@@ -24,6 +21,9 @@ from hub.errors import Rejected, Unavailable
 from hub.storage.books import postgres
 from hub.storage.books.faults import translated
 from hub.storage.books.schema import HEAD, IMMEDIATE, UNCHECKED
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _PRAGMAS: Final = (
     "journal_mode = WAL",
@@ -164,6 +164,8 @@ def _upgrade(engine: Engine) -> None:
     with translated(), engine.connect() as connection:
         if revision(connection) == HEAD:
             return
+    from alembic import command  # loaded by those who migrate, before they hold up others
+
     with translated(), _migration(engine) as connection:
         current = revision(connection)
         if current == HEAD:
@@ -201,11 +203,15 @@ def _migration(engine: Engine) -> Iterator[Connection]:
 
 def is_known(current: str, config: Config) -> bool:
     """Whether this hub has the migration that led to a revision: else a newer hub made it."""
+    from alembic.script import ScriptDirectory
+
     return current in {s.revision for s in ScriptDirectory.from_config(config).walk_revisions()}
 
 
 def alembic_config(connection: Connection) -> Config:
     """Alembic's configuration without a file; migrations run inside the caller's transaction."""
+    from alembic.config import Config
+
     config = Config(attributes={"connection": connection})
     here = str(Path(__file__).parent / "migrations")
     config.set_main_option("script_location", here.replace("%", "%%"))

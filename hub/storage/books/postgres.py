@@ -10,15 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
-import psycopg
 from sqlalchemy import ARRAY, BigInteger, Connection, Engine, bindparam, create_engine, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from hub.storage.books.schema import IMMEDIATE, SHARED
+
+if TYPE_CHECKING:
+    import psycopg
 
 ONE_WRITER: Final = 0x687562  # "hub": any number, the same for every process of one database
 CONNECT_SECONDS: Final = 5
@@ -65,6 +67,8 @@ def engine(address: URL, patience: timedelta) -> Engine:
 
     `postgresql://` is enough: the driver is ours to choose.
     """
+    import psycopg  # loaded by those whose books are there
+
     wait = max(1, int(patience.total_seconds() * 1000))
     made = create_engine(
         address.set(drivername="postgresql+psycopg"),
@@ -104,6 +108,8 @@ def _json(value: object) -> str:
     try:
         return msgspec.json.encode(value).decode()
     except (TypeError, ValueError) as error:
+        import psycopg
+
         # The driver asks late, where SQLAlchemy no longer says whose fault it is.
         raise psycopg.DataError("no JSON") from error
 
