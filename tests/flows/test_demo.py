@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -31,19 +32,30 @@ OF_THE_RUN = {"id", "accepted_at", "finished_at", "log_index"}
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Built by a command typed a second time, the first having been killed half-way."""
     home = tmp_path_factory.mktemp("demo") / "var"
-    done = run(home, "demo", "--no-serve", "--scale", SCALE, "--json")
-    return home, json.loads(done.stdout)
+    words = "demo", "--no-serve", "--scale", SCALE, "--json"
+    first = subprocess.Popen([*HUB, *words], **started(home), stderr=subprocess.DEVNULL)
+    while not (home / "tables" / "region").is_dir() and first.poll() is None:
+        time.sleep(0.05)
+    first.kill()
+    assert first.wait() == -signal.SIGKILL
+    return home, json.loads(run(home, *words).stdout)
 
 
-def run(home: Path, *words: str, **told: str) -> subprocess.CompletedProcess[str]:
+def started(home: Path, **told: str) -> dict[str, Any]:
+    return {"cwd": ROOT, "env": {**os.environ, "HUB_HOME": str(home), **told}}
+
+
+def run(
+    home: Path, *words: str, check: bool = True, **told: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*HUB, *words],
-        cwd=ROOT,
-        env={**os.environ, "HUB_HOME": str(home), **told},
+        **started(home, **told),
         capture_output=True,
         text=True,
-        check=True,
+        check=check,
     )
 
 
@@ -96,6 +108,17 @@ def test_a_second_demo_finds_what_is_there(demo: tuple[Path, dict[str, Any]]) ->
     home, _ = demo
     again = json.loads(run(home, "demo", "--no-serve", "--json").stdout)
     assert "pushes" not in again
+    other = run(home, "demo", "--no-serve", "--seed", "7", check=False)
+    assert (other.returncode, "[demo-of-another-seed]" in other.stderr) == (5, True)
+
+
+def test_a_home_that_is_no_demo_s_is_left_alone(tmp_path: Path) -> None:
+    home = tmp_path / "var"
+    home.mkdir()
+    (home / "thesis.txt").write_text("mine")
+    refused = run(home, "demo", "--no-serve", check=False)
+    assert (refused.returncode, "[home-not-empty]" in refused.stderr) == (5, True)
+    assert [path.name for path in tmp_path.rglob("*")] == ["var", "thesis.txt"]
 
 
 def given_out(home: Path, **settings: Any) -> dict[str, Any]:
