@@ -16,11 +16,14 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
 
 from hub import push, reconcile, release, withdraw, worker
 from hub.audit import receipts
 from hub.consents import digest_of
 from hub.errors import Unavailable
+from hub.main import bucket_of
 from hub.parts import OPERATOR, Parts
 from hub.records import PushState
 from hub.storage.keyring import Keyring
@@ -30,6 +33,7 @@ from tests.flows import real, world
 from tests.policy.cases import policy_url
 from tests.services import needed
 from tests.storage import buckets
+from tests.storage.books.real import SPEAKS
 from tests.thorough import EVERYTHING
 
 BEGIN = datetime(2026, 2, 2, 8, tzinfo=UTC)
@@ -110,6 +114,37 @@ def test_the_same_receipts_and_releases_digit_for_digit(server: str, tmp_path: P
                 if (tmp_path / "services" / name).exists()]  # fmt: skip
     for parts in (first, other):
         parts.books.close()
+
+
+BEHIND = {
+    "grants": "UPDATE grants SET population = 'staff' WHERE number = 2",
+    "pushes": "UPDATE pushes SET valid = valid + 1 WHERE dataset = 'trips'",
+    "organisations": "DELETE FROM organisations WHERE id = 'orange'",
+    "log": r"UPDATE event_bodies SET body = body || '\x20' WHERE event = 5",
+    "events": "DELETE FROM event_places WHERE event = 6",
+}
+
+
+def test_what_is_changed_behind_the_hub_s_back_is_named_there_too(tmp_path: Path) -> None:
+    needed("postgres")
+    parts = world.hub_in(tmp_path / "var", **real.settings_on(real.SERVERS[0]))
+    world.reference_data(parts)
+    world.agree(parts, *ACCOUNTS[:12])
+    world.pushed(parts, "coachco2/trips", world.trips(ACCOUNTS[:12], days=2))
+    parts.sequence()
+    assert reconcile.reconcile(parts).problems == []
+    owner = create_engine(make_url(parts.settings.database_url).set(drivername=SPEAKS))
+    with owner.begin() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        for statement in BEHIND.values():
+            assert connection.execute(text(statement)).rowcount == 1
+    owner.dispose()
+    bucket = bucket_of(parts.settings)
+    files = [key for key in bucket.keys(bucket.key("tables/coachco2")) if key.endswith(".parquet")]
+    bucket.delete(files[0])
+    named = {problem.table for problem in reconcile.reconcile(parts).problems}
+    parts.books.close()
+    assert named == {*BEHIND, "coachco2/trips/trips"}
 
 
 # The plug of each, pulled in the middle ---------------------------------------------------------
