@@ -124,8 +124,10 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "A required value is blank. Give it.",
     ),
     "unknown_value": (
-        "La valeur n'est pas dans la liste publiée pour cette colonne.",
-        "The value is not in the list published for this column.",
+        "La valeur n'est pas dans la liste publiée pour cette colonne. Prenez-en une de la liste, "
+        "ou faites inscrire la correspondance de vos mots.",
+        "The value is not in the list published for this column. Take one of the list, or have "
+        "your own words entered in the column map.",
     ),
     "unknown_mode": (
         "Le mode de transport n'est pas dans la liste de l'application : compté comme UNKNOWN.",
@@ -144,8 +146,8 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "The value is not a number (decimal point, no space, no unit).",
     ),
     "not_a_boolean": (
-        "La valeur n'est ni vrai ni faux (true, false, 1, 0).",
-        "The value is neither true nor false (true, false, 1, 0).",
+        "La valeur n'est ni vrai ni faux. Écrivez true, false, 1 ou 0.",
+        "The value is neither true nor false. Write true, false, 1 or 0.",
     ),
     "wrong_date": (
         "La date n'existe pas ou n'est pas écrite AAAA-MM-JJ.",
