@@ -42,15 +42,13 @@ class _Rejoined:
         self._head, self._file = head, file
 
     def read(self, size: int, /) -> bytes:
-        parts, missing = [self._head[:size]], size - len(self._head[:size])
+        parts = [self._head[:size]] if self._head else []
         self._head = self._head[size:]
-        while missing > 0:
-            part = self._file.read(missing)
-            if not part:
-                break
+        missing = size - sum(map(len, parts))
+        while missing > 0 and (part := self._file.read(missing)):
             parts.append(part)
             missing -= len(part)
-        return b"".join(parts)
+        return b"".join(parts)  # one part is not copied
 
 
 class _Gunzipped:

@@ -19,7 +19,10 @@ from connectors.archives import Source
 from connectors.contract import Malformed, Reading
 from connectors.layouts import Layout
 
-BLOCK: Final = 24 << 20
+BLOCK: Final = 8 << 20
+"""Larger ones leave the processor's cache between one step and the next."""
+PIECE: Final = 1 << 20
+"""What is read at a time: small enough to stay in the cache until it stands in its block."""
 BACKSTEPS: Final = 1_000
 """Lines a quoted text may span at a cut; beyond, a stray quote is the likelier cause."""
 DELIMITERS: Final = (",", ";", "\t", "|")
@@ -29,7 +32,7 @@ DELIMITERS: Final = (",", ";", "\t", "|")
 class Block:
     """Whole records, LF line ends. `line` is the 1-based line of the first one in the file."""
 
-    data: bytes
+    data: bytearray
     line: int
 
 
@@ -44,27 +47,30 @@ class Header:
 def blocks(source: Source, layout: Layout, reading: Reading) -> Iterator[Header | Block]:
     """The header first, then the blocks. Raises `Malformed` for the file as a whole."""
     step = min(BLOCK, reading.max_record_bytes)
-    rest, line, header = b"", 1, None
+    data, line, header = bytearray(), 1, None
     while True:
-        chunk = source.read(step)
-        data, last = rest + chunk, len(chunk) < step
+        last = not _fill(data, source, step)
         if header is None and data:
             _sniff(data)
         if last and data and not data.endswith(b"\n"):
             data += b"\n"
         if header is None and b"\n" in data:
-            first, _, data = data.partition(b"\n")
-            if len(first) > reading.max_record_bytes:
+            end = data.index(b"\n")
+            if end > reading.max_record_bytes:
                 raise Malformed("line_too_long", "line 1")
-            header, line = read_header(first, layout), 2
+            header, line = read_header(bytes(data[:end]), layout), 2
+            del data[: end + 1]
             yield header
         cut = len(data) if last else _cut(data)
+        rest = data[cut:]
         if cut:
-            block = Block(_line_feeds(data[:cut]), line)
+            del data[cut:]
+            feeds = data.count(b"\n")
+            block = Block(_line_feeds(data), line)
             _check_length(block, reading)
             yield block
-            line += data.count(b"\n", 0, cut)
-        rest = data[cut:]
+            line += feeds
+        data = rest
         if len(rest) > reading.max_record_bytes:
             raise Malformed("line_too_long", f"line {line}")
         if last:
@@ -73,14 +79,25 @@ def blocks(source: Source, layout: Layout, reading: Reading) -> Iterator[Header 
             return
 
 
-def _sniff(data: bytes) -> None:
+def _fill(data: bytearray, source: Source, more: int) -> bool:
+    """Read on into `data`, so many bytes further; False where the source ended."""
+    wanted = len(data) + more
+    while len(data) < wanted:
+        piece = source.read(min(PIECE, wanted - len(data)))
+        if not piece:
+            return False
+        data += piece
+    return True
+
+
+def _sniff(data: bytearray) -> None:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise Malformed("wrong_encoding", "line 1")
     if b"\n" not in data and b"\r" in data:
         raise Malformed("wrong_line_ending", "line 1")
 
 
-def _cut(data: bytes) -> int:
+def _cut(data: bytearray) -> int:
     """Where the last whole record ends, 0 where none does."""
     end = last = data.rfind(b"\n") + 1
     if not end or b'"' not in data:
@@ -97,7 +114,7 @@ def _cut(data: bytes) -> int:
     return last
 
 
-def _line_feeds(data: bytes) -> bytes:
+def _line_feeds(data: bytearray) -> bytearray:
     return data.replace(b"\r\n", b"\n") if b"\r" in data else data
 
 
@@ -121,7 +138,7 @@ _FEED: Final = b"\n"
 _MIXED: Final = re.compile(rb"\xc3[\x80-\xbf]")
 
 
-def decoded(data: bytes, layout: Layout, line: int) -> str:
+def decoded(data: bytes | bytearray, layout: Layout, line: int) -> str:
     """Text that is no UTF-8, in the layout's other encoding. Raises `Malformed`."""
     mixed = _MIXED.search(data)
     try:

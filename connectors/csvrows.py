@@ -143,7 +143,7 @@ def _as_utf8(block: Block, layout: Layout) -> tuple[Block, str]:
     except UnicodeDecodeError as error:
         if layout.fallback:
             text = decoded(block.data, layout, block.line)
-            return Block(text.encode(), block.line), layout.fallback
+            return Block(bytearray(text.encode()), block.line), layout.fallback
         line = block.line + block.data.count(b"\n", 0, error.start)
         # Not chained: the decoder's error carries the bytes it stopped at.
         raise Malformed("wrong_encoding", f"line {line}") from None
@@ -151,7 +151,11 @@ def _as_utf8(block: Block, layout: Layout) -> tuple[Block, str]:
 
 
 def _parse(
-    data: bytes, header: Header, layout: Layout, types: dict[str, pa.DataType], skipped: Any = None
+    data: bytes | bytearray,
+    header: Header,
+    layout: Layout,
+    types: dict[str, pa.DataType],
+    skipped: Any = None,
 ) -> pa.Table:
     """Arrow's reading of the columns present, by place. Raises `ArrowInvalid`."""
     return csv.read_csv(
@@ -240,7 +244,7 @@ def _typed(
     types: dict[str, pa.DataType] = {}
     for column in layout.columns:
         if (place := header.places[column.name]) >= 0:
-            text = pa.string() if column.name == layout.unique else DICTIONARY
+            text = pa.string() if column.many or column.name == layout.unique else DICTIONARY
             types[str(place)] = column.kind.fast or text
     try:
         table = _parse(data, header, layout, types)
@@ -438,7 +442,8 @@ def _batch(read: _Examined, layout: Layout, reading: Reading, seen: _Seen) -> Ba
 
     def raw(index: int) -> bytes:
         text = block.data[read.starts[index] : read.ends[index]]
-        return text.decode().encode(read.encoding) if read.encoding == layout.fallback else text
+        plain = read.encoding != layout.fallback
+        return bytes(text) if plain else text.decode().encode(read.encoding)
 
     return Batch(
         layout.table,
@@ -474,7 +479,9 @@ def _patterns(cells: Columns, rows: np.ndarray, layout: Layout, found: _Findings
     return patterns
 
 
-def _set_apart(data: bytes, starts: np.ndarray, ends: np.ndarray, found: _Findings) -> list[int]:
+def _set_apart(
+    data: bytearray, starts: np.ndarray, ends: np.ndarray, found: _Findings
+) -> list[int]:
     """Find records that cannot be parsed for their bytes, and the indices of blank ones."""
     for byte, code in ((b"\0", "nul_byte"), (b"\r", "control_character")):
         at = data.find(byte)
@@ -489,7 +496,7 @@ def _set_apart(data: bytes, starts: np.ndarray, ends: np.ndarray, found: _Findin
 
 
 def _texts(
-    data: bytes,
+    data: bytes | bytearray,
     starts: np.ndarray,
     ends: np.ndarray,
     wanted: np.ndarray,

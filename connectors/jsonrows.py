@@ -7,11 +7,12 @@ dataset for a row, and counts.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, Generic, Protocol, TypeVar
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 from connectors.archives import Source, plain
@@ -144,6 +145,19 @@ def _check_unique(row: Row, reader: Reader[Decoded], seen: set[int]) -> None:
 
 def arrow(rows: list[Row], schema: pa.Schema) -> pa.RecordBatch:
     """Rows as a batch of the schema."""
-    columns: Mapping[str, list[Any]] = {name: [row[name] for row in rows] for name in schema.names}
-    arrays = [pa.array(columns[field.name], field.type) for field in schema]
+    arrays = [_column([row[field.name] for row in rows], field.type) for field in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _column(values: list[Any], type_: pa.DataType) -> pa.Array:
+    """Values as an array; lists of structs field by field, which Arrow takes much faster."""
+    if not (pa.types.is_list(type_) and pa.types.is_struct(type_.value_type)) or None in values:
+        return pa.array(values, type_)
+    fields = list(type_.value_type)
+    items = [item for value in values for item in value]
+    structs = pa.StructArray.from_arrays(
+        [_column([item[field.name] for item in items], field.type) for field in fields],
+        fields=fields,
+    )
+    ends = np.cumsum([0, *map(len, values)], dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(ends), structs, type=type_)

@@ -115,7 +115,8 @@ class Column:
 
     `header` holds the names it is published under, the current one first; `name` is ours.
     `blank` is the code for a blank cell, None where blank is allowed. A column that is not
-    `required` may be absent from the header: it then reads as blank.
+    `required` may be absent from the header: it then reads as blank. Of `many` texts few stand
+    twice in a block: to look for those that do would cost more than it saves.
     """
 
     name: str
@@ -123,6 +124,7 @@ class Column:
     kind: Kind = TEXT
     blank: str | None = None
     required: bool = True
+    many: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,18 +11,20 @@ Works on distinct digests, in Arrow; a push of millions of rows asks once per pe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from consent.lookup import UNKNOWN, Lookup
 from consent.pseudonyms import DIGEST_BYTES
 
 NOBODY_SAID: Final = "unknown"
 """Population of a person who declared none (there is no grant under a public task)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Standing:
     """Who stands for one partner and purpose at one moment.
 
@@ -41,6 +43,16 @@ class Standing:
         if types != (pa.binary(), pa.string(), pa.binary()):
             raise ValueError(f"standing needs binary, string and binary, not {types}")
 
+    @cached_property
+    def grants(self) -> Lookup:
+        """Where a digest stands among those that granted."""
+        return Lookup(self.granted)
+
+    @cached_property
+    def objections(self) -> Lookup:
+        """Where a digest stands among those that objected."""
+        return Lookup(self.objected)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -52,9 +64,9 @@ class Verdict:
 
 def admit(digests: pa.Array, basis: str, standing: Standing) -> Verdict:
     """Decide for each of these (distinct) digests. Never raises for what it does not know."""
-    grant = pc.index_in(digests, value_set=standing.granted, skip_nulls=True)
     whole = pc.fill_null(pc.equal(pc.binary_length(digests), DIGEST_BYTES), False)
-    objected = pc.is_in(digests, value_set=standing.objected, skip_nulls=True)
+    grant = _place(digests, standing.grants)
+    objected = pc.is_valid(_place(digests, standing.objections))
     if basis == "consent":
         basis_holds = pc.is_valid(grant)
     elif basis == "public_task":
@@ -65,3 +77,10 @@ def admit(digests: pa.Array, basis: str, standing: Standing) -> Verdict:
         admitted=pc.and_(pc.and_(whole, basis_holds), pc.invert(objected)),
         population=pc.fill_null(standing.population.take(grant), NOBODY_SAID),
     )
+
+
+def _place(digests: pa.Array, among: Lookup) -> pa.Array:
+    """Where each digest stands, null where it does not or is none."""
+    places = among.places(digests)
+    nowhere = (places == UNKNOWN) | digests.is_null().to_numpy(zero_copy_only=False)
+    return pa.array(places, mask=nowhere)

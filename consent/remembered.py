@@ -1,7 +1,7 @@
 """Asking once about each value of a stream, however often it comes.
 
 A push names the same people in chunk after chunk. What is made of a reference (a digest, the
-gate's answer, a pseudonym) is the same each time within the push, and is looked up in Arrow.
+gate's answer, a pseudonym) is the same each time within the push.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from consent.lookup import UNKNOWN, Lookup
 
 MOST: Final = 1_000_000
 """Values remembered at a time, some 100 bytes each: beyond, it begins anew."""
@@ -26,7 +28,7 @@ class Remembered:
 
     def __init__(self, make: Callable[[pa.Array], pa.RecordBatch]) -> None:
         self._make = make
-        self._known: pa.Array | None = None
+        self._known: Lookup | None = None
         self.made: pa.RecordBatch | None = None
         self.forgotten = 0
 
@@ -38,20 +40,22 @@ class Remembered:
         if self._known is not None and len(self._known) > MOST:
             self.forgotten += len(self._known)
             self._known = self.made = None
-        if self._known is None:
-            self._learn(values, of)
-        places = pc.index_in(values, value_set=self._known)
-        if places.null_count:
-            unseen = places.is_null()
-            self._learn(values.filter(unseen), None if of is None else of.filter(unseen))
-            places = pc.index_in(values, value_set=self._known)
-        return places
+        known = self._learn(values, of) if self._known is None else self._known
+        places = known.places(values)
+        new = places == UNKNOWN
+        if new.any():
+            unseen = pa.array(new)
+            fresh = values.filter(unseen)
+            self._learn(fresh, None if of is None else of.filter(unseen))
+            places[new] = known.places(fresh)
+        return pa.array(places)
 
-    def _learn(self, values: pa.Array, of: pa.Array | None) -> None:
+    def _learn(self, values: pa.Array, of: pa.Array | None) -> Lookup:
         fresh = pc.unique(values)
         made = self._make(fresh if of is None else of.take(pc.index_in(fresh, value_set=values)))
         if self._known is None or self.made is None:
-            self._known, self.made = fresh, made
-            return
-        self._known = pa.concat_arrays([self._known, fresh])
-        self.made = pa.Table.from_batches([self.made, made]).combine_chunks().to_batches()[0]
+            self._known, self.made = Lookup(fresh), made
+        else:
+            self._known.add(fresh)
+            self.made = pa.Table.from_batches([self.made, made]).combine_chunks().to_batches()[0]
+        return self._known

@@ -371,8 +371,10 @@ def pseudonymise(chunk: Admitted, people: People) -> Pseudonymous:
         return Pseudonymous._mint(chunk.dataset, chunk.table, rows)
     parts: list[pa.Table] = []
     # Without a row, one part all the same: it has the table's columns.
-    for period in sorted(pc.unique(rows.column("period")).to_pylist()) or [""]:
-        part = rows.filter(pc.equal(rows.column("period"), period))
+    periods = sorted(pc.unique(rows.column("period")).to_pylist()) or [""]
+    for period in periods:
+        # A chunk of a file in order of time is of one period, and need not be copied.
+        part = rows if len(periods) == 1 else rows.filter(pc.equal(rows.column("period"), period))
         persons, digests = (part.column(name).combine_chunks() for name in ("person", "digest"))
         names = people.names(period, persons, digests) if period else NO_NAMES
         part = part.drop_columns(["digest", "person"])

@@ -6,11 +6,14 @@ its own, quoting it. A `Witness` on either side remembers what really happened.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
-import os
+import queue
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 import pyrage
@@ -23,8 +26,10 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _BUFFER_BYTES: Final = 1 << 20
-_HANDED_BYTES: Final = 1 << 16
-"""What goes through the pipe at a time: age writes 8 KiB, which would be as many system calls."""
+_HANDED_BYTES: Final = 1 << 20
+"""What is handed over at a time: age writes 8 KiB, and each turn wakes another thread."""
+_HANDED: Final = 4
+"""How many of them may wait to be read."""
 
 
 def recipient_from(text: str) -> x25519.Recipient:
@@ -67,12 +72,13 @@ def seal_stream(
     Raises `TooLarge` past `max_bytes` of plaintext, and whatever `chunks` and `write` raise.
     """
     witness = Witness()
-    source = _Measured(chunks, max_bytes, witness)
-    try:
-        pyrage.encrypt_io(source, _Watched(write, witness), [recipient])
-    except (pyrage.EncryptError, OSError):
-        witness.retell()
-        raise
+    with ThreadPoolExecutor(1, "digesting") as pool:
+        source = _Measured(chunks, max_bytes, witness, pool)
+        try:
+            pyrage.encrypt_io(source, _Watched(write, witness), [recipient])
+        except (pyrage.EncryptError, OSError):
+            witness.retell()
+            raise
     return source.digest.hexdigest(), source.size
 
 
@@ -106,28 +112,31 @@ def _unseal_stream(
 
 
 class _Plaintext(io.RawIOBase):
-    """The reading end of a pipe into which a thread decrypts: bounded by the pipe's capacity."""
+    """The reading end of a queue that a thread decrypts into, no further ahead than it holds."""
 
     def __init__(self, sealed: BinaryIO, identity: x25519.Identity) -> None:
         super().__init__()
         self._sealed = sealed
         self._failure: Unavailable | None = None
-        self._end, writing_end = os.pipe()
+        self._pieces = queue.Queue[bytes](_HANDED)
+        self._rest = memoryview(b"")
+        self._ended = False
+        self._left = threading.Event()
         self._thread = threading.Thread(
-            target=self._decrypt, args=(writing_end, identity), name="unsealing", daemon=True
+            target=self._decrypt, args=(identity,), name="unsealing", daemon=True
         )
         self._thread.start()
 
-    def _decrypt(self, end: int, identity: x25519.Identity) -> None:
+    def _decrypt(self, identity: x25519.Identity) -> None:
         held = bytearray()
 
         def hand_over() -> None:
-            rest = memoryview(bytes(held))
+            self._pieces.put(bytes(held))
             held.clear()
-            while rest:
-                rest = rest[os.write(end, rest) :]
 
         def write(data: bytes) -> int:
+            if self._left.is_set():
+                raise BrokenPipeError(errno.EPIPE, "the reader went away")
             held.extend(data)
             if len(held) >= _HANDED_BYTES:
                 hand_over()
@@ -135,39 +144,62 @@ class _Plaintext(io.RawIOBase):
 
         try:
             _unseal_stream(self._sealed, write, identity)
-            hand_over()
+            if held:
+                hand_over()
         except Unavailable as failure:
             # A reader that went away is a broken pipe here, and is not there to be told.
             self._failure = failure
         finally:
-            os.close(end)
+            self._pieces.put(b"")
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        count = os.readv(self._end, [buffer])
-        if count == 0:
+        if not (self._rest or self._ended):
+            self._rest = memoryview(self._pieces.get())
+            self._ended = not self._rest
+        if self._ended:
             self._thread.join()
             if self._failure is not None:
                 raise self._failure
-        return count
+            return 0
+        into = memoryview(buffer).cast("B")
+        piece, self._rest = self._rest[: len(into)], self._rest[len(into) :]
+        into[: len(piece)] = piece
+        return len(piece)
 
     def close(self) -> None:
         if not self.closed:
-            os.close(self._end)
+            self._left.set()
+            # One piece at most waits for room, and the end comes after it: both now have it.
+            with suppress(queue.Empty):
+                while True:
+                    self._pieces.get_nowait()
             self._thread.join()
             self._sealed.close()
         super().close()
 
 
 class _Measured:
-    """What age reads: the chunks, measured, and no more than allowed."""
+    """What age reads: the chunks, measured, and no more than allowed.
 
-    def __init__(self, chunks: Iterable[bytes], max_bytes: int, witness: Witness) -> None:
+    A chunk is digested in `pool`, on another core, while age seals it; the next waits for that.
+    `digest` is that of all chunks once the pool is shut down.
+    """
+
+    def __init__(
+        self,
+        chunks: Iterable[bytes],
+        max_bytes: int,
+        witness: Witness,
+        pool: ThreadPoolExecutor,
+    ) -> None:
         self._chunks = iter(chunks)
         self._max_bytes = max_bytes
         self._witness = witness
+        self._pool = pool
+        self._digested: Future[None] | None = None
         self._rest = memoryview(b"")
         self.digest = hashlib.sha256()
         self.size = 0
@@ -193,7 +225,9 @@ class _Measured:
                 who="partner",
                 facts={"max_bytes": self._max_bytes},
             )
-        self.digest.update(chunk)
+        if self._digested is not None:
+            self._digested.result()
+        self._digested = self._pool.submit(self.digest.update, chunk)
         self._rest = memoryview(chunk)
 
 

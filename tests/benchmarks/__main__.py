@@ -81,8 +81,12 @@ def main(words: list[str]) -> int:
                 except peers.Missing as error:
                     missing.append(f"{name}: {error}")
                     continue
-                console.print(f"· {rows[-1].name}, beside {rows[-1].peer_name}: {rows[-1].ratio}")
-    table = Table("benchmark", "ours", "peer", "ratio", "least", "goal", "unit", "peer is")
+                row = rows[-1]
+                span = "" if row.least is None else f" ({row.least} to {row.most})"
+                console.print(f"· {row.name}, beside {row.peer_name}: {row.ratio}{span}")
+                # Each time: a run that is cut short has told what it measured.
+                OUT.write_text(json.dumps([asdict(r) | {"met": r.met} for r in rows], indent=1))
+    table = Table("benchmark", "ours", "peer", "ratio", "least", "most", "goal", "unit", "peer is")
     for row in rows:
         goal = "" if row.at_most is None else f"≤ {row.at_most:.2f} {'✓' if row.met else '✗'}"
         table.add_row(
@@ -91,6 +95,7 @@ def main(words: list[str]) -> int:
             f"{row.peer}",
             f"{row.ratio}",
             "" if row.least is None else f"{row.least}",
+            "" if row.most is None else f"{row.most}",
             goal,
             row.unit,
             row.peer_name,
@@ -98,7 +103,6 @@ def main(words: list[str]) -> int:
     console.print(table)
     for line in missing:
         console.print(f"not measured: {line}")
-    OUT.write_text(json.dumps([asdict(row) | {"met": row.met} for row in rows], indent=1) + "\n")
     return 1 if missing else 0
 
 

@@ -144,7 +144,8 @@ def beside_dlt(folder: Path) -> Row:
         lambda: _push(parts, path),
         peer,
         1 / 10,
-        rounds=1,
+        rounds=ROUNDS,
+        warm=False,
         sizes=(files.ROWS, min(CUT, files.ROWS)),
     )
 
@@ -160,7 +161,8 @@ def beside_frictionless(folder: Path) -> Row:
         lambda: _push(parts, path),
         lambda: peers.timed("frictionless_csv.py", cut, schema),
         1 / 15,
-        rounds=1,
+        rounds=ROUNDS,
+        warm=False,
         sizes=(files.ROWS, min(CUT, files.ROWS)),
     )
 
@@ -168,12 +170,16 @@ def beside_frictionless(folder: Path) -> Row:
 def gates(folder: Path) -> Row:
     """A push beside the same one with the gate and the pseudonyms taken out.
 
-    Taken out means: every row is admitted unasked, and people are named by their reference.
+    Taken out means: nobody asks who stands where, every row is admitted, and people are named by
+    their reference.
     """
     parts, path = _hub(folder), _taps(folder)
 
     def without() -> None:
-        with mock.patch.multiple(stages, admit=_unasked, pseudonymise=_unnamed):
+        with (
+            mock.patch.multiple(stages, admit=_unasked, pseudonymise=_unnamed),
+            mock.patch.object(Parts, "standing", return_value=NOBODY),
+        ):
             _push(parts, path)
 
     return paired(
@@ -184,6 +190,11 @@ def gates(folder: Path) -> Row:
         1.1,
         rounds=ROUNDS,
     )
+
+
+NOBODY: Final = gate.Standing(
+    pa.array([], pa.binary()), pa.array([], pa.string()), pa.array([], pa.binary())
+)
 
 
 def _unasked(chunk: stages.Recognised, *_: object) -> stages.Admitted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +25,8 @@ class Row:
     """The goal for the ratio, where there is one: only ratios travel between machines."""
     least: float | None = None
     """The smallest ratio of a round: what the machine allows when nothing else runs on it."""
+    most: float | None = None
+    """The largest ratio of a round."""
 
     @property
     def met(self) -> bool | None:
@@ -55,27 +57,40 @@ def paired(
     *,
     rounds: int = ROUNDS,
     sizes: tuple[int, int] | None = None,
+    warm: bool = True,
 ) -> Row:
     """Run both in turn, once to warm up and then `rounds` times.
 
     `sizes` are the rows each of them works on, where the peer would take minutes for all of ours:
-    times are then per million rows.
+    times are then per million rows. `warm` is false where the peer is a process of its own each
+    time and ours has been run before.
     """
     mine_of, theirs_of = (size / 1_000_000 for size in sizes) if sizes else (1.0, 1.0)
-    ours(), peer()
+    if warm:
+        ours(), peer()
     pairs = [(seconds(ours) / mine_of, seconds(peer) / theirs_of) for _ in range(rounds)]
-    mine = statistics.median(pair[0] for pair in pairs)
-    theirs = statistics.median(pair[1] for pair in pairs)
-    ratios = [a / b for a, b in pairs]
+    return alternated(name, peer_name, pairs, at_most, "s/M rows" if sizes else "s")
+
+
+def alternated(
+    name: str,
+    peer_name: str,
+    pairs: Sequence[tuple[float, float]],
+    at_most: float | None = None,
+    unit: str = "s",
+) -> Row:
+    """The row of what was measured in turn, ours and the peer's, round by round."""
+    ratios = [ours / peer for ours, peer in pairs]
     return Row(
         name,
-        round(mine, 4),
-        round(theirs, 4),
+        round(statistics.median(ours for ours, _ in pairs), 4),
+        round(statistics.median(peer for _, peer in pairs), 4),
         round(statistics.median(ratios), 3),
-        "s/M rows" if sizes else "s",
+        unit,
         peer_name,
         at_most,
         round(min(ratios), 3),
+        round(max(ratios), 3),
     )
 
 

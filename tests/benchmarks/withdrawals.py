@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import statistics
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -24,7 +23,7 @@ from hub import upkeep, withdraw
 from hub.parts import OPERATOR, Parts
 from hub.stages import Pseudonymous
 from hub.storage.rows import PARTITIONS
-from tests.benchmarks.runner import Row, limited, seconds
+from tests.benchmarks.runner import Row, alternated, limited, seconds
 from tests.flows import world
 from tests.storage.making import TRIPS
 from tests.storage.scan import find
@@ -36,33 +35,28 @@ PERIOD: Final = "2025-2026"
 NAME: Final = "coachco2/trips/trips"
 BATCHES: Final = (1, 10, 100, 1000)
 PUSHES: Final = 10
+ROUNDS: Final = 3
 SVG: Final = Path("withdrawals.svg")
 
 
 def one(folder: Path) -> Row:
     """One person out of a table, beside the time to write that table anew."""
     parts = filled(folder, ROWS)
-    alone = statistics.median(leaving(parts, ROWS, 1) for _ in range(5))
-    whole = statistics.median(seconds(lambda: rewritten(parts, folder)) for _ in range(3))
-    return Row(
-        f"one person out of {ROWS:,} rows", round(alone, 3), round(whole, 3),
-        round(alone / whole, 4), "s", "writing the table anew", 1 / 20,
-    )  # fmt: skip
+    pairs = [
+        (leaving(parts, ROWS, 1), seconds(lambda: rewritten(parts, folder))) for _ in range(ROUNDS)
+    ]
+    return alternated(f"one person out of {ROWS:,} rows", "writing the table anew", pairs, 1 / 20)
 
 
 def thousand(folder: Path) -> Row:
     """A thousand people in one batch, beside one."""
     parts = filled(folder, ROWS)
-    alone = statistics.median(leaving(parts, ROWS, 1) for _ in range(5))
-    many = []
-    for _ in range(3):
-        many.append(leaving(parts, ROWS, 1000))
+    pairs = []
+    for _ in range(ROUNDS):
+        many = leaving(parts, ROWS, 1000)
         gathered(parts)
-    together = statistics.median(many)
-    return Row(
-        f"1,000 people out of {ROWS:,} rows", round(together, 3), round(alone, 3),
-        round(together / alone, 2), "s", "one person", 5.0,
-    )  # fmt: skip
+        pairs.append((many, leaving(parts, ROWS, 1)))
+    return alternated(f"1,000 people out of {ROWS:,} rows", "one person", pairs, 5.0)
 
 
 def growing(folder: Path) -> Row:

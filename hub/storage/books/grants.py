@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Row,
     Select,
@@ -28,6 +29,7 @@ from sqlalchemy import (
     update,
 )
 
+from consent.pseudonyms import DIGEST_BYTES
 from hub.errors import Conflict, NotFound
 from hub.events import AuditEvent
 from hub.records import Basis, Contribution, Erasure, Grant, Withdrawal
@@ -99,6 +101,9 @@ class Grants(Desk):
 
         Each digest appears once, on one side. A grant that is not given yet, has ended or has
         expired at `now` does not count; a refusal counts whatever the clock says.
+
+        The digests come as one text for each population and side: as many rows as people would
+        each be a turn for the interpreter, while a push is being read on the other core.
         """
         against = grants.c.state.in_(SAYS_NO)
         acts = (
@@ -123,18 +128,31 @@ class Grants(Desk):
             .where(or_(against, and_(grants.c.state == GIVEN, grants.c.given_at <= now)))
             .subquery()
         )
-        latest = select(acts.c.subject, acts.c.population, acts.c.against).where(
-            acts.c.age == 1,
-            or_(acts.c.against, acts.c.expires_at.is_(None), acts.c.expires_at > now),
-        )
+        granted: list[bytes] = []
+        populations: list[str] = []
+        objected: list[bytes] = []
         with self._read() as connection:
-            rows = connection.execute(latest).all()
-        granted = [(subject, population) for subject, population, no in rows if not no]
-        return (
-            [subject for subject, _ in granted],
-            [population for _, population in granted],
-            [subject for subject, _, no in rows if no],
-        )
+            latest = (
+                select(
+                    acts.c.against,
+                    acts.c.population,
+                    func.aggregate_strings(_hex(connection, acts.c.subject), ""),
+                )
+                .where(
+                    acts.c.age == 1,
+                    or_(acts.c.against, acts.c.expires_at.is_(None), acts.c.expires_at > now),
+                    func.length(acts.c.subject) == DIGEST_BYTES,  # the gate refuses all others
+                )
+                .group_by(acts.c.against, acts.c.population)
+            )
+            for no, population, text in connection.execute(latest):
+                digests = _digests(text)
+                if no:
+                    objected += digests
+                else:
+                    granted += digests
+                    populations += [population] * len(digests)
+        return granted, populations, objected
 
     def refusals(self, partner: str, purpose: str) -> list[tuple[bytes, datetime]]:
         """Refusals and objections with their times: what an import must be younger than."""
@@ -239,6 +257,16 @@ class Grants(Desk):
             fulfil(connection, WITHDRAWAL, *(one for one in ids if one != promised))
             after = {row.id: withdrawal_of(row) for row in _find(connection, ids)}
         return [after[one] for one in ids]
+
+
+def _hex(connection: Connection, column: ColumnElement[bytes]) -> ColumnElement[str]:
+    return func.hex(column) if connection.dialect.name == "sqlite" else func.encode(column, "hex")
+
+
+def _digests(text: str) -> list[bytes]:
+    """Digests that stand one after the other, in hex."""
+    whole = bytes.fromhex(text)
+    return [whole[at : at + DIGEST_BYTES] for at in range(0, len(whole), DIGEST_BYTES)]
 
 
 def _refuse(

@@ -1,0 +1,53 @@
+"""A look-up answers as Arrow's does, whatever is asked, and whatever shares a hash."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consent.lookup import UNKNOWN, Lookup
+
+TEXTS = st.lists(st.text(max_size=2) | st.none(), max_size=8)
+
+
+def found(known: Lookup, sought: list[str | None]) -> list[int]:
+    return [int(place) for place in known.places(pa.array(sought, pa.string()))]
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=6), TEXTS)
+def test_a_value_is_found_at_its_first_place(
+    added: list[list[str | None]], sought: list[str | None]
+) -> None:
+    known = Lookup(pa.array(added[0], pa.string()))
+    for more in added[1:]:
+        known.add(pa.array(more, pa.string()))
+    whole = [text for part in added for text in part]
+    assert len(known) == len(whole)
+    expected = [whole.index(text) if text in whole else UNKNOWN for text in sought]
+    assert found(known, sought) == expected
+
+
+@pytest.mark.parametrize("shared", [1, 2, 3])
+def test_values_that_share_a_hash_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch, shared: int
+) -> None:
+    monkeypatch.setattr(
+        Lookup,
+        "_hash",
+        lambda self, values: np.array([ord(t[0]) % shared for t in values.to_pylist()], np.uint64),
+    )
+    known = Lookup(pa.array(["a"]))
+    assert found(known, ["a", "b", "c"]) == [0, UNKNOWN, UNKNOWN]
+    known.add(pa.array(["b"]))
+    known.add(pa.array(["c", "d", "e"]))
+    assert found(known, ["e", "x", "a", "d", "b", "c"]) == [4, UNKNOWN, 0, 3, 1, 2]
+
+
+def test_numbers_and_bytes_are_found_too() -> None:
+    numbers = Lookup(pa.array([7, -1, 0], pa.int64()))
+    assert list(numbers.places(pa.array([0, 7, 3, -1], pa.int64()))) == [2, 0, UNKNOWN, 1]
+    names = Lookup(pa.array([b"\0a", b"\0b"], pa.binary()))
+    assert list(names.places(pa.array([b"\0b", b"\0"], pa.binary()))) == [1, UNKNOWN]
