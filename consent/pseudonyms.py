@@ -15,11 +15,11 @@ keying anew (field measurement, 100,000 references).
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from cryptography.hazmat.primitives import hashes, hmac
 
 from consent.errors import ConsentError
@@ -37,7 +37,11 @@ def digest(key: bytes, partner: str, reference: str) -> bytes:
     Raises `ConsentError` reference-unreadable where it is empty or not Unicode, `ValueError` for
     a key of another length than 32 bytes.
     """
-    made = _digester(key, partner)(reference)
+    try:
+        told = pa.array([reference], pa.string())
+    except UnicodeEncodeError:
+        raise ConsentError("reference-unreadable") from None
+    made: bytes | None = digests(key, partner, told)[0].as_py()
     if made is None:
         raise ConsentError("reference-unreadable")
     return made
@@ -45,20 +49,42 @@ def digest(key: bytes, partner: str, reference: str) -> bytes:
 
 def digests(key: bytes, partner: str, references: pa.Array) -> pa.Array:
     """`digest` of each (distinct) reference, as `binary`; null where there is no reference."""
-    make = _digester(key, partner)
-    return pa.array([make(text) for text in references.to_pylist()], pa.binary())
+    named, length = partner.encode(), struct.Struct(">Q").pack
+    state = _state(key)
+    state.update(length(len(named)) + named)
+    copy = state.copy
+    made: list[bytes | None] = []
+    for told in references.cast(pa.binary()).to_pylist():
+        if not told:
+            made.append(None)
+            continue
+        state = copy()
+        state.update(length(len(told)) + told)
+        made.append(state.finalize())
+    return pa.array(made, pa.binary())
 
 
 def pseudonym(key: bytes, of: bytes) -> bytes:
     """The pseudonym (16 bytes) of a digest under the key of a purpose and period."""
-    return _keyed(key, [of])[0]
+    return bytes(pseudonyms(key, pa.array([of], pa.binary()))[0].as_py())
 
 
 def pseudonyms(key: bytes, digests: pa.Array) -> pa.Array:
-    """`pseudonym` of each (distinct) digest, as `binary`. Raises `ValueError` for a null."""
+    """`pseudonym` of each (distinct) digest, as `binary`.
+
+    Raises `ValueError` for a null or a digest of another length than 32 bytes.
+    """
     if digests.null_count:
         raise ValueError("a row without a digest has no pseudonym: it should not be here")
-    return pa.array(_keyed(key, digests.to_pylist()), pa.binary())
+    if pc.any(pc.not_equal(pc.binary_length(digests), DIGEST_BYTES)).as_py():
+        raise ValueError(f"a digest is {DIGEST_BYTES} bytes long")
+    copy = _state(key).copy
+    made: list[bytes] = []
+    for digest in digests.to_pylist():
+        state = copy()
+        state.update(digest)
+        made.append(state.finalize())
+    return pc.binary_slice(pa.array(made, pa.binary()), 0, PSEUDONYM_BYTES)
 
 
 def buckets(pseudonyms: pa.Array) -> pa.Array:
@@ -79,36 +105,3 @@ def _state(key: bytes) -> hmac.HMAC:
     if len(key) != KEY_BYTES:
         raise ValueError(f"a key is {KEY_BYTES} bytes long")
     return hmac.HMAC(key, hashes.SHA256())
-
-
-def _keyed(key: bytes, messages: Iterable[bytes]) -> list[bytes]:
-    copy = _state(key).copy
-    made: list[bytes] = []
-    for message in messages:
-        if len(message) != DIGEST_BYTES:
-            raise ValueError(f"a digest is {DIGEST_BYTES} bytes long")
-        state = copy()
-        state.update(message)
-        made.append(state.finalize()[:PSEUDONYM_BYTES])
-    return made
-
-
-def _digester(key: bytes, partner: str) -> Callable[[str | None], bytes | None]:
-    """One keyed state that has already read the partner, copied for each reference."""
-    named = partner.encode()
-    state = _state(key)
-    state.update(struct.pack(">Q", len(named)) + named)
-    copy, length = state.copy, struct.Struct(">Q").pack
-
-    def make(reference: str | None) -> bytes | None:
-        if not reference:
-            return None
-        try:
-            told = reference.encode()
-        except UnicodeEncodeError:
-            return None
-        state = copy()
-        state.update(length(len(told)) + told)
-        return state.finalize()
-
-    return make
