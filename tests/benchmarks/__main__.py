@@ -83,10 +83,13 @@ def main(words: list[str]) -> int:
                     continue
                 row = rows[-1]
                 span = "" if row.least is None else f" ({row.least} to {row.most})"
-                console.print(f"· {row.name}, beside {row.peer_name}: {row.ratio}{span}")
+                cpu = "" if row.cpu is None else f", {row.cpu} of processor time"
+                console.print(f"· {row.name}, beside {row.peer_name}: {row.ratio}{span}{cpu}")
                 # Each time: a run that is cut short has told what it measured.
                 OUT.write_text(json.dumps([asdict(r) | {"met": r.met} for r in rows], indent=1))
-    table = Table("benchmark", "ours", "peer", "ratio", "least", "most", "goal", "unit", "peer is")
+    table = Table(
+        "benchmark", "ours", "peer", "ratio", "least", "most", "cpu", "goal", "unit", "peer is"
+    )
     for row in rows:
         goal = "" if row.at_most is None else f"≤ {row.at_most:.2f} {'✓' if row.met else '✗'}"
         table.add_row(
@@ -96,6 +99,7 @@ def main(words: list[str]) -> int:
             f"{row.ratio}",
             "" if row.least is None else f"{row.least}",
             "" if row.most is None else f"{row.most}",
+            "" if row.cpu is None else f"{row.cpu}",
             goal,
             row.unit,
             row.peer_name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 ROUNDS: Final = 5
@@ -27,6 +27,8 @@ class Row:
     """The smallest ratio of a round: what the machine allows when nothing else runs on it."""
     most: float | None = None
     """The largest ratio of a round."""
+    cpu: float | None = None
+    """The median ratio of processor time, which other work on the machine hardly moves."""
 
     @property
     def met(self) -> bool | None:
@@ -39,6 +41,21 @@ class Timed:
     """What work that measured itself returns: a peer that starts a process first, say."""
 
     seconds: float
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a call took: wall time, and processor time of all threads."""
+
+    wall: float
+    processor: float
+
+
+def spent(work: Callable[[], object]) -> Spent:
+    """Wall time of one call, or what it says it took, and processor time of this process."""
+    begun = time.process_time()
+    wall = seconds(work)
+    return Spent(wall, time.process_time() - begun)
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -68,8 +85,13 @@ def paired(
     mine_of, theirs_of = (size / 1_000_000 for size in sizes) if sizes else (1.0, 1.0)
     if warm:
         ours(), peer()
-    pairs = [(seconds(ours) / mine_of, seconds(peer) / theirs_of) for _ in range(rounds)]
-    return alternated(name, peer_name, pairs, at_most, "s/M rows" if sizes else "s")
+    pairs = [(spent(ours), spent(peer)) for _ in range(rounds)]
+    walls = [(mine.wall / mine_of, theirs.wall / theirs_of) for mine, theirs in pairs]
+    row = alternated(name, peer_name, walls, at_most, "s/M rows" if sizes else "s")
+    if any(theirs.processor < theirs.wall / 10 for _, theirs in pairs):
+        return row  # the peer worked in a process of its own
+    ratios = [mine.processor / theirs.processor for mine, theirs in pairs]
+    return replace(row, cpu=round(statistics.median(ratios), 3))
 
 
 def alternated(
