@@ -29,6 +29,7 @@ class Kind(StrEnum):
     USER_CHANGED = "user.changed"
     USER_AUTHENTICATED = "user.authenticated"
     USER_REFUSED = "user.refused"
+    USER_LEFT = "user.left"
     CLIENT_CHANGED = "client.changed"
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 - a kind of event
     TOKEN_ISSUED = "token.issued"  # noqa: S105 - a kind of event
@@ -119,8 +120,15 @@ VOCABULARY: Final[dict[Kind, Meaning]] = {
     ),
     Kind.USER_AUTHENTICATED: Meaning("person with an account", "a login", "that it happened"),
     Kind.USER_REFUSED: Meaning("anyone", "a login that failed", "that it happened"),
+    Kind.USER_LEFT: Meaning(
+        "person with an account, their provider or operator",
+        "sessions that ended before their time",
+        "that it happened",
+    ),
     Kind.CLIENT_CHANGED: Meaning(
-        "operator", "a client's secret replaced, or all its proofs ended", "which, to the DPO"
+        "partner or operator",
+        "a client's proof replaced, or all its proofs ended",
+        "which, to the DPO",
     ),
     Kind.TOKEN_REVOKED: Meaning("partner", "an access token given back", "that it happened"),
     Kind.TOKEN_ISSUED: Meaning("partner", "an access token and its scope", "its scope"),

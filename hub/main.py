@@ -48,6 +48,9 @@ from hub.desk import PartsDesk
 from hub.errors import Unavailable, bad_setting
 from hub.events import AuditEvent, Kind
 from hub.identity.oauth import TokenServer
+from hub.identity.openid import Openid
+from hub.identity.own import Own
+from hub.identity.remote import Registration, RemoteProvider
 from hub.identity.sessions import Sessions
 from hub.participation import Door
 from hub.parts import Parts, utc_now
@@ -62,7 +65,7 @@ from hub.storage.objects import FolderObjects, Objects
 from hub.storage.s3 import Address, Bucket, S3Objects
 from hub.storage.tables import DeltaTables, ReadTables, Tables
 from hub.storage.vault import Vault
-from hub.web import pages
+from hub.web import doors, pages
 from hub.web.security import SecurityHeaders
 
 VERSION: Final = "0.1.0"
@@ -195,6 +198,44 @@ def bucket_of(settings: Settings) -> Bucket:
     )
 
 
+def provider_of(settings: Settings, territory: Territory) -> RemoteProvider | None:
+    """The provider of identities the settings name, if they name one. Raises `Rejected`.
+
+    Without one, people have local accounts, and must be let in with them.
+    """
+    if not settings.oidc_issuer:
+        if settings.local_login:
+            return None
+        raise Rejected(
+            "no-way-in",
+            fr="HUB_LOCAL_LOGIN=false sans HUB_OIDC_ISSUER : personne ne pourrait se connecter.",
+            en="HUB_LOCAL_LOGIN=false without HUB_OIDC_ISSUER: nobody could sign in.",
+            who="operator",
+            where="HUB_LOCAL_LOGIN",
+        )
+    home = settings.public_url.rstrip("/")
+    return RemoteProvider(
+        Registration(
+            settings.oidc_issuer,
+            settings.oidc_client_id,
+            settings.oidc_client_secret.get_secret_value(),
+            f"{home}{doors.CALLBACK}",
+            f"{home}/",
+            tuple(territory.openid.scopes),
+            territory.openid.userinfo,
+        )
+    )
+
+
+def openid_of(parts: Parts) -> Openid | None:
+    """The way in through the provider the settings name, if they name one."""
+    provider = provider_of(parts.settings, parts.territory)
+    if provider is None:
+        return None
+    terms, key = parts.territory.openid, parts.keyring.session_key
+    return Openid(parts.books, provider, terms, parts.clock, key=key)
+
+
 def application(parts: Parts) -> FastAPI:
     """The HTTP interface and the pages over given parts."""
 
@@ -214,7 +255,8 @@ def application(parts: Parts) -> FastAPI:
     )
     shelf = Shelf(parts)
     secure = parts.settings.public_url.startswith("https:")
-    people = Sessions(parts.books, parts.clock, key=parts.keyring.session_key)
+    local = parts.settings.local_login
+    people = Sessions(parts.books, parts.clock, key=parts.keyring.session_key, open_=local)
     catalogue = Catalogue(parts)
     reception = pages.Reception(
         parts.datasets,
@@ -233,6 +275,14 @@ def application(parts: Parts) -> FastAPI:
         reception=reception,
         catalogue=catalogue,
         door=door,
+        own=Own(
+            parts.books,
+            parts.clock,
+            issuer=parts.territory.name,
+            key=parts.keyring.session_key,
+        ),
+        openid=openid_of(parts),
+        passwords=local,
     )
     app.state.parts = parts
     app.state.door = door

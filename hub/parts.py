@@ -46,12 +46,16 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks: a client of a partner, a person with an account, or the hub's own command line."""
+    """Who asks: a client of a partner, a person with an account, or the hub's own command line.
+
+    `person`: by a session or at the command line, not by a token a machine holds.
+    """
 
     id: str
     role: str
     organisation: str
     scopes: tuple[str, ...] = ()
+    person: bool = False
 
     def facts(self) -> dict[str, Any]:
         """As a policy question sees an actor."""
@@ -63,7 +67,7 @@ class Actor:
         }
 
 
-OPERATOR = Actor("cli", "operator", "hub")
+OPERATOR = Actor("cli", "operator", "hub", person=True)
 WORKER = Actor("worker", "worker", "hub")
 
 

@@ -84,13 +84,38 @@ class Factor:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A local account of a person who works with the hub (never of a pupil)."""
+    """A person who works with the hub (never a pupil): a local account, or known to a provider.
+
+    Of the latter the id and login are a keyed digest, and a mark stands for the password.
+    """
 
     id: str
     login: str
     organisation: str
     role: Role
     password_hash: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A person's session: the digest of its token, whose it is, from when and until when."""
+
+    mark: bytes
+    account: str
+    begun: datetime
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """What a provider of identities said of a session.
+
+    `sid`: keyed digest of its own session, to end this one with it. `hint`: the token it wants
+    when the person signs out, sealed under the session's token, which the hub does not keep.
+    """
+
+    sid: bytes | None = None
+    hint: bytes | None = field(default=None, repr=False)
 
 
 class Side(StrEnum):

@@ -43,6 +43,15 @@ class Settings(BaseSettings):
     spark_secret: SecretStr = Field(
         SecretStr(""), description="the cluster's `spark.authenticate.secret`"
     )
+    oidc_issuer: str = Field(
+        "",
+        description="provider of identities (OpenID Connect), `https://…`; empty: local accounts",
+    )
+    oidc_client_id: str = Field("", description="what the hub is called at the provider")
+    oidc_client_secret: SecretStr = Field(SecretStr(""), description="what proves it")
+    local_login: bool = Field(
+        True, description="let people sign in with a password of the hub; needs an issuer if false"
+    )
     territory: Path = Field(DEFAULT_TERRITORY, description="TOML file of the territory")
     lease_seconds: int = Field(
         30, ge=1, description="how long a worker may be silent before another takes over"
@@ -223,6 +232,38 @@ class PullTerms(BaseModel):
     every: timedelta = Field(timedelta(days=1), description="ISO 8601 duration, as P1D")
 
 
+class RoleTerms(BaseModel):
+    """One `[[openid.roles]]` entry: who has this claim has this role."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    claim: str = Field(min_length=1, description="its name, or a path: `realm_access.roles`")
+    value: str = Field(min_length=1, description="the claim itself, or one of its list")
+    role: Literal["partner", "collectivity", "school", "operator", "steward", "dpo", "auditor"]
+    organisation: str = Field("", description="whose; empty: what the organisation's claim says")
+
+
+class OpenidTerms(BaseModel):
+    """`[openid]`: what the provider's claims mean here; where no rule fits nobody comes in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field("", description="what people call the provider")
+    scopes: list[str] = ["openid"]
+    userinfo: bool = Field(False, description="ask the UserInfo endpoint for claims as well")
+    organisation_claim: str = "organisation"
+    organisations: dict[str, str] = Field(
+        {}, description="claim's value to our name; who is not in it is refused; empty: as it is"
+    )
+    roles: list[RoleTerms] = Field([], description="in this order: the first that fits counts")
+
+    @model_validator(mode="after")
+    def _is_openid(self) -> Self:
+        if "openid" not in self.scopes:
+            raise ValueError("the scope openid is missing")
+        return self
+
+
 class Territory(BaseModel):
     """What is particular to a region: names, calendar, thresholds, plan, agreements.
 
@@ -246,6 +287,7 @@ class Territory(BaseModel):
     parties: list[PartyTerms] = []
     agreements: list[AgreementTerms] = []
     pulls: list[PullTerms] = []
+    openid: OpenidTerms = OpenidTerms()
     recognition: Mapping[str, Any] = {}
     plan: Mapping[str, Any] = {}
     column_maps: dict[str, ColumnMapTerms] = {}

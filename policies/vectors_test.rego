@@ -17,6 +17,11 @@ test_audit_read[name] if {
 	data.hub.audit_read.decision == vector.expected with input as vector.question
 }
 
+test_client[name] if {
+	some name, vector in data.vectors.client
+	data.hub.client.decision == vector.expected with input as vector.question
+}
+
 test_consent[name] if {
 	some name, vector in data.vectors.consent
 	data.hub.consent.decision == vector.expected with input as vector.question

@@ -20,7 +20,7 @@ from hub import withdraw
 from hub.audit.tiles import CHECKPOINT
 from hub.cli import edge
 from hub.errors import HubError, Unavailable
-from hub.main import bucket_of, compose, engine_of, storage_of
+from hub.main import bucket_of, compose, engine_of, provider_of, storage_of
 from hub.parts import Parts
 from hub.policy.gate import EmbeddedGate, ServerGate
 from hub.settings import Settings, load_territory
@@ -62,6 +62,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("keys", lambda: _keys(settings)),
         ("books", lambda: _books(settings)),
         ("policy", lambda: _policy(settings)),
+        ("identity", lambda: _identity(settings)),
     ]
     if settings.storage_url.startswith("s3:"):
         looks += [(f"s3 {what}", partial(look, settings)) for what, look in _OF_A_BUCKET]
@@ -131,6 +132,14 @@ def _policy(settings: Settings) -> str:
         return f"OPA, bundle {server.bundle_digest[:12]}"
     gate = EmbeddedGate()
     return f"embedded, policies {gate.bundle_digest[:12]}"
+
+
+def _identity(settings: Settings) -> str:
+    provider = provider_of(settings, load_territory(settings.territory))
+    if provider is None:
+        return "local accounts"
+    provider.check()
+    return f"{provider.issuer}{'' if settings.local_login else ' only'}"
 
 
 def _storage(settings: Settings) -> str:

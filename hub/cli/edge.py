@@ -7,12 +7,14 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from hub.errors import HubError
+from hub.errors import HubError, Rejected
 from hub.main import compose
 from hub.parts import Parts
 from hub.settings import Settings
@@ -29,6 +31,19 @@ def opened() -> Iterator[Parts]:
         yield parts
     finally:
         parts.books.close()
+
+
+def public_key(path: Path) -> dict[str, Any]:
+    """A public key (JWK, RFC 7517) from a file. Raises `Rejected` where it is no JSON."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError) as error:
+        raise Rejected(
+            "jwk-unreadable",
+            fr="La clé publique (JWK, en JSON) ne peut être lue.",
+            en="The public key (JWK, in JSON) cannot be read.",
+            who="partner",
+        ) from error
 
 
 def say(document: Any, *, as_json: bool, text: str = "") -> None:

@@ -1,25 +1,25 @@
 """`hub partner rotate|revoke` and `hub user password|lock|unlock|totp`: proofs replaced, or ended.
 
-What is new is shown this once. A replaced secret holds on for some days, so that a partner's
-machines may change over; what is revoked or locked ends at once, with every token and session.
+What is new is shown this once. A replaced secret or key holds on for some days (`hub.clients`);
+what is revoked or locked ends at once, with every token and session.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import timedelta
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
+from hub import clients
 from hub.cli import edge
 from hub.errors import NotFound, Rejected
 from hub.events import AuditEvent, Kind
 from hub.identity import passwords
-from hub.identity.sessions import LOCKED
+from hub.identity.sessions import LOCKED, VOUCHED
 from hub.identity.totp import Factors
 from hub.parts import OPERATOR, Parts
-from hub.records import Account, Client
+from hub.records import Account
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -37,45 +37,26 @@ def add_to(partner: typer.Typer, user: typer.Typer) -> None:
 def partner_rotate(
     client_id: str,
     days: Annotated[
-        int, typer.Option(min=0, max=90, help="For how long the present secret holds on.")
-    ] = 7,
+        int, typer.Option(min=0, max=90, help="For how long the present one holds on.")
+    ] = clients.DAYS,
+    jwk: Annotated[Path | None, typer.Option(help="The new public key, for a client with one.")] = (
+        None
+    ),
     as_json: Json = False,
 ) -> None:
-    """Give a client another secret; the present one holds on for some days."""
+    """Give a client another secret or public key; the present one holds on for some days."""
+    key = edge.public_key(jwk) if jwk else None
     with edge.opened() as parts:
-        parts.require("admin", OPERATOR, {"action": "partner_add"})
-        secret = parts.token(32)
-        until = parts.clock() + timedelta(days=days)
-        parts.books.replace_client_secret(
-            client_id,
-            passwords.hash(secret),
-            until,
-            event=AuditEvent(
-                Kind.CLIENT_CHANGED,
-                "hub",
-                client_id,
-                parts.clock(),
-                {"change": "secret_replaced", "former_until": until.isoformat()},
-            ),
-        )
-        shown = {
-            "client_id": client_id,
-            "client_secret": secret,
-            "former_until": until.isoformat(timespec="seconds"),
-        }
+        made = clients.rotate(parts, OPERATOR, client_id, jwk=key, days=days)
+        shown = {"client_id": client_id, "client_secret": made.secret}
+        shown |= {"former_until": made.until.isoformat(timespec="seconds")}
         edge.say(shown, as_json=as_json)
 
 
 def partner_revoke(client_id: str, as_json: Json = False) -> None:
-    """End a client: its tokens, its secrets and its key, at once."""
+    """End a client: its tokens, its secrets and its keys, at once."""
     with edge.opened() as parts:
-        parts.require("admin", OPERATOR, {"action": "partner_add"})
-        parts.books.change_client(
-            replace(_client(parts, client_id), secret_hash=None, public_jwk=None),
-            event=AuditEvent(
-                Kind.CLIENT_CHANGED, "hub", client_id, parts.clock(), {"change": "revoked"}
-            ),
-        )
+        clients.revoke(parts, OPERATOR, client_id)
         edge.say({"client_id": client_id, "state": "revoked"}, as_json=as_json)
 
 
@@ -83,7 +64,7 @@ def user_password(login: str, as_json: Json = False) -> None:
     """Give an account a generated password, shown this once; its sessions end."""
     with edge.opened() as parts:
         password = parts.token(12)
-        _keep(parts, _account(parts, login), passwords.hash(password), "password")
+        _keep(parts, _local(parts, login), passwords.hash(password), "password")
         edge.say({"login": login, "password": password}, as_json=as_json)
 
 
@@ -119,15 +100,15 @@ def user_totp(
         )
     with edge.opened() as parts:
         parts.require("admin", OPERATOR, {"action": "user_add"})
-        account = _account(parts, login)
+        account = _local(parts, login)
         factors = Factors(parts.books, parts.keyring.session_key)
-        shown = {"login": login}
+        shown: dict[str, Any] = {"login": login}
         if off:
             factors.drop(account, parts.clock())
             shown["totp"] = "off"
         elif confirm:
-            factors.confirm(account, confirm, parts.clock())
-            shown["totp"] = "on"
+            codes = factors.confirm(account, confirm, parts.clock())
+            shown |= {"totp": "on", "recovery": codes}
         else:
             shown["address"] = factors.begin(account, parts.territory.name, parts.clock())
         edge.say(shown, as_json=as_json)
@@ -151,13 +132,14 @@ def _account(parts: Parts, login: str) -> Account:
     return found
 
 
-def _client(parts: Parts, client_id: str) -> Client:
-    found = parts.books.client(client_id)
-    if found is None:
-        raise NotFound(
-            "unknown-client",
-            fr="Aucun client ne porte ce nom.",
-            en="No client has this name.",
+def _local(parts: Parts, login: str) -> Account:
+    """An account with a password of the hub, locked or not."""
+    found = _account(parts, login)
+    if found.password_hash.removeprefix(LOCKED) == VOUCHED:
+        raise Rejected(
+            "account-elsewhere",
+            fr="Le fournisseur d’identité tient le mot de passe et le second facteur de ce compte.",
+            en="The identity provider holds this account's password and second factor.",
             who="operator",
         )
     return found

@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import msgspec
 import typer
 import uvicorn
 
-from hub import worker
+from hub import clients, worker
 from hub.cli import edge, identity, partners
 from hub.errors import NotFound, Rejected
 from hub.events import AuditEvent, Kind
@@ -160,13 +159,8 @@ def add_partner(
     The secret is shown once and kept as a hash. With a public key (RFC 7517) there is none: the
     client then signs its token requests (`private_key_jwt`). Raises `Rejected` for a private key.
     """
-    if jwk is not None and ("d" in jwk or jwk.get("kty", "oct") == "oct"):
-        raise Rejected(
-            "jwk-not-public",
-            fr="Il faut la moitié publique de la clé (JWK), et elle seule.",
-            en="The public half of the key (JWK) is needed, and nothing else.",
-            who="partner",
-        )
+    if jwk is not None:
+        clients.public_key(jwk)
     terms = next((p for p in parts.territory.partners if p.id == partner_id), None)
     if terms is None:
         raise NotFound(
@@ -224,15 +218,7 @@ def partner_add(
     as_json: Json = False,
 ) -> None:
     """Add a partner named in the territory file; its secret is shown this once."""
-    try:
-        key = msgspec.json.decode(jwk.read_bytes(), type=dict[str, Any]) if jwk else None
-    except (OSError, msgspec.DecodeError) as error:
-        raise Rejected(
-            "jwk-unreadable",
-            fr="La clé publique (JWK, en JSON) ne peut être lue.",
-            en="The public key (JWK, in JSON) cannot be read.",
-            who="partner",
-        ) from error
+    key = edge.public_key(jwk) if jwk else None
     with edge.opened() as parts:
         parts.require("admin", OPERATOR, {"action": "partner_add"})
         client, secret = add_partner(parts, partner_id, key)

@@ -73,6 +73,10 @@ class Clients(Protocol):
         """The hash of a secret that was replaced and still holds."""
         ...
 
+    def former_key(self, client_id: str, now: datetime, /) -> Mapping[str, Any] | None:
+        """A public key that was replaced and still holds."""
+        ...
+
     def revoke_token(self, token_hash: bytes, client_id: str, /, *, event: AuditEvent) -> object:
         """End a client's own token. Raises `NotFound`."""
         ...
@@ -234,9 +238,8 @@ class _Server(AuthorizationServer):  # type: ignore[misc]
         self.register_client_auth_method(
             proofs.BASIC, proofs.SecretBasic(clients.former_secret, now)
         )
-        self.register_client_auth_method(
-            proofs.KEY, proofs.PrivateKeyJwt(audiences, now, clients.use_assertion)
-        )
+        signed = proofs.PrivateKeyJwt(audiences, now, clients.use_assertion, clients.former_key)
+        self.register_client_auth_method(proofs.KEY, signed)
 
     def token_of(self, client: Registered, token: str) -> bytes | None:
         """The digest of a live token of this client; another's is as good as none."""

@@ -18,7 +18,7 @@ from urllib.parse import unquote_plus
 from authlib.oauth2.rfc6749 import ClientMixin, InvalidClientError
 from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
 from joserfc import jwt
-from joserfc.errors import JoseError
+from joserfc.errors import JoseError, MissingKeyError
 from joserfc.jwk import Key, import_key
 
 from hub.identity import passwords
@@ -112,7 +112,10 @@ def _decoded(text: str) -> str:
 
 
 class PrivateKeyJwt(JWTBearerClientAssertion):  # type: ignore[misc]
-    """Client assertions (RFC 7523), checked against the time and the ids used before."""
+    """Client assertions (RFC 7523), checked against the time and the ids used before.
+
+    By the client's key, or the one it replaced, for as long as that holds.
+    """
 
     CLIENT_AUTH_METHOD = KEY
 
@@ -121,23 +124,26 @@ class PrivateKeyJwt(JWTBearerClientAssertion):  # type: ignore[misc]
         audiences: Sequence[str],
         now: datetime,
         use_assertion: Callable[[str, str, datetime], bool],
+        former: Callable[[str, datetime], Mapping[str, Any] | None],
     ) -> None:
         super().__init__(leeway=LEEWAY.total_seconds())
         self._audiences = list(audiences)
         self._now = now
         self._use_assertion = use_assertion
+        self._former = former
 
     def get_audiences(self) -> list[str]:
         """The hub, under the names partners know it by."""
         return self._audiences
 
-    def resolve_client_public_key(self, client: Registered) -> Key:
-        """The key the client registered. A symmetric one would let its holder be anyone."""
-        jwk = client.record.public_jwk
-        if jwk is None or jwk.get("kty") not in KEY_TYPES:
+    def resolve_client_public_key(self, client: Registered) -> list[Key]:
+        """The keys the client registered. A symmetric one would let its holder be anyone."""
+        present = client.record.public_jwk
+        if present is None:
             raise InvalidClientError
+        found = (present, self._former(client.record.id, self._now))
         try:
-            return import_key(dict(jwk))
+            return [import_key(dict(jwk)) for jwk in found if jwk and jwk.get("kty") in KEY_TYPES]
         except (JoseError, ValueError, TypeError) as error:
             raise InvalidClientError from error
 
@@ -151,10 +157,12 @@ class PrivateKeyJwt(JWTBearerClientAssertion):  # type: ignore[misc]
             raise InvalidClientError from error
         return header, claims
 
-    def process_assertion_claims(self, assertion: str, resolve_key: Key) -> Mapping[str, Any]:
+    def process_assertion_claims(
+        self, assertion: str, resolve_key: Sequence[Key]
+    ) -> Mapping[str, Any]:
         """The claims, once signature, time and audience hold; uses the assertion's id up."""
         try:
-            claims = jwt.decode(assertion, resolve_key, algorithms=list(ALGORITHMS)).claims
+            claims = _signed(assertion, resolve_key)
             jwt.JWTClaimsRegistry(
                 now=int(self._now.timestamp()),
                 leeway=int(LEEWAY.total_seconds()),
@@ -176,3 +184,16 @@ class PrivateKeyJwt(JWTBearerClientAssertion):  # type: ignore[misc]
         if not self._use_assertion(jti, client_id, until):
             raise InvalidClientError
         return claims
+
+
+def _signed(assertion: str, keys: Sequence[Key]) -> dict[str, Any]:
+    """The claims under the first of these keys that signed them. Raises `JoseError`."""
+    failure: JoseError = MissingKeyError()
+    for key in keys:
+        try:
+            claims: dict[str, Any] = jwt.decode(assertion, key, algorithms=list(ALGORITHMS)).claims
+        except JoseError as error:  # the two may even be of different kinds
+            failure = error
+        else:
+            return claims
+    raise failure

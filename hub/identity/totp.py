@@ -4,13 +4,15 @@
 2. `confirm` takes a first code, which proves that the person's app has the secret.
 3. From then on a login needs a code. A code holds for its half-minute and those beside it, and is
    used up once, with all before it: one that was looked over somebody's shoulder opens nothing.
+4. Ten recovery codes, shown once when it is confirmed, stand in for the app, each of them once.
 """
 
 from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -20,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from hub.errors import Rejected
+from hub.errors import NotFound, Rejected
 from hub.events import AuditEvent, Kind
 from hub.identity import tokens
 from hub.records import Account, Factor
@@ -30,6 +32,9 @@ STEP: Final = 30
 BESIDE: Final = 1
 """Codes before and after the present one that hold too: clocks differ."""
 SECRET_BYTES: Final = 20
+RECOVERY: Final = 10
+RECOVERY_BYTES: Final = 10
+"""80 random bits each: nothing to guess, so that a plain digest is enough to keep."""
 _NONCE: Final = 12
 NOBODYS: Final = base64.b32encode(b"\0" * SECRET_BYTES).decode()
 
@@ -49,8 +54,30 @@ class Kept(Protocol):
         """Keep one that is to be confirmed. A `Conflict` where one is confirmed."""
         ...
 
-    def confirm_factor(self, account_id: str, /, *, event: AuditEvent) -> object:
-        """Ask for it from now on."""
+    def confirm_factor(
+        self,
+        account_id: str,
+        recovery: Collection[bytes],
+        kept: bytes | None,
+        /,
+        *,
+        event: AuditEvent,
+    ) -> object:
+        """Ask for it from now on, or for one of `recovery`; end every session but `kept`."""
+        ...
+
+    def replace_recovery(
+        self, account_id: str, recovery: Collection[bytes], /, *, event: AuditEvent
+    ) -> object:
+        """Other digests of recovery codes; those before end."""
+        ...
+
+    def recovery_left(self, account_id: str, /) -> int:
+        """How many can still be used."""
+        ...
+
+    def use_recovery(self, account_id: str, digest: bytes, /, *, event: AuditEvent) -> object:
+        """Use one up. Raises `NotFound` where there is none."""
         ...
 
     def drop_factor(self, account_id: str, /, *, event: AuditEvent) -> object:
@@ -77,8 +104,14 @@ class Factors:
         self._kept.begin_factor(account.id, sealed, event=_said(account, now, "factor_begun"))
         return pyotp.TOTP(secret, name=account.login, issuer=issuer).provisioning_uri()
 
-    def confirm(self, account: Account, code: str, now: datetime) -> None:
-        """From now on a login needs a code. Raises `Rejected` where this one does not hold."""
+    def confirm(
+        self, account: Account, code: str, now: datetime, kept: bytes | None = None
+    ) -> list[str]:
+        """From now on a login needs a code; gives the recovery codes, to be shown this once.
+
+        Every session of the account but `kept` ends. Raises `Rejected` where the code does not
+        hold.
+        """
         factor = self._kept.factor(account.id)
         if factor is None or factor.confirmed or not self._holds(factor, code, now):
             raise Rejected(
@@ -87,23 +120,54 @@ class Factors:
                 en="This code does not match, or there is nothing to confirm. Wait for the next.",
                 who="person",
             )
-        self._kept.confirm_factor(account.id, event=_said(account, now, "factor_confirmed"))
+        codes, digests = self._recovery()
+        event = _said(account, now, "factor_confirmed")
+        self._kept.confirm_factor(account.id, digests, kept, event=event)
+        return codes
+
+    def renew_recovery(self, account: Account, now: datetime) -> list[str]:
+        """Other recovery codes, to be shown this once; those before end."""
+        codes, digests = self._recovery()
+        event = _said(account, now, "recovery_replaced")
+        self._kept.replace_recovery(account.id, digests, event=event)
+        return codes
+
+    def of(self, account_id: str) -> Factor | None:
+        """The second factor of an account; a login needs a code once it is confirmed."""
+        return self._kept.factor(account_id)
+
+    def left(self, account_id: str) -> int:
+        """How many recovery codes can still be used."""
+        return self._kept.recovery_left(account_id)
 
     def drop(self, account: Account, now: datetime) -> None:
         """Ask for no code any more."""
         self._kept.drop_factor(account.id, event=_said(account, now, "factor_dropped"))
 
-    def passes(self, account_id: str, code: str, now: datetime) -> Callable[[], bool]:
+    def passes(self, account: Account | None, code: str, now: datetime) -> Callable[[], bool]:
         """Whether a code lets this account in: work of the same length whoever it is.
 
         To be called in the end, when everything else held: a code is used up only then.
         """
-        factor = self._kept.factor(account_id)
-        asked = factor is not None and factor.confirmed
+        factor = self._kept.factor(account.id if account else "")
         step = self._step(factor, code, now)
-        if not asked:
+        if account is None or factor is None or not factor.confirmed:
             return lambda: True
-        return lambda: step is not None and self._kept.use_step(account_id, step)
+        if step is None:
+            return lambda: self._recovers(account, code, now)
+        return lambda: self._kept.use_step(account.id, step)
+
+    def _recovers(self, account: Account, code: str, now: datetime) -> bool:
+        with suppress(NotFound):
+            event = _said(account, now, "recovery_used")
+            self._kept.use_recovery(account.id, _recovery_digest(code), event=event)
+            return True
+        return False
+
+    def _recovery(self) -> tuple[list[str], list[bytes]]:
+        plain = [base64.b32encode(self._random(RECOVERY_BYTES)).decode() for _ in range(RECOVERY)]
+        codes = ["-".join(one[at : at + 4] for at in range(0, len(one), 4)) for one in plain]
+        return codes, [_recovery_digest(code) for code in codes]
 
     def _holds(self, factor: Factor, code: str, now: datetime) -> bool:
         step = self._step(factor, code, now)
@@ -130,6 +194,11 @@ class Factors:
             return self._seal.decrypt(nonce, sealed, factor.account.encode()).decode()
         except InvalidTag:
             return None
+
+
+def _recovery_digest(code: str) -> bytes:
+    """What is kept of a recovery code, however it was typed."""
+    return tokens.digest("".join(code.upper().replace("-", " ").split()))
 
 
 def _said(account: Account, now: datetime, change: str) -> AuditEvent:

@@ -22,6 +22,7 @@ RULES: Final = (
     "admin",
     "agreement",
     "audit_read",
+    "client",
     "consent",
     "push",
     "push_read",

@@ -3,10 +3,8 @@
 What is asked, what counts as an answer and what is a no are the same as for the embedded engine.
 What only a server can get wrong, and what is done about it (each has its test):
 
-- It may be slow, or trickle: the client's own timeout is per read, and a server that sends one
-  byte at a time holds it for ever. Each question therefore runs on a thread of its own under a
-  deadline for the whole of it; when the deadline passes, the answer is a no and nobody waits for
-  the thread. There are only so many at a time: a server that holds them all gets no more.
+- It may be slow, or trickle: each question is under a deadline for the whole of it
+  (`hub.deadlines`); when that passes, the answer is a no.
 - It may answer anything: no JSON, `{}` (which is OPA's "undefined"), half a document.
 - It may decide by other policies than ours. Each answer names the revision of the bundle it comes
   from, and a bundle's revision is the digest of its policies (`deploy/bundle.py`): an answer from
@@ -17,8 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +23,7 @@ from urllib.parse import urlsplit
 import urllib3.exceptions
 from requests import RequestException
 
+from hub.deadlines import AT_ONCE, Deadline
 from hub.errors import Rejected, Unavailable
 from hub.policy.decisions import (
     ENGINE_FAILED,
@@ -44,8 +41,6 @@ from hub.policy.decisions import (
 )
 
 DEADLINE_SECONDS: Final = 2.0
-AT_ONCE: Final = 32
-"""Questions under way at most; those of a server that hangs stay until it lets go of them."""
 
 _SERVER_ERRORS: Final = (
     RequestException,
@@ -81,10 +76,9 @@ class ServerGate:
         if not sources:
             raise _unavailable("policies-unreadable")
         self.bundle_digest = digest_of(sources)
-        self._deadline = deadline
+        self._deadline: Deadline[Any] = Deadline(deadline, _SERVER_ERRORS, at_once)
         # No second try: the deadline is for the whole, and the caller may ask again.
         self._client = OpaClient(host=host, port=port, ssl=secure, retries=0, timeout=deadline)
-        self._slots = threading.BoundedSemaphore(at_once)
 
     def decide(self, rule: str, question: Mapping[str, Any]) -> Decision:
         """Answer a rule's question. Never raises; what cannot be answered is denied."""
@@ -110,27 +104,16 @@ class ServerGate:
 
     def _ask(self, rule: str, question: Any) -> dict[str, Any]:
         """The server's whole answer within the deadline, empty where there is none."""
-        ends = time.monotonic() + self._deadline
-        if not self._slots.acquire(timeout=self._deadline):
+
+        def ask() -> Any:
+            return self._client.query_rule(
+                question, f"hub/{rule}", "decision", {"provenance": "true"}
+            )
+
+        try:
+            answer = self._deadline.call(f"policy {rule}", ask)
+        except _SERVER_ERRORS:  # TimeoutError is an OSError
             return {}
-        told: list[Any] = []
-
-        def ask() -> None:
-            try:
-                told.append(
-                    self._client.query_rule(
-                        question, f"hub/{rule}", "decision", {"provenance": "true"}
-                    )
-                )
-            except _SERVER_ERRORS:
-                return
-            finally:
-                self._slots.release()
-
-        thread = threading.Thread(target=ask, name=f"policy {rule}", daemon=True)
-        thread.start()
-        thread.join(max(0.0, ends - time.monotonic()))
-        answer = told[0] if told else None
         return answer if isinstance(answer, dict) else {}
 
 

@@ -7,11 +7,10 @@ from typing import Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import RedirectResponse
 
 from hub.errors import Rejected
 from hub.web.desk import Desk, Lines
-from hub.web.render import Renderer
+from hub.web.render import Renderer, to_the_door
 
 FIELDS: Final = (
     "kind",
@@ -35,7 +34,7 @@ def add(routes: APIRouter, desk: Desk, renderer: Renderer) -> None:
     def dpo(request: Request) -> Response:
         account = renderer.account(request)
         if account is None:
-            return RedirectResponse("/login", 303, {"cache-control": "no-store"})
+            return to_the_door()
         overview = desk.overview(account)
         query = request.query_params
         asked = {name: text for name in FIELDS if (text := query.get(name, "").strip()[:LONGEST])}

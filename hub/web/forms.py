@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from fastapi import Request, Response
@@ -64,8 +64,15 @@ class Forms:
         """A fresh value for the form cookie."""
         return self.entropy(32).hex()
 
-    def keep(self, response: Response, name: str, value: str, max_age: int | None = None) -> None:
-        """Set a cookie no script reads and no other site sends."""
+    def keep(
+        self,
+        response: Response,
+        name: str,
+        value: str,
+        max_age: int | None = None,
+        samesite: Literal["lax", "strict"] = "strict",
+    ) -> None:
+        """Set a cookie no script reads and no other site sends; strict: nor leads here with."""
         response.set_cookie(
             name,
             value,
@@ -73,12 +80,25 @@ class Forms:
             path="/",
             secure=self.secure,
             httponly=True,
-            samesite="strict",
+            samesite=samesite,
         )
+
+    def drop(self, response: Response, name: str) -> None:
+        """Take back a cookie of ours."""
+        response.delete_cookie(name, path="/", secure=self.secure, httponly=True, samesite="strict")
 
     async def read(self, request: Request) -> dict[str, str]:
         """The fields of a form that passed every check. Raises `Denied`, `Rejected`, `TooLarge`."""
         self._own_site(request)
+        fields = await self.fields(request)
+        basis = self.basis(request)
+        sent = fields.pop("token", "")
+        if not basis or not hmac.compare_digest(sent.encode(), self.token(basis).encode()):
+            raise _refused()
+        return fields
+
+    async def fields(self, request: Request) -> dict[str, str]:
+        """The fields of a small form, whoever sends it. Raises as `read` does."""
         if not request.headers.get("content-type", "").startswith(
             "application/x-www-form-urlencoded"
         ):
@@ -104,12 +124,7 @@ class Forms:
                 en="This form cannot be read.",
                 who="person",
             ) from error
-        fields = dict(pairs)
-        basis = self.basis(request)
-        sent = fields.pop("token", "")
-        if not basis or not hmac.compare_digest(sent.encode(), self.token(basis).encode()):
-            raise _refused()
-        return fields
+        return dict(pairs)
 
     def _own_site(self, request: Request) -> None:
         site = request.headers.get("sec-fetch-site")

@@ -212,9 +212,7 @@ class _Mine:
         """End the visit."""
         self.door.leave(request.cookies.get(self.cookie, ""))
         back = _back()
-        back.delete_cookie(
-            self.cookie, path="/", secure=self.forms.secure, httponly=True, samesite="strict"
-        )
+        self.forms.drop(back, self.cookie)
         return back
 
     def visitor(self, request: Request) -> Code:

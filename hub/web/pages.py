@@ -14,27 +14,28 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi import APIRouter, Request, Response
 
 from hub.catalog import Listed
 from hub.errors import HubError, NotFound
+from hub.identity.openid import Openid
+from hub.identity.own import Own
+from hub.identity.people import People
 from hub.participation import Door
+from hub.web import account as account_pages
 from hub.web import catalogue as catalogue_pages
-from hub.web import dpo, figures, mine, partner, register, requests
+from hub.web import clients, doors, dpo, figures, mine, partner, register, requests
 from hub.web.assets import DIST, Assets
 from hub.web.desk import Desk
 from hub.web.forms import Forms
 from hub.web.layers import LAYERS, Layers
 from hub.web.partner import Reception
 from hub.web.render import Renderer
-from hub.web.shelf import MemoryShelf, People, RequestFacts, Shelf, Shown
+from hub.web.shelf import MemoryShelf, Shelf, Shown
 
 __all__ = [
     "MemoryShelf",
-    "People",
     "Reception",
-    "RequestFacts",
     "Shelf",
     "Shown",
     "Site",
@@ -95,18 +96,26 @@ def site(
     reception: Reception | None = None,
     catalogue: Listed | None = None,
     door: Door | None = None,
+    own: Own | None = None,
+    openid: Openid | None = None,
+    passwords: bool = True,
 ) -> Site:
     """Everything under `/` for people. `secure`: the public address is https (cookies).
 
     Without a `desk` there is no page for the data-protection officer, without a `reception` there
-    are none for partners, without a `catalogue` none of it.
+    are none for partners, without a `catalogue` none of it, without `own` none for one's account.
+    `openid` is the way in through a provider, `passwords` says whether there is one with a
+    password of the hub.
     """
     assets = Assets(dist=dist)
     forms = Forms(secure, entropy)
     renderer = Renderer(shelf, people, assets, forms)
     routes = APIRouter(include_in_schema=False)
     _pages(routes, shelf, renderer, Layers(shelf))
-    _doors(routes, people, renderer, forms)
+    doors.add(routes, people, renderer, forms, openid, passwords=passwords)
+    if own is not None:
+        provider = openid.name if openid else ""
+        account_pages.add(routes, people, own, renderer, forms, provider)
     if desk is not None:
         dpo.add(routes, desk, renderer)
     if reception is not None:
@@ -117,6 +126,7 @@ def site(
         mine.add(routes, door, renderer, forms)
         register.add(routes, door.parts, renderer, forms)
         requests.add(routes, door.parts, renderer, forms)
+        clients.add(routes, door.parts, renderer, forms)
 
     @routes.api_route("/static/{name:path}", methods=["GET", "HEAD"])
     async def static(request: Request, name: str) -> Response:
@@ -192,47 +202,6 @@ def _pages(routes: APIRouter, shelf: Shelf, renderer: Renderer, layers: Layers) 
     @page("/trust")
     def trust(request: Request) -> Response:
         return renderer.page(request, "trust.html", account=renderer.account(request))
-
-
-def _doors(routes: APIRouter, people: People, renderer: Renderer, forms: Forms) -> None:
-    @routes.api_route("/login", methods=["GET", "HEAD"])
-    def login_page(request: Request) -> Response:
-        if renderer.account(request):
-            return RedirectResponse("/", 303)
-        return renderer.page(request, "login.html", form=True, login="", error="")
-
-    read = Depends(forms.read)
-
-    @routes.post("/login")
-    def sign_in(request: Request, form: dict[str, str] = read) -> Response:
-        login, password = form.get("login", "")[:200], form.get("password", "")
-        facts = RequestFacts(request.client.host if request.client else "")
-        try:
-            cookie = people.login(login, password, facts, form.get("code", ""))
-        except HubError as error:
-            return renderer.page(
-                request,
-                "login.html",
-                status=error.status,
-                form=True,
-                login=login,
-                error=error.words[renderer.language(request)],
-            )
-        response = RedirectResponse("/", 303, {"cache-control": "no-store"})
-        forms.keep(response, forms.session_cookie, cookie)
-        response.delete_cookie(
-            forms.form_cookie, secure=forms.secure, httponly=True, samesite="strict"
-        )
-        return response
-
-    @routes.post("/logout", dependencies=[read])
-    def sign_out(request: Request) -> Response:
-        people.logout(forms.session(request))
-        response = RedirectResponse("/", 303, {"cache-control": "no-store"})
-        response.delete_cookie(
-            forms.session_cookie, secure=forms.secure, httponly=True, samesite="strict"
-        )
-        return response
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from hub.parts import Actor, Parts
 from hub.records import Account, Case
 from hub.web.forms import Forms
 from hub.web.mine import CASE_STATES, CONCERNS, GROUNDS, KINDS, WORDS
-from hub.web.render import Renderer
+from hub.web.render import Renderer, to_the_door
 from hub.web.words import say
 
 PAGE: Final = "/dpo/rights"
@@ -27,13 +27,13 @@ def add(routes: APIRouter, parts: Parts, renderer: Renderer, forms: Forms) -> No
     @routes.api_route(PAGE, methods=["GET", "HEAD"])
     def register(request: Request) -> Response:
         account = renderer.account(request)
-        return _to_the_door() if account is None else _page(request, parts, renderer, account)
+        return to_the_door() if account is None else _page(request, parts, renderer, account)
 
     @routes.post(PAGE)
     def move(request: Request, form: dict[str, str] = read) -> Response:
         account = renderer.account(request)
         if account is None:
-            return _to_the_door()
+            return to_the_door()
         actor = _actor(account)
         case, answer = form.get("case", ""), form.get("answer", "")
         acts: dict[str, Callable[[], Case]] = {
@@ -76,10 +76,6 @@ def _page(
         say=lambda text: say(language, text),
         word=lambda kind, code: say(language, WORDS[kind][code]) if code else "",
     )
-
-
-def _to_the_door() -> Response:
-    return RedirectResponse("/login", 303, {"cache-control": "no-store"})
 
 
 def _actor(account: Account) -> Actor:

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from fastapi import Request
-from fastapi.responses import HTMLResponse
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hub.errors import HubError, Language
+from hub.identity.people import People
 from hub.records import Account
 from hub.web import labels, words
 from hub.web.assets import Assets
 from hub.web.forms import Forms
-from hub.web.shelf import People, Shelf
+from hub.web.shelf import Shelf
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 YEAR_S: Final = 365 * 24 * 3600
@@ -144,6 +145,11 @@ class Renderer:
             account=account,
             problem=error.problem(language, request.url.path),
         )
+
+
+def to_the_door() -> Response:
+    """The answer to nobody, where somebody must be signed in."""
+    return RedirectResponse("/login", 303, {"cache-control": "no-store"})
 
 
 def _here(request: Request, **changes: str) -> str:

@@ -26,7 +26,7 @@ from hub.records import Account, DataRequest
 from hub.requests import ALL, Asked
 from hub.storage.books import Search
 from hub.web.forms import Forms
-from hub.web.render import Renderer
+from hub.web.render import Renderer, to_the_door
 from hub.web.words import N_, say
 
 PAGE: Final = "/requests"
@@ -100,7 +100,7 @@ def add(routes: APIRouter, parts: Parts, renderer: Renderer, forms: Forms) -> No
     def listed(request: Request) -> Response:
         account = renderer.account(request)
         if account is None:
-            return _to_the_door()
+            return to_the_door()
         response = _page(request, parts, renderer, forms, account)
         now = parts.clock().isoformat()
         forms.keep(response, _cookie(forms), now, max_age=int(YEAR.total_seconds()))
@@ -110,7 +110,7 @@ def add(routes: APIRouter, parts: Parts, renderer: Renderer, forms: Forms) -> No
     def act(request: Request, form: dict[str, str] = read) -> Response:
         account = renderer.account(request)
         if account is None:
-            return _to_the_door()
+            return to_the_door()
         try:
             _act(parts, _actor(account), form)
         except HubError as error:
@@ -240,10 +240,6 @@ def _unreadable(where: str) -> Rejected:
         who="person",
         where=where,
     )
-
-
-def _to_the_door() -> Response:
-    return RedirectResponse("/login", 303, {"cache-control": "no-store"})
 
 
 def _actor(account: Account) -> Actor:

@@ -48,6 +48,8 @@ TERMS: Final[Mapping[str, Any]] = {
     "controllers": ["Région Centre-Val de Loire"],
     "legal_text": MARK,
 }
+SPARE: Final = "transdev-spare"
+"""A client of the owner's, with a secret nobody has."""
 EMBARGOED: Final = "modal-split-2026-2027-1"
 """The newest release of its measure, and nobody's to read yet but those who watch."""
 
@@ -241,6 +243,8 @@ def _enrol(parts: Parts) -> None:
     def event(kind: Kind, about: str) -> AuditEvent:
         return AuditEvent(kind, "hub", about, now)
 
+    spare = Client(SPARE, "transdev", Role.PARTNER, (), "nobody's")
+    books.add_client(spare, event=event(Kind.PARTNER_ADDED, spare.id))
     for organisation in (*OWNERS, OTHER):
         for name, scopes in (("all", ("push", "consent")), ("none", ())):
             client = Client(f"{organisation}-{name}", organisation, Role.PARTNER, scopes)

@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute
 from hub import agreements
 from hub.parts import OPERATOR
 from hub.web.mine import EXAMPLE
-from tests.attacks.places import EMBARGOED, MARK, TERMS, Places, actors, furnished
+from tests.attacks.places import EMBARGOED, MARK, SPARE, TERMS, Places, actors, furnished
 
 EVERYONE: Final = frozenset(actors())
 NOBODY: Final = frozenset[str]()
@@ -43,6 +43,7 @@ def people(*roles: str) -> frozenset[str]:
 IDENTIFIED: Final = EVERYONE - {"anyone", "visitor"}
 PUSHERS: Final = READS | {"operator own", "dpo own"}
 PARTNERS: Final = READS | {"client other", "partner other"}
+CLIENT_KEEPERS: Final = people("partner", "operator")
 SIGNED_IN: Final = IDENTIFIED - {"client own", "client other", "client without scopes"}
 
 
@@ -369,7 +370,18 @@ TABLE: Final[dict[str, Entry]] = {
     # Signing in and out: nobody is let in by a wrong password.
     "POST /login": Entry(filled("/login", login="x", password="x"), NOBODY),
     "POST /logout": Entry(filled("/logout"), EVERYONE),
-    # Pages of those who are signed in.
+    # This hub has no provider of identities; with one, see tests/flows/test_openid.py.
+    "GET /login/openid": Entry(at("/login/openid"), NOBODY),
+    "GET /login/callback": Entry(at("/login/callback?code=x&state=y"), NOBODY),
+    "POST /login/ended": Entry(at("/login/ended", data={"logout_token": "x"}), NOBODY),
+    # Pages of those who are signed in; what they do with their own account asks for the password.
+    **both("/account", Entry(at("/account"), SIGNED_IN)),
+    **both("/account/clients", Entry(at("/account/clients"), CLIENT_KEEPERS)),
+    "POST /account/clients": Entry(
+        filled("/account/clients", act="rotate", client=SPARE),
+        people("operator") | {"partner own"},
+    ),
+    "POST /account": Entry(filled("/account", act="begin", password="x"), NOBODY),
     **both(
         "/partner/pushes/{push_id}",
         Entry(at("/partner/pushes/{push}"), people("operator", "dpo") | {"partner own"}),

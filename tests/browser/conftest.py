@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from hub.web.assets import DIST
 from tests.browser.visit import Visit
+from tests.listening import listening
 from tests.web.published import application
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -43,20 +41,8 @@ def chromium() -> str:
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     """Address of the pages."""
-    # The default of uvicorn's websockets support imports a deprecated module; pages have none.
-    config = uvicorn.Config(application(), port=0, log_level="error", ws="none", lifespan="off")
-    running = uvicorn.Server(config)
-    thread = threading.Thread(target=running.run, daemon=True)
-    thread.start()
-    until = time.monotonic() + 20
-    while not running.started:
-        assert thread.is_alive(), "the server did not start"
-        assert time.monotonic() < until, "the server took too long"
-        time.sleep(0.02)
-    port = running.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    running.should_exit = True
-    thread.join(10)
+    with listening(application()) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,9 @@ from fastapi import FastAPI, Response
 from playwright.sync_api import expect
 from starlette.responses import StreamingResponse
 
+from hub.identity.people import MemoryPeople
 from hub.records import Account, Role
 from hub.web.pushdesk import MemoryPushDesk
-from hub.web.shelf import MemoryPeople
 from tests.browser.visit import Visit
 from tests.web import published
 from tests.web.test_partner import UNDER_WAY, pushdesk, told
@@ -34,7 +34,7 @@ class Desk:
     def __init__(self) -> None:
         self.pushes: MemoryPushDesk = pushdesk()
         people = MemoryPeople()
-        people.sessions["cookie"] = Account("u1", "exploitation", "transdev", Role.PARTNER, "")
+        people.begin(Account("u1", "exploitation", "transdev", Role.PARTNER, ""), "cookie")
         self.app: FastAPI = published.application(people=people, pushes=self.pushes)
         self.listened = 0
         self.steps: list[str] = []

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from sqlalchemy import select
 
 from hub.errors import Conflict, HubError, Unavailable
-from hub.records import Backup, Grant, Organisation, Push, PushState, Side
+from hub.records import Backup, Grant, Organisation, Push, PushState, Session, Side, Vouched
 from hub.storage.books import GIVEN, OBJECTED, REFUSED, Books
 from hub.storage.books.schema import metadata
 from tests.storage.books import real
@@ -87,13 +87,14 @@ READS: Final = frozenset(
         "account", "accounts", "agreement", "agreement_version", "agreement_versions",
         "agreements", "check", "client", "clients",
         "contributing", "contribution", "ended_by",
-        "factor", "former_secret",
+        "factor", "former_key", "former_secret", "formers", "recovery_left", "vouched",
         "are_placed", "event_at", "event_count", "events", "grant", "grant_counts", "grants_of",
         "last_of",
         "last_event", "latest_release", "load", "marks", "open_intents", "organisations",
         "pending_events",
         "pending_pushes", "progress", "promised", "pulled", "push", "pushes", "refusals",
-        "rejections", "release", "releases", "search", "segments", "session", "set_aside",
+        "rejections", "release", "releases", "search", "segments", "session", "sessions",
+        "set_aside",
         # Upkeep: what is begun, who waits, what is old, which back-ups there are.
         "backups", "backups_until", "intended_rewrites", "pending_withdrawals", "readable_events",
         "set_aside_counts", "standing", "taken_up", "token", "upload", "uploads",
@@ -115,7 +116,7 @@ TECHNICAL: Final = frozenset(
         # A rewrite announced, whose event follows; how far a withdrawal is; several writes as one.
         "advance_withdrawals", "forget_rewrite", "intend_rewrite", "together",
         # Replay protection and expiry: no right is given.
-        "use_step", "end_session", "end_visit", "forget_expired", "forget_visits", "use_assertion",
+        "use_step", "end_visit", "forget_expired", "forget_visits", "use_assertion",
         # What was asked with a code has been seen to: its withdrawal is the event, if it has one.
         "stopped",
         # Files still coming in: nothing was acknowledged of them, `accept_push` is the event.
@@ -164,6 +165,7 @@ class Write:
 
 SAID: Final = event(about="said")
 SESSION: Final = (digest("s"), account().id, NOW)
+ENTERED: Final = Session(digest("s"), account().id, NOW, NOW + HOUR)
 WRITES: Final[dict[str, Write]] = {
     "record": Write(lambda b: b.record(event=SAID), None),
     "add_organisation": Write(
@@ -184,7 +186,9 @@ WRITES: Final[dict[str, Write]] = {
         lambda b: b.add_client(replace(client(), organisation="nobody"), event=SAID),
     ),
     "change_client": Write(
-        lambda b: b.change_client(replace(client(), secret_hash=None), event=SAID),
+        lambda b: b.change_client(
+            replace(client(), secret_hash=None, public_jwk={"kty": "EC"}), event=SAID
+        ),
         lambda b: b.change_client(replace(client(), id="nobody"), event=SAID),
         ("add_client",),
     ),
@@ -216,6 +220,34 @@ WRITES: Final[dict[str, Write]] = {
         lambda b: b.confirm_factor(account().id, event=SAID),
         lambda b: b.confirm_factor("nobody", event=SAID),
         ("add_account", "begin_factor"),
+    ),
+    "replace_recovery": Write(
+        lambda b: b.replace_recovery(account().id, [digest("r")], event=SAID),
+        lambda b: b.replace_recovery("nobody", [digest("r")], event=SAID),
+        ("add_account",),
+    ),
+    "use_recovery": Write(
+        lambda b: b.use_recovery(account().id, digest("r"), event=SAID),
+        lambda b: b.use_recovery(account().id, digest("other"), event=SAID),
+        ("add_account", "replace_recovery"),
+    ),
+    "enter": Write(
+        lambda b: b.enter(account(), ENTERED, Vouched(digest("sid"), b"sealed"), event=SAID),
+        lambda b: b.enter(replace(account(), id="other"), ENTERED, Vouched(), event=SAID),
+        ("add_account",),
+    ),
+    "end_session": Write(
+        lambda b: b.end_session(digest("s"), event=SAID),
+        lambda b: b.end_session(digest("other"), event=SAID),
+        ("add_account", "add_session"),
+    ),
+    "end_sessions": Write(
+        lambda b: b.end_sessions(account().id, event=SAID), None, ("add_account", "add_session")
+    ),
+    "replace_client_key": Write(
+        lambda b: b.replace_client_key(client().id, {"kty": "OKP"}, NOW, event=SAID),
+        lambda b: b.replace_client_key("nobody", {"kty": "OKP"}, NOW, event=SAID),
+        ("add_client", "change_client"),
     ),
     "drop_factor": Write(
         lambda b: b.drop_factor(account().id, event=SAID),

@@ -9,7 +9,9 @@ from typing import Any
 
 import pyotp
 import pytest
+from authlib.oauth2.rfc7523 import private_key_jwt_sign
 from fastapi.testclient import TestClient
+from joserfc.jwk import ECKey
 from typer.testing import CliRunner
 
 from hub.cli.app import app
@@ -22,6 +24,7 @@ from hub.reconcile import reconcile
 from hub.records import Role
 from hub.settings import Settings
 
+ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 GRANT = {"grant_type": "client_credentials"}
 Hub = Callable[..., Any]
 
@@ -71,6 +74,42 @@ def test_a_secret_is_replaced_with_an_overlap_and_revoked_at_once(
     assert (refused.status_code, refused.json()["code"]) == (401, "invalid-token")
     assert isinstance(hub("partner", "rotate", made.id), NotFound)
     assert isinstance(hub("partner", "revoke", "nobody"), NotFound)
+    parts.sequence()
+    assert reconcile(parts).problems == []
+
+
+def test_a_key_is_replaced_with_an_overlap(
+    parts: Parts, client: TestClient, hub: Hub, tmp_path: Path
+) -> None:
+    first, second = ECKey.generate_key(), ECKey.generate_key()
+    made, secret = add_partner(parts, "transdev", first.as_dict(private=False))
+    assert secret == ""
+
+    def status(key: ECKey) -> int:
+        token = private_key_jwt_sign(
+            key, made.id, f"{parts.settings.public_url}/oauth/token", alg="ES256"
+        )
+        form = GRANT | {"client_assertion": token, "client_assertion_type": ASSERTION}
+        return client.post("/oauth/token", data=form).status_code
+
+    def file(key: ECKey, *, private: bool = False) -> str:
+        path = tmp_path / "key.json"
+        path.write_text(json.dumps(key.as_dict(private=private)), "utf-8")
+        return str(path)
+
+    assert (status(first), status(second)) == (200, 401)
+    assert isinstance(hub("partner", "rotate", made.id), Rejected)
+    assert isinstance(
+        hub("partner", "rotate", made.id, "--jwk", file(second, private=True)), Rejected
+    )
+    hub("partner", "rotate", made.id, "--jwk", file(second))
+    assert (status(first), status(second)) == (200, 200)
+    hub("partner", "rotate", made.id, "--jwk", file(second), "--days", "0")
+    assert (status(first), status(second)) == (401, 200)
+    with_secret, _ = add_partner(parts, "orange")
+    assert isinstance(hub("partner", "rotate", with_secret.id, "--jwk", file(second)), Rejected)
+    hub("partner", "revoke", made.id)
+    assert (status(first), status(second)) == (401, 401)
     parts.sequence()
     assert reconcile(parts).problems == []
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import base64
+import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import pyotp
 import pytest
+from joserfc import jwt
+from joserfc.jwk import ECKey, Key, RSAKey
 
 from hub.errors import Rejected, Unauthenticated
 from hub.events import Kind
 from hub.identity import passwords, tokens, totp
 from hub.identity.limits import SPREAD
 from hub.identity.oauth import TokenServer
+from hub.identity.own import Own
+from hub.identity.people import RequestFacts
 from hub.identity.sessions import LOCKED, Sessions
 from hub.records import Account, Role
 from tests.identity import helpers
@@ -29,11 +34,6 @@ class Clock:
 
     def __call__(self):  # type: ignore[no-untyped-def]
         return self.now
-
-
-@dataclass(frozen=True)
-class Asking:
-    address: str
 
 
 @pytest.fixture
@@ -53,17 +53,24 @@ def people(books: MemoryBooks, clock: Clock) -> Sessions:
     return Sessions(books, clock, key=b"k" * 32)
 
 
+@pytest.fixture
+def own(books: MemoryBooks, clock: Clock) -> Own:
+    return Own(books, clock, issuer="Hub", key=b"k" * 32)
+
+
 def refused(people: Sessions, login: str, password: str, address: str) -> bool:
     try:
-        people.login(login, password, Asking(address))
+        people.login(login, password, RequestFacts(address))
     except Unauthenticated:
         return True
     return False
 
 
-def test_sessions_do_not_survive_a_password_change(people: Sessions, books: MemoryBooks) -> None:
+def test_sessions_do_not_survive_a_password_change(
+    people: Sessions, own: Own, books: MemoryBooks
+) -> None:
     here, stolen = people.login(DPO.login, "pass"), people.login(DPO.login, "pass")
-    people.change_password(here, "pass", CHOSEN)
+    own.change_password(here, "pass", CHOSEN)
     assert people.who(stolen) is None
     assert people.who(here) is not None
     assert refused(people, DPO.login, "pass", "")
@@ -73,23 +80,23 @@ def test_sessions_do_not_survive_a_password_change(people: Sessions, books: Memo
 
 
 def test_a_stolen_session_does_not_change_the_password(
-    people: Sessions, books: MemoryBooks
+    people: Sessions, own: Own, books: MemoryBooks
 ) -> None:
     stolen = people.login(DPO.login, "pass")
     for _ in range(10):
         with pytest.raises(Unauthenticated):
-            people.change_password(stolen, "guess", CHOSEN)
+            own.change_password(stolen, "guess", CHOSEN)
     with pytest.raises(Unauthenticated):  # ten guesses, and even the right one waits
-        people.change_password(stolen, "pass", CHOSEN)
+        own.change_password(stolen, "pass", CHOSEN)
     with pytest.raises(Unauthenticated):
-        people.change_password("no session", "pass", CHOSEN)
+        own.change_password("no session", "pass", CHOSEN)
     assert books.people[DPO.login] == DPO
 
 
-def test_a_short_password_is_not_taken(people: Sessions, books: MemoryBooks) -> None:
+def test_a_short_password_is_not_taken(people: Sessions, own: Own, books: MemoryBooks) -> None:
     here = people.login(DPO.login, "pass")
     with pytest.raises(Rejected, match="12"):
-        people.change_password(here, "pass", "elevensigns")
+        own.change_password(here, "pass", "elevensigns")
     assert books.people[DPO.login] == DPO
 
 
@@ -160,7 +167,7 @@ def test_a_locked_account_is_told_from_no_other(people: Sessions, books: MemoryB
             people.login(login, "pass")
         answers.append(caught.value.problem("fr"))
     assert answers[0] == answers[1]
-    assert tokens.digest("x") not in books.sessions
+    assert tokens.digest("x") not in books.begun
 
 
 def basic(client_id: str, secret: str) -> str:
@@ -192,6 +199,33 @@ def test_a_replaced_secret_holds_until_its_day_and_a_wrong_one_costs_the_same(
         verified.clear()
         assert status("wrong", client=client) == 401
         assert len(verified) == 2
+
+
+def test_a_replaced_key_holds_until_its_day_beside_the_new_one(books: MemoryBooks) -> None:
+    former, present, other = (ECKey.generate_key() for _ in range(3))
+    rsa = RSAKey.generate_key(2048)
+    known = helpers.client(secret_hash=None, public_jwk=present.as_dict(private=False))
+    books.clients["transdev-1"] = known
+    until = NOW + timedelta(days=7)
+    server = TokenServer(books, helpers.ENDPOINT)
+
+    def status(key: Key, alg: str = "ES256", now: datetime = NOW) -> int:
+        said = {"iss": "transdev-1", "sub": "transdev-1", "aud": helpers.ENDPOINT}
+        said |= {"exp": int(now.timestamp()) + 60, "jti": secrets.token_hex(8)}
+        token = jwt.encode({"alg": alg}, said, key, algorithms=[alg])
+        form = {"grant_type": "client_credentials", "client_assertion": token}
+        form["client_assertion_type"] = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+        return server.issue(form, None, now).status
+
+    assert (status(present), status(former)) == (200, 401)
+    books.former_jwk["transdev-1"] = (former.as_dict(private=False), until)
+    assert (status(present), status(former), status(other)) == (200, 200, 401)
+    assert status(former, now=until) == 401
+    books.former_jwk["transdev-1"] = (rsa.as_dict(private=False), until)  # of another kind
+    assert (status(present), status(rsa, "RS256"), status(rsa, "PS256")) == (200, 200, 200)
+    # What was revoked has no key, whatever it had before.
+    books.clients["transdev-1"] = replace(known, public_jwk=None)
+    assert (status(present), status(rsa, "RS256")) == (401, 401)
 
 
 def test_a_token_given_back_is_over_and_only_its_own_client_gives_it(books: MemoryBooks) -> None:

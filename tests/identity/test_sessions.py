@@ -5,8 +5,9 @@ import pytest
 
 from hub.errors import Unauthenticated
 from hub.events import Kind
-from hub.identity import sessions, tokens
+from hub.identity import tokens
 from hub.identity.limits import MemoryLimiter
+from hub.identity.people import RequestFacts
 from hub.identity.sessions import Sessions
 from hub.records import Account, Role
 from tests.identity.helpers import NOW, QUICK, MemoryBooks
@@ -20,11 +21,6 @@ class Clock:
 
     def __call__(self):  # type: ignore[no-untyped-def]
         return self.now
-
-
-@dataclass(frozen=True)
-class Asking:
-    address: str
 
 
 @pytest.fixture
@@ -47,9 +43,9 @@ def people(books: MemoryBooks, clock: Clock) -> Sessions:
 def test_a_login_opens_a_session_that_ends(
     people: Sessions, books: MemoryBooks, clock: Clock
 ) -> None:
-    token = people.login(DPO.login, "pass", Asking("192.0.2.1"))
+    token = people.login(DPO.login, "pass", RequestFacts("192.0.2.1"))
     assert people.who(token) == DPO
-    assert list(books.sessions) == [tokens.digest(token)]
+    assert list(books.begun) == [tokens.digest(token)]
     [event] = books.recorded
     assert (event.kind, event.actor, event.about) == (Kind.USER_AUTHENTICATED, "region", "acc-1")
     people.logout(token)
@@ -62,7 +58,7 @@ def test_a_login_opens_a_session_that_ends(
 
 def refused(people: Sessions, login: str, password: str) -> Unauthenticated:
     with pytest.raises(Unauthenticated) as caught:
-        people.login(login, password, Asking("192.0.2.1"))
+        people.login(login, password, RequestFacts("192.0.2.1"))
     return caught.value
 
 
@@ -99,16 +95,16 @@ def test_guessing_is_limited_for_the_guesser_alone(
     right = refused(people, DPO.login, "pass")
     assert right.words == refused(people, "ghost", "guess").words
     assert books.recorded[-2].facts == {"limited": True}
-    assert people.login(DPO.login, "pass", Asking("198.51.100.7"))
+    assert people.login(DPO.login, "pass", RequestFacts("198.51.100.7"))
     clock.now += timedelta(minutes=15)
-    assert people.login(DPO.login, "pass", Asking("192.0.2.1"))
+    assert people.login(DPO.login, "pass", RequestFacts("192.0.2.1"))
 
 
 def test_a_success_forgets_the_failures(people: Sessions) -> None:
     for _ in range(3):
         for _ in range(9):
             refused(people, DPO.login, "typo")
-        assert people.login(DPO.login, "pass", Asking("192.0.2.1"))
+        assert people.login(DPO.login, "pass", RequestFacts("192.0.2.1"))
 
 
 def test_the_limiter_keeps_bounded_memory() -> None:
@@ -118,12 +114,3 @@ def test_the_limiter_keeps_bounded_memory() -> None:
     assert len(limiter._times) == 10_000
     assert limiter.allows((0).to_bytes(4, "big"), NOW)
     assert not limiter.allows((10_049).to_bytes(4, "big"), NOW)
-
-
-def test_a_csrf_token_belongs_to_one_session_and_key() -> None:
-    token = sessions.csrf(b"k" * 32, "session-a")
-    assert sessions.csrf_holds(b"k" * 32, "session-a", token)
-    assert not sessions.csrf_holds(b"k" * 32, "session-b", token)
-    assert not sessions.csrf_holds(b"j" * 32, "session-a", token)
-    assert not sessions.csrf_holds(b"k" * 32, "session-a", "")
-    assert "session-a" not in token

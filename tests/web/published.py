@@ -15,12 +15,12 @@ from analytics.model import Column
 from connectors.registry import DATASETS
 from hub.catalog import Entry, Listing
 from hub.errors import HubError, Unavailable
+from hub.identity.people import MemoryPeople, People
 from hub.records import Account, Release, Role
 from hub.settings import Territory
 from hub.web.desk import Desk
 from hub.web.pages import (
     MemoryShelf,
-    People,
     Reception,
     Shelf,
     Shown,
@@ -31,7 +31,6 @@ from hub.web.pages import (
 )
 from hub.web.pushdesk import MemoryPushDesk
 from hub.web.security import SecurityHeaders
-from hub.web.shelf import MemoryPeople
 
 HOSTILE = '<script>alert("x")</script>&\'"<img src=//evil.example/x onerror=alert(1)>'
 SECRET_CLASS = "51-100"

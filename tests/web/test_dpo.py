@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 from fastapi.testclient import TestClient
 
+from hub.identity.people import MemoryPeople
 from hub.records import Account, Push, PushState, Role
 from hub.web.desk import Consents, Ending, Line, MemoryDesk, Overview
-from hub.web.shelf import MemoryPeople
 from tests.web import published
 from tests.web.html import Page
 
@@ -53,7 +53,7 @@ def visitor(role: Role | None, shown: MemoryDesk | None = None) -> TestClient:
         app, headers={"accept": "text/html", "accept-language": "fr"}, follow_redirects=False
     )
     if role is not None:
-        people.sessions["cookie"] = Account("user-1", "someone", "region", role, "")
+        people.begin(Account("user-1", "someone", "region", role, ""), "cookie")
         client.cookies.set("hub-session", "cookie")
     return client
 

@@ -13,10 +13,10 @@ from connectors.pages import reasons
 from connectors.registry import DATASETS
 from connectors.report import Finding
 from connectors.tableschema import table_schema
+from hub.identity.people import MemoryPeople
 from hub.records import Account, Role
 from hub.web.partner import HANDED_OUT
 from hub.web.pushdesk import MemoryPushDesk
-from hub.web.shelf import MemoryPeople
 from tests.web import published
 from tests.web.html import Page
 
@@ -88,7 +88,7 @@ def visitor(role: Role | None = None, language: str = "fr") -> TestClient:
         follow_redirects=False,
     )
     if role is not None:
-        people.sessions["cookie"] = Account("u1", "exploitation", "transdev", role, "")
+        people.begin(Account("u1", "exploitation", "transdev", role, ""), "cookie")
         client.cookies.set("hub-session", "cookie")
     return client
 

@@ -1,131 +1,38 @@
-"""Clients and accounts, their tokens and sessions. Secrets arrive hashed and are kept so."""
+"""Accounts of people, their second factors and sessions. Secrets arrive hashed and stay so."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from hub.errors import Conflict, NotFound
+from hub.errors import NotFound
 from hub.events import AuditEvent
-from hub.records import Account, Client, Factor, Role
+from hub.records import Account, Factor, Role, Session, Vouched
 from hub.storage.books.desk import Desk
 from hub.storage.books.schema import (
     accounts,
     assertions,
-    clients,
+    events,
+    former_keys,
     former_secrets,
+    recovery_codes,
     second_factors,
     sessions,
     tokens,
+    vouched_sessions,
 )
 
 
 class Accounts(Desk):
-    """Who may speak to the hub, machine or person, and with what in hand."""
-
-    def add_client(self, client: Client, *, event: AuditEvent) -> None:
-        """Add an OAuth 2 client. A `Conflict` where its id is taken."""
-        with self._write(event) as (connection, sequence):
-            connection.execute(
-                insert(clients).values(
-                    id=client.id,
-                    organisation=client.organisation,
-                    role=str(client.role),
-                    scopes=list(client.scopes),
-                    secret_hash=client.secret_hash,
-                    public_jwk=None if client.public_jwk is None else dict(client.public_jwk),
-                    created_at=client.created_at or event.at,
-                    event=sequence,
-                )
-            )
-
-    def client(self, client_id: str) -> Client | None:
-        """One client by its id."""
-        with self._read() as connection:
-            row = connection.execute(select(clients).where(clients.c.id == client_id)).first()
-        return None if row is None else _client(row)
-
-    def clients(self) -> list[Client]:
-        """All clients, by id."""
-        with self._read() as connection:
-            rows = connection.execute(select(clients).order_by(clients.c.id))
-            return [_client(row) for row in rows]
-
-    def change_client(self, client: Client, *, event: AuditEvent) -> None:
-        """Keep a client's scopes and proof as given, and end its tokens. `NotFound` without it."""
-        with self._write(event) as (connection, sequence):
-            done = connection.execute(
-                update(clients)
-                .where(clients.c.id == client.id)
-                .values(
-                    scopes=list(client.scopes),
-                    secret_hash=client.secret_hash,
-                    public_jwk=None if client.public_jwk is None else dict(client.public_jwk),
-                    event=sequence,
-                )
-            )
-            if done.rowcount != 1:
-                raise _no_client()
-            connection.execute(delete(tokens).where(tokens.c.client == client.id))
-            connection.execute(delete(former_secrets).where(former_secrets.c.client == client.id))
-
-    def replace_client_secret(
-        self, client_id: str, secret_hash: str, until: datetime, *, event: AuditEvent
-    ) -> None:
-        """Give a client another secret; the one before holds until then, and no longer.
-
-        Those before that one end at once, tokens go on. `NotFound` for a client without a secret.
-        """
-        with self._write(event) as (connection, sequence):
-            mine = clients.c.id == client_id
-            former = connection.execute(select(clients.c.secret_hash).where(mine)).scalar()
-            if former is None:
-                raise _no_client()
-            connection.execute(delete(former_secrets).where(former_secrets.c.client == client_id))
-            connection.execute(
-                insert(former_secrets).values(
-                    client=client_id, secret_hash=former, expires_at=until, event=sequence
-                )
-            )
-            changed = update(clients).where(mine)
-            connection.execute(changed.values(secret_hash=secret_hash, event=sequence))
-
-    def former_secret(self, client_id: str, now: datetime) -> str | None:
-        """The hash of a client's secret that was replaced and still holds, if there is one."""
-        query = select(former_secrets.c.secret_hash).where(
-            former_secrets.c.client == client_id, former_secrets.c.expires_at > now
-        )
-        with self._read() as connection:
-            return connection.execute(query).scalar()
-
-    def revoke_token(self, token_hash: bytes, client_id: str, *, event: AuditEvent) -> None:
-        """End a client's own token. `NotFound` where it has no such token."""
-        with self._write(event) as (connection, _):
-            own = (tokens.c.token_hash == token_hash) & (tokens.c.client == client_id)
-            if connection.execute(delete(tokens).where(own)).rowcount != 1:
-                raise NotFound(
-                    "unknown-token",
-                    fr="Ce client n’a pas ce jeton.",
-                    en="This client has no such token.",
-                    who="partner",
-                )
+    """Which people may speak to the hub, and with what in hand."""
 
     def add_account(self, account: Account, *, event: AuditEvent) -> None:
         """Add a local account. A `Conflict` where its id or login is taken."""
         with self._write(event) as (connection, sequence):
-            connection.execute(
-                insert(accounts).values(
-                    id=account.id,
-                    login=account.login,
-                    organisation=account.organisation,
-                    role=str(account.role),
-                    password_hash=account.password_hash,
-                    event=sequence,
-                )
-            )
+            _add(connection, account, sequence)
 
     def account(self, login: str) -> Account | None:
         """One account by its login."""
@@ -142,10 +49,7 @@ class Accounts(Desk):
             done = connection.execute(changed.values(password_hash=password_hash, event=sequence))
             if done.rowcount != 1:
                 raise _no_account()
-            theirs = sessions.c.account == account_id
-            if kept is not None:
-                theirs &= sessions.c.session_hash != kept
-            connection.execute(delete(sessions).where(theirs))
+            _end_others(connection, account_id, kept)
 
     def factor(self, account_id: str) -> Factor | None:
         """A person's second factor, confirmed or not."""
@@ -168,8 +72,19 @@ class Accounts(Desk):
                 )
             )
 
-    def confirm_factor(self, account_id: str, *, event: AuditEvent) -> None:
-        """From now on it is asked for. `NotFound` where none waits to be confirmed."""
+    def confirm_factor(
+        self,
+        account_id: str,
+        recovery: Collection[bytes] = (),
+        kept: bytes | None = None,
+        *,
+        event: AuditEvent,
+    ) -> None:
+        """From now on it is asked for, or one of the digests `recovery`, each of them once.
+
+        Sessions begun without it end, but the one of the digest `kept`. `NotFound` where none
+        waits to be confirmed.
+        """
         with self._write(event) as (connection, sequence):
             open_ = (second_factors.c.account == account_id) & second_factors.c.confirmed_at.is_(
                 None
@@ -179,12 +94,35 @@ class Accounts(Desk):
             )
             if done.rowcount != 1:
                 raise _no_account()
+            _keep_recovery(connection, account_id, recovery)
+            _end_others(connection, account_id, kept)
 
     def drop_factor(self, account_id: str, *, event: AuditEvent) -> None:
         """Ask for it no longer; harmless where there is none."""
         with self._write(event) as (connection, _):
             theirs = second_factors.c.account == account_id
             connection.execute(delete(second_factors).where(theirs))
+            _keep_recovery(connection, account_id, ())
+
+    def replace_recovery(
+        self, account_id: str, recovery: Collection[bytes], *, event: AuditEvent
+    ) -> None:
+        """Other digests of codes that stand in for the second factor; those before end."""
+        with self._write(event) as (connection, _):
+            _keep_recovery(connection, account_id, recovery)
+
+    def recovery_left(self, account_id: str) -> int:
+        """How many codes can still stand in for the second factor."""
+        query = select(func.count()).where(recovery_codes.c.account == account_id)
+        with self._read() as connection:
+            return connection.execute(query).scalar_one()
+
+    def use_recovery(self, account_id: str, digest: bytes, *, event: AuditEvent) -> None:
+        """Use such a code up. `NotFound` where there is none."""
+        with self._write(event) as (connection, _):
+            one = (recovery_codes.c.account == account_id) & (recovery_codes.c.digest == digest)
+            if connection.execute(delete(recovery_codes).where(one)).rowcount != 1:
+                raise _no_account()
 
     def use_step(self, account_id: str, step: int) -> bool:
         """Use up a code, and those before it; False where it was used up already."""
@@ -199,62 +137,38 @@ class Accounts(Desk):
             rows = connection.execute(select(accounts).order_by(accounts.c.login))
             return [_account(row) for row in rows]
 
-    def add_token(
-        self,
-        token_hash: bytes,
-        client_id: str,
-        scopes: Sequence[str],
-        expires_at: datetime,
-        *,
-        event: AuditEvent,
-    ) -> None:
-        """Keep the hash of an access token."""
-        with self._write(event) as (connection, sequence):
-            connection.execute(
-                insert(tokens).values(
-                    token_hash=token_hash,
-                    client=client_id,
-                    scopes=list(scopes),
-                    expires_at=expires_at,
-                    event=sequence,
-                )
-            )
-
-    def token(self, token_hash: bytes, now: datetime) -> tuple[Client, tuple[str, ...]] | None:
-        """The client a token was given to and its scopes; None where unknown or expired."""
-        query = (
-            select(clients, tokens.c.scopes.label("granted"))
-            .join(tokens, tokens.c.client == clients.c.id)
-            .where(tokens.c.token_hash == token_hash, tokens.c.expires_at > now)
-        )
-        with self._read() as connection:
-            row = connection.execute(query).first()
-        return None if row is None else (_client(row), tuple(row.granted))
-
-    def use_assertion(self, jti: str, client_id: str, expires_at: datetime) -> bool:
-        """Use up a client assertion's id; False where this client has used it before."""
-        try:
-            with self._change() as connection:
-                connection.execute(
-                    insert(assertions).values(client=client_id, jti=jti, expires_at=expires_at)
-                )
-        except Conflict:
-            return False
-        return True
-
     def add_session(
         self, session_hash: bytes, account_id: str, expires_at: datetime, *, event: AuditEvent
     ) -> None:
         """Keep the hash of a person's session."""
         with self._write(event) as (connection, sequence):
+            _begin(connection, session_hash, account_id, expires_at, sequence)
+
+    def enter(
+        self, account: Account, session: Session, vouched: Vouched, *, event: AuditEvent
+    ) -> None:
+        """Begin the session of somebody a provider vouches for, as it does at this moment.
+
+        The account is made, or takes over role and organisation; all its sessions follow.
+        """
+        with self._write(event) as (connection, sequence):
+            said = {"role": str(account.role), "organisation": account.organisation}
+            known = update(accounts).where(accounts.c.id == account.id)
+            if connection.execute(known.values(**said, event=sequence)).rowcount == 0:
+                _add(connection, account, sequence)
+            _begin(connection, session.mark, account.id, session.expires, sequence)
             connection.execute(
-                insert(sessions).values(
-                    session_hash=session_hash,
-                    account=account_id,
-                    expires_at=expires_at,
-                    event=sequence,
+                insert(vouched_sessions).values(
+                    session_hash=session.mark, sid=vouched.sid, hint=vouched.hint
                 )
             )
+
+    def vouched(self, session_hash: bytes) -> Vouched | None:
+        """What the provider said of a session; None where no provider vouched for it."""
+        query = select(vouched_sessions).where(vouched_sessions.c.session_hash == session_hash)
+        with self._read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else Vouched(row.sid, row.hint)
 
     def session(self, session_hash: bytes, now: datetime) -> Account | None:
         """Whose session it is; None where unknown, ended or expired."""
@@ -267,27 +181,90 @@ class Accounts(Desk):
             row = connection.execute(query).first()
         return None if row is None else _account(row)
 
-    def end_session(self, session_hash: bytes) -> None:
-        """End a session; nothing where there is none."""
-        with self._change() as connection:
-            connection.execute(delete(sessions).where(sessions.c.session_hash == session_hash))
+    def sessions(
+        self, now: datetime, *, account: str | None = None, sid: bytes | None = None
+    ) -> list[Session]:
+        """Live sessions of an account, or of a session at the provider; the newest first."""
+        query = (
+            select(sessions, events.c.at)
+            .join(events, events.c.sequence == sessions.c.event)
+            .where(sessions.c.expires_at > now)
+            .order_by(sessions.c.event.desc())
+        )
+        if account is not None:
+            query = query.where(sessions.c.account == account)
+        if sid is not None:
+            query = query.join(vouched_sessions).where(vouched_sessions.c.sid == sid)
+        with self._read() as connection:
+            return [
+                Session(row.session_hash, row.account, row.at, row.expires_at)
+                for row in connection.execute(query)
+            ]
+
+    def end_session(self, session_hash: bytes, *, event: AuditEvent) -> None:
+        """End a session. `NotFound` where there is none: then nothing happened."""
+        with self._write(event) as (connection, _):
+            mine = sessions.c.session_hash == session_hash
+            if connection.execute(delete(sessions).where(mine)).rowcount != 1:
+                raise NotFound(
+                    "unknown-session",
+                    fr="Cette session est déjà terminée.",
+                    en="This session has ended already.",
+                    who="person",
+                )
+
+    def end_sessions(
+        self, account_id: str, kept: bytes | None = None, *, event: AuditEvent
+    ) -> None:
+        """End every session of an account but the one of the digest `kept`."""
+        with self._write(event) as (connection, _):
+            _end_others(connection, account_id, kept)
 
     def forget_expired(self, now: datetime) -> int:
-        """Delete what no longer admits anyone: tokens, sessions, assertions, secrets; how many."""
+        """Delete what no longer admits anyone: tokens, sessions, assertions, proofs; how many."""
         with self._change() as connection:
             return sum(
                 connection.execute(delete(table).where(table.c.expires_at <= now)).rowcount
-                for table in (tokens, sessions, assertions, former_secrets)
+                for table in (tokens, sessions, assertions, former_secrets, former_keys)
             )
 
 
-def _no_client() -> NotFound:
-    return NotFound(
-        "unknown-client",
-        fr="Aucun client ne porte ce nom.",
-        en="No client has this name.",
-        who="operator",
+def _add(connection: Connection, account: Account, sequence: int) -> None:
+    connection.execute(
+        insert(accounts).values(
+            id=account.id,
+            login=account.login,
+            organisation=account.organisation,
+            role=str(account.role),
+            password_hash=account.password_hash,
+            event=sequence,
+        )
     )
+
+
+def _keep_recovery(connection: Connection, account_id: str, recovery: Collection[bytes]) -> None:
+    connection.execute(delete(recovery_codes).where(recovery_codes.c.account == account_id))
+    if recovery:
+        connection.execute(
+            insert(recovery_codes), [{"account": account_id, "digest": one} for one in recovery]
+        )
+
+
+def _begin(
+    connection: Connection, mark: bytes, account_id: str, expires_at: datetime, sequence: int
+) -> None:
+    connection.execute(
+        insert(sessions).values(
+            session_hash=mark, account=account_id, expires_at=expires_at, event=sequence
+        )
+    )
+
+
+def _end_others(connection: Connection, account_id: str, kept: bytes | None) -> None:
+    theirs = sessions.c.account == account_id
+    if kept is not None:
+        theirs &= sessions.c.session_hash != kept
+    connection.execute(delete(sessions).where(theirs))
 
 
 def _no_account() -> NotFound:
@@ -296,18 +273,6 @@ def _no_account() -> NotFound:
         fr="Aucun compte ne porte ce nom, ou il n’y a rien à confirmer.",
         en="No account has this name, or there is nothing to confirm.",
         who="operator",
-    )
-
-
-def _client(row: Row[Any]) -> Client:
-    return Client(
-        id=row.id,
-        organisation=row.organisation,
-        role=Role(row.role),
-        scopes=tuple(row.scopes),
-        secret_hash=row.secret_hash,
-        public_jwk=row.public_jwk,
-        created_at=row.created_at,
     )
 
 

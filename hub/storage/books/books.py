@@ -13,6 +13,7 @@ from typing import Final, Self
 
 from hub.storage.books.accounts import Accounts
 from hub.storage.books.backups import Backups
+from hub.storage.books.clients import Clients
 from hub.storage.books.contributions import Contributions
 from hub.storage.books.engine import (
     ahead,
@@ -45,6 +46,7 @@ PATIENCE: Final = timedelta(seconds=30)
 
 class Books(
     Organisations,
+    Clients,
     Accounts,
     Pushes,
     Uploads,

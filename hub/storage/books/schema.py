@@ -264,6 +264,24 @@ former_secrets = Table(
     _event(),
 )
 
+# A client's public key that was replaced and goes on to hold for a while.
+former_keys = Table(
+    "former_keys",
+    metadata,
+    Column("client", String, ForeignKey("clients.id"), primary_key=True),
+    Column("public_jwk", Json, nullable=False),
+    Column("expires_at", Utc, nullable=False, index=True),
+    _event(),
+)
+
+# Digests of codes that stand in for a second factor; one that was used is gone.
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column("account", String, ForeignKey("accounts.id"), primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+)
+
 tokens = Table(
     "tokens",
     metadata,
@@ -291,6 +309,21 @@ sessions = Table(
     Column("expires_at", Utc, nullable=False, index=True),
     _event(),
     *_audited(),
+)
+
+# Sessions that a provider of identities vouched for: the keyed digest of its own session, and the
+# token that ends it there, sealed under what only the session's holder has.
+vouched_sessions = Table(
+    "vouched_sessions",
+    metadata,
+    Column(
+        "session_hash",
+        LargeBinary,
+        ForeignKey("sessions.session_hash", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("sid", LargeBinary, index=True),
+    Column("hint", LargeBinary),
 )
 
 pushes = Table(
