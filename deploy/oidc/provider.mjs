@@ -58,6 +58,8 @@ function provider(keys) {
       rpInitiatedLogout: { enabled: true },
     },
     cookies: { keys: [randomUUID()] },
+    // Hubs of tests are on loopback, which it would not speak to otherwise.
+    fetch: (url, { dispatcher, ...options }) => globalThis.fetch(url, options),
     async findAccount(_, id) {
       const person = people[id]
       return person && { accountId: id, claims: () => ({ sub: id, name: id, ...person }) }

@@ -50,8 +50,6 @@ def render(request: Request, error: HubError) -> Response:
     headers: dict[str, str] = {"content-language": language_of(request)}
     if isinstance(error, Unauthenticated):
         headers["www-authenticate"] = 'Bearer realm="hub"'
-    if error.status in {429, 503}:
-        headers["retry-after"] = str(error.facts.get("retry_after", 5))
     return Response(
         json.dumps(error.problem(language_of(request), request.url.path), ensure_ascii=False),
         status_code=error.status,
@@ -64,7 +62,10 @@ def install(app: FastAPI, page: ErrorPage, wants_page: Callable[[Request], bool]
     """Render errors: a page for a person's browser, a problem document for machines."""
 
     def answer(request: Request, error: HubError) -> Response:
-        return page(request, error) if wants_page(request) else render(request, error)
+        response = page(request, error) if wants_page(request) else render(request, error)
+        if error.status in {429, 503}:
+            response.headers["retry-after"] = str(error.facts.get("retry_after", 5))
+        return response
 
     def on_hub_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HubError)

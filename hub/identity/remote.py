@@ -215,7 +215,7 @@ class RemoteProvider:
         )
         answer.raise_for_status()
         if answer.headers.get("content-type", "").startswith("application/jwt"):
-            claims = self._signed(answer.text, forged=False).claims
+            claims: Any = self._signed(answer.text, forged=False).claims
             if claims.get("iss", self.issuer) != self.issuer:
                 raise refused("issuer")
         else:
@@ -225,7 +225,8 @@ class RemoteProvider:
             str(claims.get("sub", "")).encode(), subject.encode()
         ):
             raise refused("subject")
-        return claims
+        told: Mapping[str, Any] = claims
+        return told
 
     def _claims(
         self,

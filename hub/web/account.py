@@ -110,7 +110,7 @@ class _Account:
             done=say(language, done) if done else "",
             standing=self.own.standing(token),
             sessions=self.people.sessions(token),
-            here=tokens.digest(token),
+            present=tokens.digest(token),
             name_of=name_of,
             shortest=SHORTEST,
             factor=factor,

@@ -50,7 +50,8 @@ def _act(parts: Parts, actor: Actor, form: dict[str, str]) -> clients.Renewed | 
     """What came of it; None for a client that was revoked."""
     name, act = form.get("client", ""), form.get("act", "")
     if act == "revoke":
-        return clients.revoke(parts, actor, name)
+        clients.revoke(parts, actor, name)
+        return None
     if act != "rotate":
         raise _unreadable("act")
     days = form.get("days", str(clients.DAYS))

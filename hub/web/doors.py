@@ -85,7 +85,7 @@ class _Doors:
 
     def page(self, request: Request, login: str = "", error: HubError | None = None) -> Response:
         """The ways in; `error` says why the last one led nowhere."""
-        response = self.renderer.page(
+        return self.renderer.page(
             request,
             "login.html",
             status=error.status if error else 200,
@@ -96,9 +96,6 @@ class _Doors:
             begin=BEGIN,
             passwords=self.passwords,
         )
-        if error is not None and error.status == 503:
-            response.headers["retry-after"] = "30"
-        return response
 
     def enter(self, request: Request, form: dict[str, str]) -> Response:
         """In by a password of the hub."""
@@ -126,7 +123,7 @@ class _Doors:
         answer = {name: asked[name][:LONGEST] for name in ANSWERS if name in asked}
         try:
             token = openid.finish(request.cookies.get(self.cookie, "")[:LONGEST], answer)
-        except HubError as error:
+        except Denied as error:  # Unauthenticated is one
             response = self.page(request, error=error)
         else:
             response = self._entered(self._going(request, "entered", "/"), token)

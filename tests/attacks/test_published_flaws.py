@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
@@ -25,6 +29,7 @@ from hub.settings import Settings
 from tests.attacks.places import TERMS
 from tests.flows import world
 from tests.flows.test_http import PUSHES, bearer, is_problem
+from tests.listening import listening
 
 GRANT = {"grant_type": "client_credentials"}
 PAGES = ("/", "/login", "/map", "/indicators", "/partner", "/catalog", "/my-consent", "/trust")
@@ -116,6 +121,20 @@ def test_large_headers_are_refused_and_said_by_code(client: TestClient, parts: P
         assert "kkk" not in answer.text
     long = client.get("/v1/pushes", headers={"authorization": "Bearer " + "x" * 60_000})
     assert is_problem(long, 401)
+
+
+def test_headers_without_end_are_cut_off(parts: Parts) -> None:
+    with listening(application(parts)) as address:
+        at = urlsplit(address)
+        with socket.create_connection((at.hostname, at.port), timeout=20) as line:
+            answer = b"cut off"
+            with suppress(OSError):  # cut off while it still sends
+                line.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\nx-long: ")
+                for _ in range(64):
+                    line.sendall(b"x" * 65_536)
+                answer = line.recv(100)
+            assert answer == b"cut off" or answer.startswith(b"HTTP/1.1 400")
+        assert httpx2.get(f"{address}/healthz").status_code == 200
 
 
 def test_no_secret_is_in_any_log_or_event(

@@ -469,6 +469,66 @@ def test_who_is_not_named_is_refused(places: Places, key: str) -> None:
             assert no_more_than_a_refusal(answer), (actor, answer.text)
         if entry.holds:
             assert entry.holds not in answer.text or actor in entry.sees, actor
+        assert keeps_to_itself(answer), (actor, answer.headers)
+
+
+def keeps_to_itself(answer: httpx2.Response) -> bool:
+    """No script or style in a page, and no cookie a script or another site could read or send."""
+    cookies = [one.lower() for one in answer.headers.get_list("set-cookie")]
+    if not all("; httponly" in one and "; samesite=" in one for one in cookies):
+        return False
+    if not answer.headers.get("content-type", "").startswith("text/html"):
+        return True
+    scripts = re.findall(r"<script\b([^>]*)>([^<]*)", answer.text)
+    within = re.search(r"<[^>]+\son[a-z]+\s*=|<style|\sstyle=|javascript:", answer.text)
+    whole = all("src=" in attributes and not body.strip() for attributes, body in scripts)
+    policy = answer.headers["content-security-policy"]
+    return whole and within is None and "unsafe" not in policy and "script-src 'self'" in policy
+
+
+FORMS_OF_OURS: Final = ("/login", "/logout", "/requests", "/dpo", "/my-consent", "/account")
+SAFE: Final = ("GET", "HEAD", "OPTIONS")
+
+
+def of_a_person(entry: Entry) -> str | None:
+    """Somebody with a session who is let in; None where a session makes no difference."""
+    let_in = sorted(entry.admits - {"visitor"} - CLIENTS - {"client without scopes"})
+    return let_in[0] if let_in and "anyone" not in entry.admits else None
+
+
+@pytest.mark.parametrize(
+    "key", [key for key in TABLE if key.startswith("POST /") and key[5:].startswith(FORMS_OF_OURS)]
+)
+def test_no_form_is_taken_without_its_token(places: Places, key: str) -> None:
+    entry = TABLE[key]
+    made = entry.ask(places)
+    if key == "POST /login/ended":
+        return  # a machine's, signed: no cookie opens it
+    assert made.form is not None
+    actor = of_a_person(entry) or "steward own"
+    headers = {"sec-fetch-site": "same-origin", **places.headers(actor, entry.owner)}
+    for token in ({}, {"token": ""}, {"token": "0" * 64}):
+        places.client.cookies.clear()
+        answer = places.client.post(made.path, data=made.form | token, headers=headers)
+        assert answer.status_code == 403, answer.text
+
+
+@pytest.mark.parametrize(
+    "key", [key for key in TABLE if not key.startswith(SAFE) and of_a_person(TABLE[key])]
+)
+def test_nothing_is_done_for_another_site(places: Places, key: str) -> None:
+    entry = TABLE[key]
+    actor = of_a_person(entry)
+    assert actor
+    made = entry.ask(places)
+    headers = {**places.headers(actor, entry.owner), "sec-fetch-site": "cross-site"}
+    sent = dict(made.sent)
+    if made.form is not None:
+        sent["data"] = made.form | {"token": places.form_token(headers)}
+    places.client.cookies.clear()
+    headers |= sent.pop("headers", {})
+    answer = places.client.request(key.split(" ")[0], made.path, headers=headers, **sent)
+    assert answer.status_code == 403, answer.text
 
 
 def no_more_than_a_refusal(answer: httpx2.Response) -> bool:

@@ -21,6 +21,7 @@ from hub.events import AuditEvent, Kind
 from hub.identity import passwords
 from hub.identity.openid import Openid
 from hub.identity.people import MemoryPeople, People, name_of
+from hub.identity.provider import MemoryProvider, Provider, Told
 from hub.identity.remote import Registration, RemoteProvider
 from hub.identity.sessions import Sessions
 from hub.records import Account, Role
@@ -78,27 +79,53 @@ def embedded(home: Path, stack: ExitStack) -> Door:
     return Door(people, lambda name: people.login(name, name), lambda: of(books), clock)
 
 
+def vouched(home: Path, stack: ExitStack) -> Door:
+    """Through the memory provider."""
+    provider = MemoryProvider()
+
+    def back(address: str, name: str) -> dict[str, str]:
+        role, organisation = PEOPLE.get(name, ("nobody", ""))
+        claims = {"roles": [f"hub-{role}"], "organisation": organisation}
+        return provider.grant(address, Told(name, claims))
+
+    return through(provider, back, home, stack)
+
+
 def provided(home: Path, stack: ExitStack) -> Door:
+    """Through the real one."""
     running = stack.enter_context(real("http://testserver"))
+    callback, scopes = "http://testserver/login/callback", ("openid", "profile")
+    registration = Registration(
+        running.issuer, CLIENT, SECRET, callback, "http://testserver/", scopes
+    )
+
+    def back(address: str, name: str) -> dict[str, str]:
+        # Whoever is unknown here is somebody there, whom no rule gives a role.
+        return signed_in(address, name if name in PEOPLE else "visitor", callback)
+
+    return through(RemoteProvider(registration), back, home, stack)
+
+
+def through(
+    provider: Provider,
+    back: Callable[[str, str], dict[str, str]],
+    home: Path,
+    stack: ExitStack,
+) -> Door:
     clock = Clock()
     books = Books.open(f"sqlite:///{home / 'books.sqlite'}")
     stack.callback(books.close)
-    back = "http://testserver/login/callback"
-    scopes = ("openid", "profile")
-    registration = Registration(running.issuer, CLIENT, SECRET, back, "http://testserver/", scopes)
     terms = load_territory(DEFAULT_TERRITORY).openid
-    openid = Openid(books, RemoteProvider(registration), terms, clock, key=b"k" * 32)
+    openid = Openid(books, provider, terms, clock, key=b"k" * 32)
 
     def enter(name: str) -> str:
         begun = openid.begin()
-        # Whoever is unknown here is somebody there, whom no rule gives a role.
-        person = name if name in PEOPLE else "visitor"
-        return openid.finish(begun.cookie, signed_in(begun.address, person, back))
+        return openid.finish(begun.cookie, back(begun.address, name))
 
     return Door(Sessions(books, clock), enter, lambda: of(books), clock)
 
 
-@pytest.fixture(params=[memory, embedded, provided], ids=lambda made: made.__name__)
+@pytest.fixture(params=[memory, embedded, vouched, provided], ids=lambda made: made.__name__)
 def door(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Door]:

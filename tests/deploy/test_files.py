@@ -114,6 +114,13 @@ def test_every_unit_is_confined(unit: Path) -> None:
         assert f"\n{line}\n" in text, line
 
 
+def test_a_login_counts_for_who_guesses_and_not_for_the_proxy() -> None:
+    """The hub believes the header, which the proxy writes anew whatever a stranger sent."""
+    assert COMPOSE["services"]["hub"]["environment"]["FORWARDED_ALLOW_IPS"] == "*"
+    proxy = (DEPLOY / "proxy" / "nginx.conf").read_text("utf-8")
+    assert re.findall(r"X-Forwarded-For (\S+);", proxy) == ["$remote_addr"]
+
+
 def test_the_proxy_speaks_tls_and_keeps_no_address() -> None:
     text = (DEPLOY / "proxy" / "nginx.conf").read_text("utf-8")
     assert text.count("{") == text.count("}")

@@ -67,7 +67,6 @@ class Browser:
     def text(self, path: str = "/account") -> str:
         return Page(self.client.get(path).text).text
 
-    @property
     def inside(self) -> bool:
         return self.client.get("/account").status_code == 200
 
@@ -100,8 +99,8 @@ def test_a_password_is_changed_and_other_sessions_end(parts: Parts) -> None:
     done = here.acts("password", password=FIRST, chosen=CHOSEN)
     assert (done.status_code, done.headers["location"]) == (303, "/account?done=password")
     assert "Mot de passe changé" in here.text("/account?done=password")
-    assert here.inside
-    assert not elsewhere.inside
+    assert here.inside()
+    assert not elsewhere.inside()
     assert (elsewhere.signs_in(FIRST), elsewhere.signs_in(CHOSEN)) == (401, 303)
     for typed in (FIRST, CHOSEN, "wrong"):
         assert typed not in wrong.text + short.text + str(parts.books.events())
@@ -122,12 +121,12 @@ def test_a_second_factor_from_the_square_to_the_lost_phone(parts: Parts) -> None
     app = pyotp.TOTP(secret)
     assert secret not in here.client.get("/account").text.replace(" ", ""), "shown once"
     assert here.acts("confirm", code="000000").status_code == 422
-    assert elsewhere.inside, "not asked for yet"
+    assert elsewhere.inside(), "not asked for yet"
     now = int(parts.clock().timestamp())
     confirmed = here.acts("confirm", code=app.at(now - 30))
     codes = re.findall(r"<li><code>([A-Z2-7-]{19})</code>", confirmed.text)
     assert len(set(codes)) == 10
-    assert not elsewhere.inside, "it came in without one"
+    assert not elsewhere.inside(), "it came in without one"
     assert "Il vous reste 10 codes de secours" in here.text()
     assert codes[0] not in here.text()
 
@@ -170,14 +169,14 @@ def test_sessions_are_listed_and_ended(parts: Parts) -> None:
     names = re.findall(r'name="session" value="([0-9a-f]{16})"', here.client.get("/account").text)
     assert len(names) == 3, "this one has no button"
     assert here.acts("end", session=names[-1]).headers["location"] == "/account?done=end"
-    assert [one.inside for one in (here, second, third, fourth)] == [True, False, True, True]
+    assert [one.inside() for one in (here, second, third, fourth)] == [True, False, True, True]
     assert here.acts("end", session=names[-1]).status_code == 404
     add_user(parts, "other", Role.DPO, "region", FIRST)
     other = Browser(parts)
     other.sent("/login", login="other", password=FIRST)
     assert other.acts("end", session=names[0]).status_code == 404, "somebody else's"
     assert here.acts("others").headers["location"] == "/account?done=others"
-    assert [one.inside for one in (here, third, fourth, other)] == [True, False, False, True]
+    assert [one.inside() for one in (here, third, fourth, other)] == [True, False, False, True]
     assert changes(parts) == ["user.left", "user.left"]
 
 
@@ -188,7 +187,7 @@ def test_ten_wrong_passwords_and_even_the_right_one_waits(parts: Parts) -> None:
         assert here.acts("begin", password="guess").status_code == 401
     assert here.acts("password", password=FIRST, chosen=CHOSEN).status_code == 401
     assert here.acts("begin", password=FIRST).status_code == 401
-    assert here.inside, "whoever guesses does not put the person out"
+    assert here.inside(), "whoever guesses does not put the person out"
 
 
 def test_a_form_that_asks_nothing_known_is_refused(parts: Parts) -> None:

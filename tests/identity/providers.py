@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx2
 from joserfc import jwt
-from joserfc.jwk import ECKey, Key
+from joserfc.jwk import ECKey
 
 from tests.flows.served import free_port
 from tests.services import STATE, needed
@@ -118,8 +118,8 @@ class Forger:
     """A provider that says whatever a test wants: its claims, header and key are to be changed."""
 
     issuer: str = ""
-    key: Key = field(default_factory=lambda: ECKey.generate_key("P-256", {"kid": "k1"}))
-    shown: list[Key] = field(default_factory=list)
+    key: ECKey = field(default_factory=lambda: ECKey.generate_key("P-256", {"kid": "k1"}))
+    shown: list[ECKey] = field(default_factory=list)
     claims: dict[str, Any] = field(default_factory=dict)
     header: dict[str, Any] = field(default_factory=lambda: {"alg": "ES256", "kid": "k1"})
     metadata: dict[str, Any] = field(default_factory=dict)

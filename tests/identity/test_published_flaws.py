@@ -6,6 +6,7 @@ import base64
 import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pyotp
 import pytest
@@ -210,7 +211,7 @@ def test_a_replaced_key_holds_until_its_day_beside_the_new_one(books: MemoryBook
     server = TokenServer(books, helpers.ENDPOINT)
 
     def status(key: Key, alg: str = "ES256", now: datetime = NOW) -> int:
-        said = {"iss": "transdev-1", "sub": "transdev-1", "aud": helpers.ENDPOINT}
+        said: dict[str, Any] = {"iss": "transdev-1", "sub": "transdev-1", "aud": helpers.ENDPOINT}
         said |= {"exp": int(now.timestamp()) + 60, "jti": secrets.token_hex(8)}
         token = jwt.encode({"alg": alg}, said, key, algorithms=[alg])
         form = {"grant_type": "client_credentials", "client_assertion": token}

@@ -325,7 +325,7 @@ def test_what_is_said_of_somebody_else_is_not_used(forger: Forger) -> None:
 
 # What it says has ended -----------------------------------------------------------------------
 
-MEANT: Final = {"events": {LOGOUT_EVENT: {}}, "jti": "j1", "nonce": None}
+MEANT: Final[dict[str, Any]] = {"events": {LOGOUT_EVENT: {}}, "jti": "j1", "nonce": None}
 
 
 def test_a_logout_token_names_a_session_or_a_person(forger: Forger) -> None:

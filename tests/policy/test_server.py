@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hub.deadlines import AT_ONCE
 from hub.errors import Rejected, Unavailable
 from hub.parts import OPERATOR
 from hub.policy.gate import ENGINE_FAILED, POLICIES, RULES, EmbeddedGate, ServerGate
-from hub.policy.server import AT_ONCE
 from tests.faulty import Faulty, answer
 from tests.flows.world import hub_in
 from tests.policy.cases import (
