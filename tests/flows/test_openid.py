@@ -95,9 +95,7 @@ def test_in_through_the_provider_and_out_on_both_sides(
     assert begun.headers["location"].startswith(f"{provider.issuer}/auth?")
     [cookie] = begun.headers.get_list("set-cookie")
     assert re.search(r"^hub-login=.*HttpOnly; Max-Age=600; Path=/; SameSite=lax", cookie)
-    logging.disable()  # what the person's own browser does is not the hub's to log
     answer = signed_in(begun.headers["location"], "dpo", BACK)
-    logging.disable(logging.NOTSET)
     back = client.get(BACK, params=answer)
     assert back.status_code == 200
     # A page, not a redirect: a cookie that is Strict does not come along with one from elsewhere.
@@ -121,7 +119,12 @@ def test_in_through_the_provider_and_out_on_both_sides(
     client.cookies.set("hub-session", session)
     assert client.get("/dpo").status_code == 303
     assert kinds(parts) == ["user.authenticated", "user.left"]
-    told = caplog.text + b"".join(event.body for event in parts.books.events()).decode()
+    # The person's browser is of this process too: what it asked is not the hub's log.
+    browsers = re.compile(f"HTTP Request: (GET|POST) ({HUB}|{provider.issuer}/(auth|interaction))")
+    logged = [record.getMessage() for record in caplog.records]
+    told = "\n".join(line for line in logged if not browsers.match(line))
+    assert f"HTTP Request: POST {provider.issuer}/token" in told
+    told += b"".join(event.body for event in parts.books.events()).decode()
     for hidden in (answer["code"], answer["state"], SECRET, session, "hub-dpo"):
         assert hidden not in told
     parts.sequence()
@@ -206,7 +209,8 @@ def test_a_provider_that_is_away_is_told_and_sessions_go_on(make: Make) -> None:
             "operator",
         )
         left = client.post("/logout", data={"token": form_token(client.get("/").text)})
-        assert (left.status_code, left.headers["location"]) == (303, "/")
+        assert left.status_code in {200, 303}
+        assert client.get("/dpo").status_code == 303, "one signs out here, whoever is away"
         running.start()
         assert entered(browser(parts), "dpo").status_code == 200
         assert {one.part: one.state for one in examine(parts.settings)}["identity"] == "ok"

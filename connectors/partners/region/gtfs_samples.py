@@ -59,7 +59,7 @@ def _boms() -> bytes:
 def _twice() -> bytes:
     sink = io.BytesIO(packed(FEED))
     with zipfile.ZipFile(sink, "a") as archive:
-        archive.writestr("again/stops.txt", FEED["stops.txt"])
+        archive.writestr(zipfile.ZipInfo("again/stops.txt"), FEED["stops.txt"])
     return sink.getvalue()
 
 
