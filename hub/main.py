@@ -206,13 +206,7 @@ def provider_of(settings: Settings, territory: Territory) -> RemoteProvider | No
     if not settings.oidc_issuer:
         if settings.local_login:
             return None
-        raise Rejected(
-            "no-way-in",
-            fr="HUB_LOCAL_LOGIN=false sans HUB_OIDC_ISSUER : personne ne pourrait se connecter.",
-            en="HUB_LOCAL_LOGIN=false without HUB_OIDC_ISSUER: nobody could sign in.",
-            who="operator",
-            where="HUB_LOCAL_LOGIN",
-        )
+        raise bad_setting("no-way-in", "HUB_OIDC_ISSUER", "https://…; or HUB_LOCAL_LOGIN=true")
     home = settings.public_url.rstrip("/")
     return RemoteProvider(
         Registration(

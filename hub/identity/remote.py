@@ -41,7 +41,7 @@ from joserfc.errors import (
 from joserfc.jwk import KeySet
 
 from hub.deadlines import Deadline
-from hub.errors import HubError, Rejected, Unavailable
+from hub.errors import HubError, Unavailable, bad_setting
 from hub.identity.proofs import ALGORITHMS, KEY_TYPES
 from hub.identity.provider import Ended, Told, refused
 
@@ -120,13 +120,8 @@ class RemoteProvider:
         self._hub = registration
         self._plain = _on_loopback(registration.issuer)
         if not registration.client_id or not self._secure(registration.issuer):
-            raise Rejected(
-                "issuer-unusable",
-                fr="HUB_OIDC_ISSUER doit être une adresse https, avec HUB_OIDC_CLIENT_ID.",
-                en="HUB_OIDC_ISSUER must be an https address, with HUB_OIDC_CLIENT_ID.",
-                who="operator",
-                where="HUB_OIDC_ISSUER",
-            )
+            form = "https://…, and HUB_OIDC_CLIENT_ID"
+            raise bad_setting("issuer-unusable", "HUB_OIDC_ISSUER", form)
         self._clock = clock
         self._deadline: Deadline[Any] = Deadline(patience, _ERRORS, AT_ONCE, TURN_SECONDS)
         self._trust = httpx2.create_ssl_context()
