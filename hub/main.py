@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -283,6 +284,7 @@ def application(parts: Parts) -> FastAPI:
     app.state.catalogue = catalogue
     app.state.shelf = shelf
     app.state.described = {}
+    app.state.stopping = threading.Event()
     app.state.delivery = Delivery(parts, shelf)
     app.state.session_cookie = site.session_cookie
     app.state.token_server = TokenServer(parts.books, f"{parts.settings.public_url}/oauth/token")

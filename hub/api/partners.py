@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final, Literal
 
@@ -138,6 +139,7 @@ def push_state(push_id: str, actor: Who, parts: Hub) -> dict[str, Any]:
     response_class=StreamingResponse,
 )
 async def push_events(
+    request: Request,
     push_id: str,
     actor: Who,
     parts: Hub,
@@ -152,6 +154,8 @@ async def push_events(
     if _event(first)[0] == last_event_id and first["stage"] == "done":
         return Response(status_code=204)
 
+    stopping: threading.Event = request.app.state.stopping
+
     async def stream() -> AsyncIterator[str]:
         heard, state, silent = last_event_id, first, 0.0
         yield f"retry: {RETRY}\n\n"
@@ -160,8 +164,8 @@ async def push_events(
             if name != heard:
                 yield event
                 heard, silent = name, 0.0
-            if state["stage"] == "done":
-                return
+            if state["stage"] == "done" or stopping.is_set():
+                return  # from a process that stops to another: the listener comes back
             await anyio.sleep(LOOK)
             silent += LOOK
             if silent >= SILENCE:  # so that nothing in between takes the line for dead

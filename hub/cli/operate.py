@@ -31,8 +31,7 @@ keys = typer.Typer(no_args_is_help=True)
 SCOPES: Final = ("push", "consent")
 SUPERVISE: Final = 0.5
 GRACE: Final = 45
-"""Seconds that requests under way are given when told to stop; less than systemd's and compose's
-60, and more than a client's pause: who only listens is cut off then and comes back."""
+"""Seconds that requests under way are given when told to stop; systemd and compose give us 60."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -65,8 +64,9 @@ class Serving:
     def __init__(self, host: str, port: int, workers: int = 1) -> None:
         self._parts = compose(Settings(), opens=False)
         self._workers = workers
+        self._app = application(self._parts)
         config = uvicorn.Config(
-            application(self._parts),
+            self._app,
             host=host,
             port=port,
             log_level="warning",
@@ -100,6 +100,7 @@ class Serving:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._supervisor.join()
+        self._app.state.stopping.set()
         self._server.should_exit = True
         self._thread.join()
 

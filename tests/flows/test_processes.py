@@ -166,3 +166,19 @@ def test_a_web_process_told_to_stop_finishes_what_is_coming_in(tmp_path: Path) -
 def web_has_begun(web: Served) -> bool:
     """The process has taken the connection, and so the first bytes of what comes in it."""
     return httpx2.get(f"{web.url}/healthz", timeout=5).status_code == 200
+
+
+def test_who_listens_to_a_process_that_stops_is_let_go(tmp_path: Path) -> None:
+    parts, clients = hub_with_secrets(tmp_path)
+    made, _ = push.accept(parts, OPERATOR, "transdev", "validations", [world.taps(["A"])])
+    with Served(tmp_path, 0) as web:
+        headers = web.token(*clients["transdev/validations"])
+        events = f"{web.url}/v1/pushes/{made.id}/events"
+        with httpx2.stream("GET", events, headers=headers, timeout=60) as heard:
+            lines = heard.iter_lines()
+            assert next(lines).startswith("retry:")
+            assert web.process is not None
+            web.process.terminate()
+            assert "event: progress" in list(lines), "the stream is ended, not broken off"
+        assert web.process.wait() == 0
+    parts.books.close()
