@@ -221,9 +221,9 @@ def test_of_objections_whether_a_card_had_objected(
     compare(tried(PUPIL), tried(OTHER))
 
 
-PAIRS = 60
-WIDE = 0.2
-"""How far from a half; four standard deviations of it where the clock tells nothing."""
+PAIRS = 100
+WIDE = 0.15
+"""How far from a half: three and a half standard deviations where the clock tells nothing."""
 
 
 @pytest.mark.skipif(not EVERYTHING, reason="THOROUGH=all: some minutes")
