@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,6 +87,8 @@ class Cells:
     truncated: float = 0.0
     """Share of school trips that the bounds on one person's contribution left out or cut."""
     open_table: pa.Table | None = None
+    volumes: pa.Table | None = None
+    """Volumes a source counts itself, about nobody in particular: see `protect.floor`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ class Protected:
 
     table: pa.Table
     applied: Mapping[str, Any]
+    operators: Mapping[str, Floats] = field(default_factory=dict)
+    """What each partner contributes to each row's figure, for a measure that can tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,8 +91,8 @@ class Plan:
     """Everything that decides what is published and how coarse. Shares are fractions of 1."""
 
     version: str = "1"
-    measures: tuple[str, ...] = ("modal-split", "carbon-balance", "places")
-    """What is published without a request."""
+    measures: tuple[str, ...] = ("modal-split", "carbon-balance", "places", "presence")
+    """What is published; open to everyone, unless a cited exception restricts it to requests."""
     k: int = 11
     """Fewest distinct people behind any published figure, or any difference of two."""
     lycee_minimum: int = 30

@@ -1,8 +1,9 @@
 """The catalogue: what the hub has, in words for people and in DCAT-AP 3 for their tools.
 
 Two kinds of entries. A *release* is a published table, open unless an exception is cited: it has
-distributions. A *source* is what a partner pushes: its layout and terms are public, its rows are
-not, and there is nothing to download. An entry that its reader may not see is not listed.
+distributions. One that an exception restricts is described all the same, and asked for by a
+request. A *source* is what a partner pushes: its layout and terms are public, its rows are not, and
+there is nothing to download. What is under embargo is not listed.
 
 The documents are made once for each state of what they list, then handed out as prepared bytes.
 """
@@ -27,7 +28,7 @@ from hub.errors import NotFound
 from hub.events import Kind
 from hub.parts import Parts
 from hub.records import Agreement, Release
-from hub.release import readable
+from hub.release import listable
 
 Words = Mapping[str, str]
 
@@ -66,6 +67,7 @@ ACCESS: Final[Mapping[str, Words]] = {
 }
 
 
+ON_REQUEST: Final = "décision d’accès / access decision"
 MINUTE: Final = 60
 LISTED: Final = tuple(
     kind
@@ -97,7 +99,11 @@ class Entry:
     version: int = 0
     licence: str = ""
     formats: Mapping[str, str] = field(default_factory=dict)
-    """Format → SHA-256 of its bytes, in hex."""
+    """Format → SHA-256 of its bytes, in hex; empty where it takes a request to have any."""
+    measure: str = ""
+    """Of a release: what a request names."""
+    exception: Mapping[str, Any] = field(default_factory=dict)
+    """Why a release is restricted: code, partners, legal text."""
 
 
 class Listed(Protocol):
@@ -124,7 +130,7 @@ class Catalogue:
         with self._lock:
             if self._made is None or self._made[0] != state:
                 published = self._parts.books.releases()
-                releases = [one for one in published if readable(self._parts, one)]
+                releases = [one for one in published if listable(self._parts, one)]
                 agreements = self._parts.books.agreements()
                 entries = [*self._releases(releases), *self._sources(agreements)]
                 listing = Listing(
@@ -142,6 +148,7 @@ class Catalogue:
         for release in newest.values():
             measure = MEASURES[release.measure]
             manifest = release.manifest
+            open_ = bool(manifest.get("open", True))
             protection = manifest.get("protection", {})
             yield Entry(
                 id=release.id,
@@ -150,13 +157,13 @@ class Catalogue:
                 about=dict(measure.about),
                 keywords=("lycée", "mobilité", "mobility", release.measure, release.period),
                 themes=measure.themes,
-                access="PUBLIC",
+                access="PUBLIC" if open_ else "RESTRICTED",
                 publisher=self._parts.territory.name,
                 columns=tuple(
                     Column(one["name"], one["type"], one["fr"], one["en"], one["unit"])
                     for one in manifest["columns"]
                 ),
-                terms=manifest["licence"],
+                terms=manifest["licence"] if open_ else ON_REQUEST,
                 freshness={
                     "fr": f"édition {release.version} du {release.published_at:%d/%m/%Y}",
                     "en": f"edition {release.version} of {release.published_at:%Y-%m-%d}",
@@ -170,9 +177,14 @@ class Catalogue:
                 period=release.period,
                 version=release.version,
                 licence=manifest["licence"],
+                # The digests of what is restricted would let a guess be checked.
                 formats={
                     kind: said.removeprefix("sha256:") for kind, said in manifest["digest"].items()
-                },
+                }
+                if open_
+                else {},
+                measure=release.measure,
+                exception=manifest.get("exception") or {},
             )
 
     def _sources(self, agreements: Sequence[Agreement]) -> Iterable[Entry]:
@@ -188,6 +200,10 @@ def _quality(protection: Mapping[str, Any], *, synthetic: bool) -> Words:
     lane = protection.get("lane", "")
     said = {
         "open": {"fr": "données de lieux, telles que publiées", "en": "places, as published"},
+        "volumes": {
+            "fr": "volumes extrapolés par l’opérateur, arrondis à la dizaine, seuil de l’opérateur",
+            "en": "volumes the operator extrapolates, to the nearest ten, its own floor",
+        },
         "estimates": {
             "fr": "estimations d’après des volontaires, avec intervalle, arrondies par classe",
             "en": "estimates from volunteers, with an interval, rounded by class",
@@ -359,7 +375,7 @@ class Listing:
             made["dcat:version"] = str(entry.version)
             made["dcat:distribution"] = [
                 self._distribution(entry, kind) for kind in sorted(entry.formats)
-            ]
+            ] or [self._on_request(entry)]
         if entry.period:
             first, last = entry.period.split("-")
             made["dct:temporal"] = {
@@ -390,6 +406,17 @@ class Listing:
                 ),
                 "spdx:checksumValue": {"@type": "xsd:hexBinary", "@value": entry.formats[kind]},
             },
+        }
+
+    def _on_request(self, entry: Entry) -> dict[str, Any]:
+        """The distribution of a restricted release: where it is asked for."""
+        asking = f"{self.address}/requests?measure={entry.measure}"
+        return {
+            "@id": f"{self.address}/catalog/{entry.id}#on-request",
+            "@type": "dcat:Distribution",
+            "dct:title": _words(ACCESS["RESTRICTED"]),
+            "dct:description": [{"@language": "fr", "@value": entry.exception["legal_text"]}],
+            "dcat:accessURL": {"@id": asking},
         }
 
     def _agent(self, name: str, said: str) -> dict[str, Any]:

@@ -5,9 +5,12 @@
    nothing from that moment on, in the middle of a load as well. A link also names the epoch it was
    made in, which rises with every end.
 3. The obligations of the decision: territory and level of detail narrow the table (leaving rows
-   out of what is published shows nothing more), and a release of fewer people than agreed is
-   not handed out.
+   out of what is published shows nothing more), a release of fewer people than agreed is not handed
+   out, and a workbook's notice says on what terms it is given.
 4. The reading is an event about the release and the request, from which use is told.
+
+Delta Sharing is one more way of it: the profile an approved request hands out (`Requested`) opens
+the editions of its measure and period, narrowed alike, and ends with the request.
 """
 
 from __future__ import annotations
@@ -25,13 +28,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from analytics.measures import MEASURES
-from hub import formats, requests
+from hub import formats, recipients, requests
 from hub.errors import Denied, Gone, NotFound, Rejected
 from hub.events import Kind
 from hub.identity import links
 from hub.parts import Actor, Parts
 from hub.policy.gate import Decision
-from hub.records import DataRequest, Release, RequestState
+from hub.recipients import Reader, Terms
+from hub.records import Client, DataRequest, Release, RequestState
+from hub.release import RESTRICTED
 from hub.requests import ALL
 from hub.shelf import MEDIA_TYPES, Shelf
 
@@ -60,7 +65,7 @@ class Delivery:
     def __init__(self, parts: Parts, shelf: Shelf) -> None:
         self._parts = parts
         self._shelf = shelf
-        self._narrowed: OrderedDict[tuple[str, str, str], dict[str, bytes]] = OrderedDict()
+        self._narrowed: OrderedDict[tuple[str, str, tuple[str, str], str], bytes] = OrderedDict()
         self._lock = Lock()
 
     def file(self, actor: Actor, request_id: str, kind: str) -> File:
@@ -70,19 +75,8 @@ class Delivery:
         `Denied` where the actor is no recipient or nothing is approved, `Gone` where it is over,
         `Rejected` for a format there is not.
         """
-        request = requests.seen(self._parts, actor, request_id)
-        decision = requests.delivering(self._parts, actor, request)
-        _standing(request, self._parts.clock())
-        release = requests.release_for(self._parts, request)
-        if release is None:
-            raise NotFound(
-                "no-release-yet",
-                fr="Rien n’est encore publié pour cette demande.",
-                en="Nothing is published for this request yet.",
-                who="steward",
-            )
-        _enough_people(request, release)
-        data = self._data(request, release, kind)
+        request, release, decision = self._given(actor, request_id)
+        data = self.data(request, release, kind)
         return File(
             data=data,
             etag=f'"sha256:{hashlib.sha256(data).hexdigest()}"',
@@ -146,22 +140,101 @@ class Delivery:
         self._parts.books.record(event=event)
         return str(event.facts["decision"])
 
-    def _data(self, request: DataRequest, release: Release, kind: str) -> bytes:
+    def profile(
+        self, actor: Actor, request_id: str, *, oauth: bool = False
+    ) -> tuple[Client, dict[str, Any]]:
+        """A Delta Sharing profile for an account of a recipient; shown once. Raises as `file`."""
+        request, _, decision = self._given(actor, request_id)
+        return recipients.admit(self._parts, actor, request, decision, oauth=oauth)
+
+    def data(self, request: DataRequest, release: Release, kind: str) -> bytes:
+        """The bytes of one format of what a request gives. Raises `Rejected` without that one."""
         whole = self._shelf.data(release, kind)
-        if (request.territory, request.granularity) == (ALL, ALL):
+        unchanged = (request.territory, request.granularity) == (ALL, ALL)
+        if unchanged and kind != "xlsx":
             return whole
-        key = (release.digest, request.territory, request.granularity)
+        key = (release.digest, kind, narrowing(request), request.id if kind == "xlsx" else "")
         with self._lock:
             made = self._narrowed.get(key)
         if made is None:
             table = pq.read_table(io.BytesIO(self._shelf.data(release, "parquet")))
-            made = formats.prepare(narrow(table, request), MEASURES[release.measure])
+            terms = _notice(request, release)
+            made = formats.made(kind, narrow(table, request), MEASURES[release.measure], terms)
         with self._lock:
             self._narrowed[key] = made
             self._narrowed.move_to_end(key)
             while len(self._narrowed) > KEPT:
                 self._narrowed.popitem(last=False)
-        return made[kind]
+        return made
+
+    def _given(self, actor: Actor, request_id: str) -> tuple[DataRequest, Release, Decision]:
+        """The request, the newest release it is answered with, and the yes."""
+        request = requests.seen(self._parts, actor, request_id)
+        release = requests.release_for(self._parts, request)
+        decision = requests.delivering(self._parts, actor, request, release)
+        _standing(request, self._parts.clock())
+        if release is None:
+            raise NotFound(
+                "no-release-yet",
+                fr="Rien n’est encore publié pour cette demande.",
+                en="Nothing is published for this request yet.",
+                who="steward",
+            )
+        _enough_people(request, release)
+        return request, release, decision
+
+
+class Requested:
+    """What the profile of an approved request opens. Raises `Denied` where it opens nothing."""
+
+    def __init__(self, parts: Parts, delivery: Delivery, reader: Reader) -> None:
+        self._parts, self._delivery, self.actor = parts, delivery, reader.actor
+        found = parts.books.request(reader.terms.request)
+        if found is None or not self._holds(found, reader.terms):
+            raise Denied(
+                "request-over",
+                fr="La demande de ce profil est terminée : expirée, révoquée ou reprise.",
+                en="The request of this profile is over: expired, revoked or taken back.",
+                who="person",
+            )
+        self._request = found
+
+    def _holds(self, found: DataRequest, terms: Terms) -> bool:
+        standing = requests.state(found, self._parts.clock())
+        return standing is RequestState.APPROVED and found.epoch == terms.epoch
+
+    def facts(self) -> dict[str, Any]:
+        """The request, its purpose, and the partners whose data it is."""
+        one = self._request
+        return {"request": one.id, "purpose": one.purpose, "partner": list(one.partners)}
+
+    def readable(self, release: Release) -> bool:
+        """Whether an edition is one of those asked for, and the policy lets it go."""
+        if (release.measure, release.period) != (self._request.measure, self._request.period):
+            return False
+        return requests.may(self._parts, self.actor, "deliver", self._request, release)
+
+    def require(self, release: Release) -> Decision:
+        """The policy's yes; a no is recorded. Raises `Denied`."""
+        if not self.readable(release):
+            # What was not asked for is refused like what may not be given.
+            requests.delivering(self._parts, self.actor, self._request, release)
+            raise _not_asked_for()
+        _enough_people(self._request, release)
+        return requests.delivering(self._parts, self.actor, self._request, release)
+
+    def data(self, release: Release) -> bytes:
+        """The table, narrowed to what the decision allows."""
+        return self._delivery.data(self._request, release, "parquet")
+
+    def key(self, release: Release) -> str:
+        """The digest, and what was left out."""
+        return " ".join((release.digest, *narrowing(self._request)))
+
+
+def narrowing(request: DataRequest) -> tuple[str, str]:
+    """What narrows a table for a request: territory and level of detail."""
+    return (request.territory, request.granularity)
 
 
 def narrow(table: pa.Table, request: DataRequest) -> pa.Table:
@@ -177,6 +250,8 @@ def narrow(table: pa.Table, request: DataRequest) -> pa.Table:
     if request.territory == ALL:
         return table
     code = request.territory
+    if "department" in names:
+        return table.filter(pc.equal(table["department"], code))
     if {"geography", "area"} <= names:
         lycee = pc.equal(table["geography"], "lycee")
         # A lycée's number begins with its department, in three digits.
@@ -209,6 +284,31 @@ def _enough_people(request: DataRequest, release: Release) -> None:
             en="The release counts fewer people in a cell than the decision demands.",
             who="steward",
         )
+
+
+def _notice(request: DataRequest, release: Release) -> list[formats.Note]:
+    """On what terms a workbook is given: what the decision obliges its recipients to."""
+    licence = str(release.manifest["licence"])
+    access = [formats.licensed(licence)] if licence else [RESTRICTED]
+    until = f"{request.expires_at:%Y-%m-%d}" if request.expires_at else ""
+    source = f"{release.manifest['territory']}, {release.id}: {', '.join(request.partners)}"
+    return [
+        *access,
+        ("Source", f"À citer : {source}", f"To be named: {source}"),
+        ("Demande", request.id, request.id),
+        ("Finalité", request.purpose, request.purpose),
+        ("Destinataires", ", ".join(request.recipients), ", ".join(request.recipients)),
+        ("Jusqu'au", until, until),
+    ]
+
+
+def _not_asked_for() -> Denied:
+    return Denied(
+        "not-asked-for",
+        fr="La demande de ce profil ne porte pas sur cette publication.",
+        en="The request of this profile is not about this release.",
+        who="person",
+    )
 
 
 def _over() -> Gone:

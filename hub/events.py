@@ -188,7 +188,9 @@ VOCABULARY: Final[dict[Kind, Meaning]] = {
     Kind.RELEASE_PUBLISHED: Meaning("worker", "a release", "its manifest, to everyone"),
     Kind.RELEASE_READ: Meaning("identified reader", "a release handed out", "reader and release"),
     Kind.SHARE_ADDED: Meaning(
-        "operator", "a recipient of shared releases, and its profile", "who, and until when"
+        "operator or recipient",
+        "a recipient of shared releases, and its profile",
+        "who, and until when",
     ),
     Kind.SHARE_REVOKED: Meaning(
         "operator, steward or dpo", "a recipient's tokens and links ended", "that it happened"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -30,14 +30,32 @@ CREATED: Final = datetime(2000, 1, 1)  # noqa: DTZ001 - a workbook's times have 
 """Written into each workbook instead of the present, or no two would be alike."""
 
 
-def prepare(table: pa.Table, measure: Measure) -> dict[str, bytes]:
+Note = tuple[str, str, str]
+"""A line of a workbook's notice: what it is about, in French, in English."""
+
+
+def prepare(table: pa.Table, measure: Measure, terms: Sequence[Note] = ()) -> dict[str, bytes]:
     """Every format of a measure's table, as bytes ready to be handed out."""
-    formats = {kind: write(table) for kind, write in WRITERS.items()}
-    if {"lon", "lat"} <= set(table.column_names):
-        formats["geojson"] = _geojson(table)
-    if table.num_rows <= SHEET_ROWS:
-        formats["xlsx"] = _workbook(table, measure)
-    return formats
+    return {kind: made(kind, table, measure, terms) for kind in kinds(table)}
+
+
+def kinds(table: pa.Table) -> list[str]:
+    """The formats a table has."""
+    located = ["geojson"] if {"lon", "lat"} <= set(table.column_names) else []
+    workbook = ["xlsx"] if table.num_rows <= SHEET_ROWS else []
+    return [*WRITERS, *located, *workbook]
+
+
+def made(kind: str, table: pa.Table, measure: Measure, terms: Sequence[Note] = ()) -> bytes:
+    """One format of a table; `terms` are on the notice sheet of a workbook."""
+    if kind == "xlsx":
+        return _workbook(table, measure, terms)
+    return _geojson(table) if kind == "geojson" else WRITERS[kind](table)
+
+
+def licensed(licence: str) -> Note:
+    """The notice's line of an open table's licence."""
+    return ("Licence", licence, licence)
 
 
 def digest(table: pa.Table) -> str:
@@ -90,7 +108,7 @@ def _geojson(table: pa.Table) -> bytes:
     )
 
 
-def _workbook(table: pa.Table, measure: Measure) -> bytes:
+def _workbook(table: pa.Table, measure: Measure, terms: Sequence[Note]) -> bytes:
     """Two sheets: the notice, which says what the figures are, and the figures."""
     sink = io.BytesIO()
     options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False,
@@ -101,7 +119,7 @@ def _workbook(table: pa.Table, measure: Measure) -> bytes:
     notice = book.add_worksheet("Notice")
     notice.set_column(0, 0, 24)
     notice.set_column(1, 2, 70, wrapped)
-    for at, line in enumerate(_notice(measure)):
+    for at, line in enumerate(_notice(measure, terms)):
         notice.write_row(at, 0, line, bold if at == 0 else None)
     data = book.add_worksheet("Données")
     data.freeze_panes(1, 0)
@@ -113,11 +131,11 @@ def _workbook(table: pa.Table, measure: Measure) -> bytes:
     return sink.getvalue()
 
 
-def _notice(measure: Measure) -> list[tuple[str, str, str]]:
+def _notice(measure: Measure, terms: Sequence[Note]) -> list[Note]:
     lines = [
         ("", measure.title["fr"], measure.title["en"]),
         ("", measure.about["fr"], measure.about["en"]),
-        ("Licence", measure.licence, measure.licence),
+        *terms,
         ("", "Les cases « suppressed » sont retenues pour ne révéler personne.",
          "Cells marked “suppressed” are withheld so as to reveal nobody."),
         ("", "Le manifeste de la publication dit entrées, protection et preuve.",

@@ -12,7 +12,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -56,6 +56,16 @@ class Use:
         return {name: getattr(self, name) for name in COLUMNS} | {"partners": list(self.partners)}
 
 
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What one partner's data was used for, or one organisation used, in a month."""
+
+    name: str
+    reads: int
+    parts: int
+    releases: int
+
+
 def statement(parts: Parts, actor: Actor, month: str) -> list[Use]:
     """What was used in a month (`2026-03`, UTC), as far as the actor may know.
 
@@ -86,6 +96,28 @@ def statement(parts: Parts, actor: Actor, month: str) -> list[Use]:
     return sorted(
         replace(line, reads=whole[line], parts=pieces[line]) for line in {*whole, *pieces}
     )
+
+
+def only(uses: Sequence[Use], name: str) -> list[Use]:
+    """The statement of one partner or reading organisation; of everyone without a name."""
+    return [use for use in uses if not name or name in {use.organisation, *use.partners}]
+
+
+def totals(uses: Sequence[Use], by: Callable[[Use], Sequence[str]]) -> list[Total]:
+    """Readings summed by partner or by organisation, by name."""
+    found: dict[str, list[Use]] = {}
+    for use in uses:
+        for name in by(use):
+            found.setdefault(name, []).append(use)
+    return [
+        Total(
+            name,
+            sum(one.reads for one in ones),
+            sum(one.parts for one in ones),
+            len({one.release for one in ones}),
+        )
+        for name, ones in sorted(found.items())
+    ]
 
 
 def as_csv(uses: Sequence[Use]) -> str:

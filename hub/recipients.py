@@ -1,8 +1,10 @@
 """Recipients of shared releases: who holds a profile, until when, and the links it is given.
 
 1. A recipient is a client of its organisation, of one role, with what it was admitted for: the
-   scope `read`, its purpose, and its last moment (`Terms`). Its profile holds a token of its own,
-   or a secret for the token endpoint; either is shown once and kept as a digest.
+   scope `read`, its purpose, and its last moment (`Terms`). The operator admits it (`add`), or an
+   approved request does for those it names (`admit`): that one ends with the request's epoch. Its
+   profile holds a token of its own, or a secret for the token endpoint; either is shown once and
+   kept as a digest.
 2. A profile's token opens Delta Sharing and nothing else of the hub: its digest is of another
    domain than those of access tokens. A file that people mail around must not be a login.
 3. A link to a file is signed for one recipient, one release and a few minutes, and names the epoch
@@ -13,17 +15,18 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from hub.errors import Denied, NotFound, Rejected, Unauthenticated
+from hub.errors import Conflict, Denied, NotFound, Rejected, Unauthenticated
 from hub.events import AuditEvent, Kind
 from hub.identity import passwords, tokens
 from hub.parts import OPERATOR, Actor, Parts
-from hub.records import Client, Organisation, Role
+from hub.policy.gate import Decision
+from hub.records import Client, DataRequest, Organisation, Role
 
 READ: Final = "read"
 ROLES: Final = (Role.COLLECTIVITY, Role.SCHOOL, Role.AUDITOR)
@@ -31,7 +34,11 @@ ROLES: Final = (Role.COLLECTIVITY, Role.SCHOOL, Role.AUDITOR)
 LONGEST_DAYS: Final = 366
 LINK: Final = timedelta(minutes=15)
 DOMAIN: Final = "delta-sharing profile\n"
+AT_ONCE: Final = 20
+"""Profiles one organisation may hold under one request."""
 _PURPOSE: Final = "purpose:"
+_REQUEST: Final = "request:"
+_EPOCH: Final = "epoch:"
 _UNTIL: Final = "until:"
 _SLUG: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
@@ -45,11 +52,16 @@ class Terms:
 
     until: datetime
     purpose: str = ""
+    request: str = ""
+    """The request it was approved under; empty for a recipient of open releases."""
+    epoch: int = 0
+    """That of the request when the profile was made."""
 
     def scopes(self) -> tuple[str, ...]:
         """As a client keeps them."""
         purpose = (f"{_PURPOSE}{self.purpose}",) if self.purpose else ()
-        return (READ, *purpose, f"{_UNTIL}{int(self.until.timestamp())}")
+        request = (f"{_REQUEST}{self.request}", f"{_EPOCH}{self.epoch}") if self.request else ()
+        return (READ, *purpose, *request, f"{_UNTIL}{int(self.until.timestamp())}")
 
     @classmethod
     def of(cls, client: Client) -> Terms | None:
@@ -57,13 +69,14 @@ class Terms:
         found = {
             prefix: scope.removeprefix(prefix)
             for scope in client.scopes
-            for prefix in (_PURPOSE, _UNTIL)
+            for prefix in (_PURPOSE, _REQUEST, _EPOCH, _UNTIL)
             if scope.startswith(prefix)
         }
         if READ not in client.scopes or _UNTIL not in found:
             return None
         until = datetime.fromtimestamp(int(found[_UNTIL]), UTC)
-        return cls(until, found.get(_PURPOSE, ""))
+        request, epoch = found.get(_REQUEST, ""), int(found.get(_EPOCH, "0"))
+        return cls(until, found.get(_PURPOSE, ""), request, epoch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +84,7 @@ class Reader:
     """A recipient who is asking now, as the policy sees it, and for what."""
 
     actor: Actor
-    purpose: str | None
+    terms: Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,32 +107,87 @@ def add(parts: Parts, asked: Asked, *, oauth: bool = False) -> tuple[Client, dic
     _check(asked)
     now = parts.clock()
     terms = Terms((now + timedelta(days=asked.days)).replace(microsecond=0), asked.purpose)
+    recipient = Actor("", str(asked.role), asked.organisation)
+    return _made(
+        parts,
+        recipient,
+        terms,
+        lambda about, facts: AuditEvent(Kind.SHARE_ADDED, "hub", about, now, facts),
+        name=asked.name,
+        oauth=oauth,
+    )
+
+
+def admit(
+    parts: Parts, actor: Actor, request: DataRequest, decision: Decision, *, oauth: bool = False
+) -> tuple[Client, dict[str, Any]]:
+    """Admit a recipient of an approved request, which the caller has checked; as `add`.
+
+    Raises `Conflict` where its organisation holds too many profiles of it.
+    """
+    if request.expires_at is None:
+        raise ValueError("a request that is not approved admits nobody")
+    terms = Terms(
+        request.expires_at.replace(microsecond=0), request.purpose, request.id, request.epoch
+    )
+    held = [
+        client
+        for client in parts.books.clients()
+        if client.organisation == actor.organisation
+        and (Terms.of(client) or terms).request == request.id
+        and f"{_EPOCH}{request.epoch}" in client.scopes
+    ]
+    if len(held) >= AT_ONCE:
+        raise Conflict(
+            "too-many-profiles",
+            fr=f"Votre organisation a déjà {AT_ONCE} profils pour cette demande : mettez fin aux "
+            "liens, puis refaites ceux qui servent.",
+            en=f"Your organisation holds {AT_ONCE} profiles of this request: end its links, then "
+            "make those in use anew.",
+            who="person",
+        )
+    return _made(
+        parts,
+        actor,
+        terms,
+        lambda about, facts: parts.decided(Kind.SHARE_ADDED, actor, about, decision, facts),
+        oauth=oauth,
+    )
+
+
+def _made(
+    parts: Parts,
+    actor: Actor,
+    terms: Terms,
+    told: Callable[[str, dict[str, Any]], AuditEvent],
+    *,
+    name: str = "",
+    oauth: bool,
+) -> tuple[Client, dict[str, Any]]:
+    """A client of the actor's organisation and its profile; `told` makes the events."""
+    now = parts.clock()
     secret = parts.token(32)
     client = Client(
-        id=f"{asked.organisation}-share-{parts.token(6)}",
-        organisation=asked.organisation,
-        role=asked.role,
+        id=f"{actor.organisation}-share-{parts.token(6)}",
+        organisation=actor.organisation,
+        role=Role(actor.role),
         scopes=terms.scopes(),
         secret_hash=passwords.hash(secret) if oauth else None,
         created_at=now,
     )
     facts = {
-        "organisation": asked.organisation,
-        "role": str(asked.role),
-        "purpose": asked.purpose,
+        "organisation": actor.organisation,
+        "role": actor.role,
+        "purpose": terms.purpose,
+        "request": terms.request or None,
         "until": terms.until.isoformat(),
         "profile": "oauth" if oauth else "bearer",
     }
     with parts.books.together():
-        if asked.organisation not in {one.id for one in parts.books.organisations()}:
-            name = asked.name or asked.organisation
-            parts.books.add_organisation(
-                Organisation(asked.organisation, name),
-                event=AuditEvent(Kind.SHARE_ADDED, "hub", asked.organisation, now, {"name": name}),
-            )
-        parts.books.add_client(
-            client, event=AuditEvent(Kind.SHARE_ADDED, "hub", client.id, now, facts)
-        )
+        if actor.organisation not in {one.id for one in parts.books.organisations()}:
+            made = Organisation(actor.organisation, name or actor.organisation)
+            parts.books.add_organisation(made, event=told(made.id, {"name": made.name}))
+        parts.books.add_client(client, event=told(client.id, facts))
         if not oauth:
             said = {"scopes": [READ], "method": "profile", "expires_at": facts["until"]}
             parts.books.add_token(
@@ -127,9 +195,17 @@ def add(parts: Parts, asked: Asked, *, oauth: bool = False) -> tuple[Client, dic
                 client.id,
                 (READ,),
                 terms.until,
-                event=AuditEvent(Kind.TOKEN_ISSUED, asked.organisation, client.id, now, said),
+                event=AuditEvent(Kind.TOKEN_ISSUED, actor.organisation, client.id, now, said),
             )
     return client, _profile(parts, client, terms, secret, oauth=oauth)
+
+
+def headers(client: Client) -> dict[str, str]:
+    """Headers a profile is answered with: it is a file to be kept, and no cache keeps it."""
+    return {
+        "cache-control": "no-store",
+        "content-disposition": f'attachment; filename="{client.id}.share"',
+    }
 
 
 def revoke(parts: Parts, client_id: str) -> None:
@@ -159,6 +235,7 @@ def listed(parts: Parts) -> list[dict[str, Any]]:
             "organisation": client.organisation,
             "role": str(client.role),
             "purpose": terms.purpose,
+            "request": terms.request,
             "until": terms.until.isoformat(),
             "profile": "oauth" if client.secret_hash else "bearer",
         }
@@ -243,7 +320,7 @@ def holder(parts: Parts, release_id: str, query: Mapping[str, str]) -> Reader:
 
 def _reader(client: Client, terms: Terms) -> Reader:
     actor = Actor(client.id, str(client.role), client.organisation, (READ,))
-    return Reader(actor, terms.purpose or None)
+    return Reader(actor, terms)
 
 
 def _epoch(parts: Parts, client_id: str) -> int:

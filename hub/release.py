@@ -12,7 +12,9 @@
    tries the table. What he learns blocks it.
 5. A table equal to the last one is not published twice; one that differs from it by fewer people
    than the threshold is not published at all, because the two together would show them.
-6. Approve: the policy decides about *facts* of the table; it is never shown a row.
+6. Approve: the policy decides about *facts* of the table; it is never shown a row. A table that
+   shows the business of an operator whose agreement asks for secrecy is restricted: it is then
+   handed out under approved requests only, and cites the exception.
 7. The declared contributors become a tree (`contributors`), whose root is in the manifest. The
    intention is logged before anything is visible: publishing cannot be undone.
 8. The bytes of every format are prepared and stored under the digest of the table.
@@ -50,6 +52,18 @@ from hub.policy.gate import Decision
 from hub.records import Agreement, Basis, Contribution, Release
 from hub.stages import Opened
 
+OPERATORS_BUSINESS: Final = "business_secret"
+SECRECY_TEXT: Final = (
+    "Code de commerce, art. L. 151-1 ; code des relations entre le public et l'administration, "
+    "art. L. 311-6 (1°)"
+)
+"""What protects an operator's business from being published by an administration."""
+RESTRICTED: Final[formats.Note] = (
+    "Accès",
+    "Restreint : secret des affaires. À n'utiliser que pour la finalité accordée, sans le "
+    "transmettre.",
+    "Restricted: business secret. To be used for the approved purpose only, and not passed on.",
+)
 MIN_CHANGED: Final = 11
 """A period is published again only if at least this many contributors changed."""
 KEYS: Final = ["period", "pseudonym"]
@@ -97,15 +111,32 @@ class Protected(_Made):
     applied: Mapping[str, Any]
     certificate: protect.Certificate
     measured: Measured
+    operators: tuple[str, ...]
+    """Partners whose business the table shows, and whose agreements ask for secrecy."""
 
     @classmethod
     def _mint(
-        cls, made: measures.Protected, certificate: protect.Certificate, measured: Measured
+        cls,
+        made: measures.Protected,
+        certificate: protect.Certificate,
+        measured: Measured,
+        operators: tuple[str, ...],
     ) -> Self:
         stage = object.__new__(cls)
         stage.table, stage.applied = made.table, made.applied
         stage.certificate, stage.measured = certificate, measured
+        stage.operators = operators
         return stage
+
+    def exception(self) -> dict[str, Any] | None:
+        """The exception that restricts the release, None where it is open."""
+        if not self.operators:
+            return None
+        return {
+            "code": OPERATORS_BUSINESS,
+            "partners": list(self.operators),
+            "legal_text": SECRECY_TEXT,
+        }
 
 
 @final
@@ -150,7 +181,8 @@ def build(parts: Parts, name: str) -> tuple[Release, bool]:
         return earlier[-1], False
     _enough_changed(parts, earlier, measured)  # 5
     approved = approve(parts, measure_, protected)  # 6
-    prepared = formats.prepare(protected.table, measure_)
+    terms = RESTRICTED if protected.operators else formats.licensed(measure_.licence)
+    prepared = formats.prepare(protected.table, measure_, [terms])
     return publish(parts, measure_, approved, prepared, digest, len(earlier) + 1), True
 
 
@@ -263,7 +295,13 @@ def guard(
             who="steward",
             facts={"findings": findings},
         )
-    return Protected._mint(made, certificate, measured)
+    asking = {
+        dataset.split("/")[0]
+        for dataset, terms in _obligations(parts, measure_).items()
+        if terms.get("business_secret")
+    }
+    shown = protect.operators_shown(made.operators, asking, parts.plan.dominance)
+    return Protected._mint(made, certificate, measured, shown)
 
 
 def _enough_changed(parts: Parts, earlier: Sequence[Release], measured: Measured) -> None:
@@ -303,6 +341,7 @@ def approve(parts: Parts, measure_: measures.Measure, protected: Protected) -> A
         for name, obligations in _obligations(parts, measure_).items()
         if parts.datasets[name].subject
     }
+    exception = protected.exception()
     decision = parts.require(
         "release_publish",
         WORKER,
@@ -325,6 +364,9 @@ def approve(parts: Parts, measure_: measures.Measure, protected: Protected) -> A
                 "never_joined": sorted(
                     name for name, terms in sources.items() if terms.get("no_join")
                 ),
+                "open": exception is None,
+                "exception": exception["code"] if exception else None,
+                "operators_shown": list(protected.operators),
             }
         },
     )
@@ -395,7 +437,9 @@ def publish(
             "bundle": approved.decision.bundle_digest,
             "obligations": dict(approved.decision.obligations),
         },
-        "licence": measure_.licence,
+        "licence": "" if protected.operators else measure_.licence,
+        "open": not protected.operators,
+        "exception": protected.exception(),
         "embargo_until": _embargo(parts, measure_),
         contributors.FACT: (
             contributors.declare(parts, protected.measured.declared)
@@ -472,6 +516,13 @@ def readable(
     """Whether a release may be shown to an actor, or to anyone; asking is not reading it."""
     asked = {"actor": actor.facts() if actor else None, **question(parts, release, purpose)}
     return parts.policy.decide("release_read", asked).allow
+
+
+def listable(parts: Parts, release: Release) -> bool:
+    """Whether a release may be described to anyone: its rows can be asked for, if not read."""
+    asked = {"actor": None, **question(parts, release)}
+    decision = parts.policy.decide("release_read", asked)
+    return decision.allow or decision.reasons == ("restricted",)
 
 
 def shown(release: Release) -> dict[str, Any]:

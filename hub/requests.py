@@ -248,18 +248,30 @@ def listed(parts: Parts, actor: Actor) -> list[DataRequest]:
     ]
 
 
-def may(parts: Parts, actor: Actor, action: str, request: DataRequest) -> bool:
-    """Whether a page may offer an action: the policy allows it and it follows."""
+def may(
+    parts: Parts,
+    actor: Actor,
+    action: str,
+    request: DataRequest,
+    release: Release | None = None,
+) -> bool:
+    """Whether an action may be offered: the policy allows it and it follows.
+
+    `release` is the edition it is about, where it is not the newest.
+    """
     step = MOVES.get(action)
     if step is not None and state(request, parts.clock()) not in step.after:
         return False
-    question = {"actor": actor.facts(), **_question(parts, action, request)}
+    question = {"actor": actor.facts(), **_question(parts, action, request, release)}
     return parts.policy.decide(RULE, question).allow
 
 
-def delivering(parts: Parts, actor: Actor, request: DataRequest) -> Decision:
-    """The policy's yes to handing data of a request to an actor. Raises `Denied`."""
-    return _may(parts, actor, "deliver", request)
+def delivering(
+    parts: Parts, actor: Actor, request: DataRequest, release: Release | None
+) -> Decision:
+    """The policy's yes to handing an edition to an actor for a request. Raises `Denied`."""
+    question = _question(parts, "deliver", request, release)
+    return parts.require(RULE, actor, question, request=request.id)
 
 
 def release_for(parts: Parts, request: DataRequest) -> Release | None:
@@ -382,8 +394,11 @@ def _may(parts: Parts, actor: Actor, action: str, request: DataRequest) -> Decis
     return parts.require(RULE, actor, _question(parts, action, request), request=request.id)
 
 
-def _question(parts: Parts, action: str, request: DataRequest) -> dict[str, Any]:
-    release = release_for(parts, request) if action in {"submit", "approve", "deliver"} else None
+def _question(
+    parts: Parts, action: str, request: DataRequest, release: Release | None = None
+) -> dict[str, Any]:
+    if release is None and action in {"submit", "approve", "deliver"}:
+        release = release_for(parts, request)
     manifest: Mapping[str, Any] = release.manifest if release is not None else {}
     return {
         "action": action,

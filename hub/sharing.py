@@ -4,10 +4,11 @@ The territory is the one share, a measure a schema, a period a table; the editio
 the versions of its table, each one Parquet file. Only what is published can be named here: this
 module knows releases, never the tables of rows.
 
-Each edition is asked of the policy for the one who reads. An edition under embargo is not there
-yet: the newest that may be read is the table's version, and asking for the other by its number is
-refused with the policy's reasons. Between editions the whole table changes: the change feed says
-that all rows of one were deleted and all rows of the next inserted.
+Each edition is asked of the policy for the one who reads (`Given`): open releases for every
+recipient, and with the profile of an approved request what that one gives. An edition under
+embargo is not there yet: the newest that may be read is the table's version, and asking for the
+other by its number is refused with the policy's reasons. Between editions the whole table changes:
+the change feed says that all rows of one were deleted and all rows of the next inserted.
 
 The answers are the protocol's lines of JSON, in its two response formats (`parquet`, `delta`):
 https://github.com/delta-io/delta-sharing/blob/main/PROTOCOL.md
@@ -21,13 +22,14 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hub.errors import NotFound, Rejected, Unavailable
 from hub.parts import Actor, Parts
+from hub.policy.gate import Decision
 from hub.records import Release
 from hub.release import question, readable
 
@@ -92,21 +94,72 @@ class Span:
     until: str | None = None
 
 
-class Shares:
-    """What is shared with one reader. `data` gives the Parquet bytes of an edition."""
+class Given(Protocol):
+    """What one reader is given: which editions, and the bytes of each."""
 
-    def __init__(
-        self,
-        parts: Parts,
-        data: Callable[[Release], bytes],
-        actor: Actor,
-        purpose: str | None,
-        known: dict[str, Described],
-    ) -> None:
-        """`known` is kept by the caller: what was described once, by digest."""
-        self._parts, self._data = parts, data
-        self._actor, self._purpose = actor, purpose
-        self._known = known
+    @property
+    def actor(self) -> Actor:
+        """Who reads."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """What the event of a reading says beside who reads and what."""
+        ...
+
+    def readable(self, release: Release) -> bool:
+        """Whether an edition may be shown; asking is not reading it."""
+        ...
+
+    def require(self, release: Release) -> Decision:
+        """The yes to handing an edition out. Raises `Denied`, `Unavailable`."""
+        ...
+
+    def data(self, release: Release) -> bytes:
+        """The Parquet bytes of an edition."""
+        ...
+
+    def key(self, release: Release) -> str:
+        """What tells these bytes from any other's."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Releases as published, for a recipient of no request: those the policy lets it read."""
+
+    parts: Parts
+    whole: Callable[[Release], bytes]
+    actor: Actor
+    purpose: str | None
+
+    def facts(self) -> dict[str, Any]:
+        """The purpose it was admitted for."""
+        return {"purpose": self.purpose or ""}
+
+    def readable(self, release: Release) -> bool:
+        """As `release_read` says."""
+        return readable(self.parts, release, self.actor, self.purpose)
+
+    def require(self, release: Release) -> Decision:
+        """As `release_read` says; a no is recorded."""
+        asked = question(self.parts, release, self.purpose)
+        return self.parts.require("release_read", self.actor, asked)
+
+    def data(self, release: Release) -> bytes:
+        """The whole table."""
+        return self.whole(release)
+
+    def key(self, release: Release) -> str:
+        """Its digest."""
+        return release.digest
+
+
+class Shares:
+    """What is shared with one reader."""
+
+    def __init__(self, parts: Parts, given: Given, known: dict[str, Described]) -> None:
+        """`known` is kept by the caller: what was described once, by `Given.key`."""
+        self._parts, self._given, self._known = parts, given, known
         self.name: str = parts.territory.id
 
     def share(self, name: str) -> str:
@@ -159,20 +212,19 @@ class Shares:
                 self.require(one)
         return Table(self.name, editions[0].measure, editions[0].period, _by_version(readable))
 
-    def require(self, release: Release) -> Any:
-        """The policy's yes to handing an edition out. Raises `Denied`, `Unavailable`."""
-        asked = question(self._parts, release, self._purpose)
-        return self._parts.require("release_read", self._actor, asked)
+    def require(self, release: Release) -> Decision:
+        """The yes to handing an edition out. Raises `Denied`, `Unavailable`."""
+        return self._given.require(release)
 
     def _readable(self, release: Release) -> bool:
-        has = PARQUET in release.manifest["digest"]
-        return has and readable(self._parts, release, self._actor, self._purpose)
+        return PARQUET in release.manifest["digest"] and self._given.readable(release)
 
     def described(self, release: Release) -> Described:
         """An edition's file. Raises `Unavailable` where it cannot be read or shared."""
-        if release.digest not in self._known:
-            self._known[release.digest] = describe(self._data(release))
-        return self._known[release.digest]
+        key = self._given.key(release)
+        if key not in self._known:
+            self._known[key] = describe(self._given.data(release))
+        return self._known[key]
 
     def head(self, table: Table, edition: Release, kind: str) -> Iterator[Line]:
         """The first two lines of every answer: protocol and metadata."""

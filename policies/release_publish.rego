@@ -2,8 +2,9 @@
 # title: What may be published
 # description: |
 #   A table leaves only if it stands in the publication plan, counts at least eleven people in every
-#   cell it shows, carries nothing about one person, and withstood the hub's own attacker. This
-#   policy sees facts about the table and never a row of it.
+#   cell it shows, carries nothing about one person, and withstood the hub's own attacker. It is
+#   open to everyone unless an exception is cited, and one that would show an operator's business
+#   must be restricted. This policy sees facts about the table and never a row of it.
 package hub.release_publish
 
 import data.hub.lib
@@ -133,6 +134,54 @@ named_sources := [source |
 ]
 
 # METADATA
+# title: The exceptions for which a release may be restricted
+exceptions := {"business_secret"}
+
+# METADATA
+# title: Open to everyone, or restricted by an exception that is cited
+refused contains "exception_missing" if not openness_grounded
+
+openness_grounded if {
+	input.release.open == true
+	input.release.exception == null
+}
+
+openness_grounded if {
+	input.release.open == false
+	input.release.exception in exceptions
+}
+
+# METADATA
+# title: No open table shows the business of one operator
+# description: |
+#   An operator is shown where it makes up at least the dominant part of a published cell, and its
+#   agreement asks for business secrecy. Such a table is restricted, whatever else it is.
+refused contains "business_secret_shown" if not no_business_shown
+
+no_business_shown if input.release.operators_shown == []
+
+no_business_shown if {
+	count(input.release.operators_shown) > 0
+	count(named_operators) == count(input.release.operators_shown)
+	input.release.open == false
+}
+
+named_operators := [operator |
+	some operator in input.release.operators_shown
+	lib.named(operator)
+]
+
+# METADATA
 # title: What goes with the release
 # description: The manifest stands beside the data; a published table is never changed in place.
-obligations := {"immutable": true, "least_people": least_people, "manifest": true}
+obligations := {name: value | some name, value in terms}
+
+terms["immutable"] := true
+
+terms["least_people"] := least_people
+
+terms["manifest"] := true
+
+# METADATA
+# title: A restricted release is handed out under approved requests only
+terms["on_request_only"] if input.release.open == false

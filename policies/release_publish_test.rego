@@ -19,6 +19,9 @@ asked := {
 		"suppressed_carry_class": false,
 		"sources": ["coachco2/trips"],
 		"never_joined": [],
+		"open": true,
+		"exception": null,
+		"operators_shown": [],
 	},
 }
 
@@ -36,6 +39,22 @@ cases := {
 		"question": json.patch(asked, [{"op": "add", "path": "/release/columns", "value": ["area", "pseudonym"]}]),
 		"reasons": ["personal_columns"],
 	},
+	"an operator's business, open": {
+		"question": json.patch(asked, [{"op": "add", "path": "/release/operators_shown", "value": ["orange"]}]),
+		"reasons": ["business_secret_shown"],
+	},
+	"an operator's business, restricted": {
+		"question": json.patch(asked, [
+			{"op": "add", "path": "/release/operators_shown", "value": ["orange"]},
+			{"op": "add", "path": "/release/open", "value": false},
+			{"op": "add", "path": "/release/exception", "value": "business_secret"},
+		]),
+		"reasons": [],
+	},
+	"restricted without a reason": {
+		"question": json.patch(asked, [{"op": "add", "path": "/release/open", "value": false}]),
+		"reasons": ["exception_missing"],
+	},
 	"a column without a name": {
 		"question": json.patch(asked, [{"op": "add", "path": "/release/columns", "value": ["area", ""]}]),
 		"reasons": ["personal_columns"],
@@ -47,7 +66,9 @@ cases := {
 	"nothing": {
 		"question": {},
 		"reasons": [
+			"business_secret_shown",
 			"certificate_failed",
+			"exception_missing",
 			"join_forbidden",
 			"not_in_plan",
 			"not_the_worker",

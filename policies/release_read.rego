@@ -3,9 +3,9 @@
 # description: |
 #   Releases are open: anyone reads them, for any purpose, without saying who they are, and is
 #   asked to name the source and not to try to recognise anyone. A release is restricted only by a
-#   cited exception, such as a transport operator's business secrecy; then a public body reads it
-#   for a stated purpose and keeps it to itself. Before an embargo ends only those who watch over
-#   the hub read it. Times are seconds since 1970, UTC.
+#   cited exception, such as an operator's business secrecy; then it is asked for, and given under
+#   an approved request (`request.rego`). Without one, and before an embargo ends, only those who
+#   watch over the hub read it. Times are seconds since 1970, UTC.
 package hub.release_read
 
 import data.hub.lib
@@ -21,10 +21,9 @@ decision := {"allow": true, "reasons": [], "obligations": obligations} if count(
 decision := {"allow": false, "reasons": sort(refused), "obligations": {}} if count(refused) > 0
 
 # METADATA
-# title: For what each role may read a restricted release
+# title: For what each role may read a restricted release without a request
 restricted_purposes := {
 	"auditor": {"oversight"},
-	"collectivity": {"climate-plan", "evaluation", "mobility-planning", "school-transport"},
 	"dpo": {"oversight"},
 	"operator": {"oversight"},
 	"steward": {"oversight"},

@@ -24,13 +24,21 @@ cases := {
 		"question": json.patch(asked, [{"op": "add", "path": "/release/open", "value": false}]),
 		"reasons": ["restricted"],
 	},
-	"restricted, for a purpose of the role": {
+	"restricted, for whoever watches": {
+		"question": json.patch(asked, [
+			{"op": "add", "path": "/release/open", "value": false},
+			{"op": "add", "path": "/actor", "value": {"id": "t", "role": "auditor"}},
+			{"op": "add", "path": "/purpose", "value": "oversight"},
+		]),
+		"reasons": [],
+	},
+	"restricted, for a public body without a request": {
 		"question": json.patch(asked, [
 			{"op": "add", "path": "/release/open", "value": false},
 			{"op": "add", "path": "/actor", "value": {"id": "t", "role": "collectivity"}},
 			{"op": "add", "path": "/purpose", "value": "school-transport"},
 		]),
-		"reasons": [],
+		"reasons": ["restricted"],
 	},
 	"nothing": {"question": {}, "reasons": ["embargo", "release_unnamed", "restricted"]},
 }

@@ -38,7 +38,7 @@ decides := {"operator", "steward"}
 
 # METADATA
 # title: The levels of detail of a published table, and "all" of them
-granularities := {"all", "department", "lycee", "lycees", "region"}
+granularities := {"all", "department", "lycee", "lycees", "region", "zone"}
 
 # METADATA
 # title: The longest a request holds, in days

@@ -2,5 +2,6 @@
 
 from analytics.model import Cells, Certificate, Protected
 from analytics.protect.attack import attack
+from analytics.protect.secrecy import operators_shown
 
-__all__ = ["Cells", "Certificate", "Protected", "attack"]
+__all__ = ["Cells", "Certificate", "Protected", "attack", "operators_shown"]

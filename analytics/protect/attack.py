@@ -24,6 +24,7 @@ import pyarrow as pa
 from analytics.model import Cells, Certificate, Pool, Protected, Stratum
 from analytics.places import Bools, Floats
 from analytics.plan import Plan, SizeClass
+from analytics.protect import volumes
 from analytics.protect.bounds import share_bounds, weaknesses
 from analytics.protect.magnitude import split, step_of
 from analytics.protect.rows import Row
@@ -221,6 +222,8 @@ def attack(
     attempt = _Attack(cells, plan)
     if cells.open_table is not None:
         return Certificate(True, (), {"personal": False})
+    if cells.volumes is not None:
+        return volumes.attack(protected.table, cells.volumes)
     table = protected.table
     attempt.silence(table.to_pylist())
     magnitude = bool(cells.labels) and "/" in cells.labels[0]

@@ -10,6 +10,7 @@ from fastapi.security import APIKeyCookie, OAuth2
 from hub.errors import Denied, Unauthenticated
 from hub.identity import tokens
 from hub.parts import Actor, Parts
+from hub.recipients import Terms
 
 # They say in the description how one may ask; whether it holds is decided below.
 TOKEN: Final = OAuth2(
@@ -49,6 +50,14 @@ def caller(request: Request) -> Actor | None:
                 who="partner",
             )
         client, scopes = found
+        if Terms.of(client) is not None:
+            # Its profile is a file that people mail around: it opens Delta Sharing, nothing else.
+            raise Denied(
+                "profile-opens-sharing",
+                fr="Ce jeton n’ouvre que le partage (/delta-sharing), rien d’autre du hub.",
+                en="This token opens sharing only (/delta-sharing), nothing else of the hub.",
+                who="person",
+            )
         return Actor(client.id, str(client.role), client.organisation, tuple(scopes))
     cookie = request.cookies.get(request.app.state.session_cookie)
     if cookie:

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
-from hub import requests
+from hub import recipients, requests
 from hub.api import ranges
 from hub.api.access import identified, parts_of
 from hub.delivery import Delivery, File
@@ -151,9 +151,21 @@ def link(
     return {"url": f"/v1/requests/{request_id}/file?link={text}", "expires_at": end.isoformat()}
 
 
-@router.delete("/{request_id}/links", summary="End every link")
+@router.post("/{request_id}/profile", status_code=201, summary="Make a Delta Sharing profile")
+def profile(
+    request_id: str,
+    actor: Who,
+    delivery: Hands,
+    oauth: Annotated[bool, Query(description="a client id and secret in place of a token")] = False,
+) -> JSONResponse:
+    """The profile file, which is not kept: whoever holds it reads what the request gives."""
+    client, made = delivery.profile(actor, request_id, oauth=oauth)
+    return JSONResponse(made, 201, recipients.headers(client))
+
+
+@router.delete("/{request_id}/links", summary="End every link and profile")
 def unlink(request_id: str, actor: Who, parts: Hub) -> dict[str, Any]:
-    """The request stands; new links can be made."""
+    """The request stands; new links and profiles can be made."""
     return _shown(parts, requests.unlink(parts, actor, request_id))
 
 

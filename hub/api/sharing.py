@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Annotated, Any, Final
 
@@ -23,6 +24,7 @@ from hub import recipients, sharing
 from hub.api import ranges
 from hub.api.access import parts_of
 from hub.api.problems import language_of
+from hub.delivery import Requested
 from hub.errors import (
     Busy,
     Conflict,
@@ -117,9 +119,17 @@ Time = Annotated[str | None, Query(max_length=64)]
 Capable = Annotated[str | None, Header(alias=CAPABILITIES, max_length=1000)]
 
 
-def shares_of(request: Request, reader: Who) -> sharing.Shares:
+def given_of(request: Request, reader: Who) -> sharing.Given:
+    """What is given to who asks. Raises `Denied` where the request of its profile is over."""
+    return _given(request, reader)
+
+
+Given = Annotated[sharing.Given, Depends(given_of)]
+
+
+def shares_of(request: Request, given: Given) -> sharing.Shares:
     """What is shared with who asks."""
-    return _shares(request, reader)
+    return _shares(request, given)
 
 
 Shared = Annotated[sharing.Shares, Depends(shares_of)]
@@ -214,7 +224,7 @@ def query(
     share: str,
     schema: str,
     table: str,
-    reader: Who,
+    given: Given,
     shared: Shared,
     asked: Asked | None = None,
     capable: Capable = None,
@@ -231,8 +241,8 @@ def query(
         )
     found = shared.table(share, schema, table, asked.version)
     edition = sharing.edition_at(found, asked.version, asked.timestamp)
-    answer = shared.snapshot(found, edition, kind, _linker(request, reader))
-    return _handed_out(request, reader, shared, [edition], answer, kind)
+    answer = shared.snapshot(found, edition, kind, _linker(request, given))
+    return _handed_out(request, given, shared, [edition], answer, kind)
 
 
 @router.get(f"{TABLE}/changes", summary="Delta Sharing: change feed", response_class=Response)
@@ -241,7 +251,7 @@ def changes(
     share: str,
     schema: str,
     table: str,
-    reader: Who,
+    given: Given,
     shared: Shared,
     first: Annotated[int | None, Query(alias="startingVersion", ge=0, lt=LARGEST)] = None,
     last: Annotated[int | None, Query(alias="endingVersion", ge=0, lt=LARGEST)] = None,
@@ -254,8 +264,8 @@ def changes(
     found = shared.table(share, schema, table)
     editions = sharing.editions_in(found, sharing.Span(first, last, since, until))
     before = [one for one in found.editions if one.version < editions[0].version][-1:]
-    answer = shared.changes(found, editions, kind, _linker(request, reader))
-    return _handed_out(request, reader, shared, [*before, *editions], answer, kind)
+    answer = shared.changes(found, editions, kind, _linker(request, given))
+    return _handed_out(request, given, shared, [*before, *editions], answer, kind)
 
 
 @router.head("/files/{release_id}.parquet", include_in_schema=False)
@@ -273,34 +283,40 @@ def file(
     reader = recipients.holder(parts, release_id, request.query_params)
     shelf: Shelf = request.app.state.shelf
     release = shelf.release(release_id)
-    _shares(request, reader).require(release)
-    etag = f'"{release.manifest["digest"][sharing.PARQUET]}"'
-    answer = ranges.answer(
-        request, shelf.data(release, sharing.PARQUET), etag, MEDIA_TYPES[sharing.PARQUET]
-    )
+    given = _given(request, reader)
+    given.require(release)
+    data = given.data(release)
+    etag = f'"{hashlib.sha256(given.key(release).encode()).hexdigest()}"'
+    answer = ranges.answer(request, data, etag, MEDIA_TYPES[sharing.PARQUET])
     answer.headers.update(PRIVATE)
     return answer
 
 
-def _shares(request: Request, reader: Reader) -> sharing.Shares:
+def _given(request: Request, reader: Reader) -> sharing.Given:
+    parts = parts_of(request)
+    if reader.terms.request:
+        return Requested(parts, request.app.state.delivery, reader)
     shelf: Shelf = request.app.state.shelf
-    return sharing.Shares(
-        parts_of(request),
+    return sharing.Published(
+        parts,
         lambda release: shelf.data(release, sharing.PARQUET),
         reader.actor,
-        reader.purpose,
-        request.app.state.described,
+        reader.terms.purpose or None,
     )
 
 
-def _linker(request: Request, reader: Reader) -> sharing.Linker:
+def _shares(request: Request, given: sharing.Given) -> sharing.Shares:
+    return sharing.Shares(parts_of(request), given, request.app.state.described)
+
+
+def _linker(request: Request, given: sharing.Given) -> sharing.Linker:
     parts = parts_of(request)
-    return lambda release: recipients.link(parts, reader.actor.id, release.id)
+    return lambda release: recipients.link(parts, given.actor.id, release.id)
 
 
 def _handed_out(
     request: Request,
-    reader: Reader,
+    given: sharing.Given,
     shared: sharing.Shares,
     editions: Sequence[Release],
     answer: Iterable[sharing.Line],
@@ -308,16 +324,12 @@ def _handed_out(
 ) -> Response:
     """Record that each edition is handed out, in one transaction, then do it."""
     parts: Parts = parts_of(request)
-    facts = {
-        "reader": reader.actor.id,
-        "format": "delta-sharing",
-        "purpose": reader.purpose or "",
-    }
+    facts = {"reader": given.actor.id, "format": "delta-sharing", **given.facts()}
     decisions = [(one, shared.require(one)) for one in editions]
     made = _lines(answer, editions[-1], kind)
     with parts.books.together():
         for edition, decision in decisions:
-            event = parts.decided(Kind.RELEASE_READ, reader.actor, edition.id, decision, facts)
+            event = parts.decided(Kind.RELEASE_READ, given.actor, edition.id, decision, facts)
             parts.books.record(event=event)
     return made
 

@@ -25,7 +25,7 @@ def add(
     to: Annotated[Path, typer.Option(help="File the profile is written to; it must be new.")],
     role: Annotated[Role, typer.Option()] = Role.COLLECTIVITY,
     name: Annotated[str, typer.Option(help="Its name, where it is new.")] = "",
-    purpose: Annotated[str, typer.Option(help="What it reads restricted releases for.")] = "",
+    purpose: Annotated[str, typer.Option(help="What it reads for; auditors: oversight.")] = "",
     days: Annotated[int, typer.Option(help="How long the profile holds.")] = 90,
     oauth: Annotated[bool, typer.Option(help="Client id and secret in place of a token.")] = False,
     as_json: Json = False,

@@ -116,6 +116,7 @@ LABELS: Final[Mapping[str, Mapping[str, str]]] = {
         "modal-split": N_("Répartition modale"),
         "carbon-balance": N_("Bilan carbone"),
         "places": N_("Lieux de la carte"),
+        "presence": N_("Présence par demi-heure"),
     },
 }
 

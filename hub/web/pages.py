@@ -24,7 +24,7 @@ from hub.identity.people import People
 from hub.participation import Door
 from hub.web import account as account_pages
 from hub.web import catalogue as catalogue_pages
-from hub.web import clients, doors, dpo, figures, mine, partner, register, requests
+from hub.web import clients, doors, dpo, figures, mine, partner, register, requests, usage
 from hub.web.assets import DIST, Assets
 from hub.web.desk import Desk
 from hub.web.forms import Forms
@@ -127,6 +127,7 @@ def site(
         register.add(routes, door.parts, renderer, forms)
         requests.add(routes, door.parts, renderer, forms)
         clients.add(routes, door.parts, renderer, forms)
+        usage.add(routes, door.parts, renderer)
 
     @routes.api_route("/static/{name:path}", methods=["GET", "HEAD"])
     async def static(request: Request, name: str) -> Response:

@@ -14,11 +14,12 @@ from typing import Final
 
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import ValidationError
 
 from analytics.measures import MEASURES
-from hub import requests
+from hub import recipients, requests
+from hub.delivery import Delivery
 from hub.errors import HubError, Rejected
 from hub.events import Kind
 from hub.parts import Actor, Parts
@@ -48,6 +49,7 @@ GRANULARITIES: Final = {
     "lycees": N_("Lycées d’un département réunis"),
     "department": N_("Département"),
     "region": N_("Région"),
+    "zone": N_("Zone d’observation"),
 }
 STATES: Final = {
     "submitted": N_("En attente de décision"),
@@ -81,6 +83,7 @@ ACTS: Final = {
     "withdraw": N_("Reprendre la demande"),
     "opinion": N_("Rendre l’avis"),
     "renew": N_("Demander à nouveau"),
+    "unlink": N_("Mettre fin aux liens et aux profils"),
 }
 WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "purpose": PURPOSES,
@@ -112,6 +115,10 @@ def add(routes: APIRouter, parts: Parts, renderer: Renderer, forms: Forms) -> No
         if account is None:
             return to_the_door()
         try:
+            if form.get("act") == "profile":
+                delivery: Delivery = request.app.state.delivery
+                client, made = delivery.profile(_actor(account), form.get("request", ""))
+                return JSONResponse(made, headers=recipients.headers(client))
             _act(parts, _actor(account), form)
         except HubError as error:
             words = error.words[renderer.language(request)]
@@ -130,6 +137,7 @@ def _act(parts: Parts, actor: Actor, form: Mapping[str, str]) -> DataRequest:
         "withdraw": lambda: requests.move(parts, actor, name, "withdraw"),
         "opinion": lambda: requests.advise(parts, actor, name, form.get("opinion", "")),
         "renew": lambda: requests.renew(parts, actor, name, _days(form)),
+        "unlink": lambda: requests.unlink(parts, actor, name),
     }
     wanted = acts.get(form.get("act", ""))
     if wanted is None:
@@ -190,6 +198,7 @@ def _page(
         changed=changed,
         news=sum(one.id in changed for one in found),
         measures={name: made.title[language] for name, made in MEASURES.items()},
+        chosen=request.query_params.get("measure", ""),
         words=WORDS,
         instant=datetime.fromisoformat,
         word=lambda kind, code: say(language, WORDS[kind][code]) if code else "",
@@ -200,11 +209,15 @@ def _shown(parts: Parts, actor: Actor, one: DataRequest, now: datetime) -> dict[
     """A request with what its reader may do with it at this moment."""
     offered = [name for name in ACTS if _offered(parts, actor, one, name, now)]
     given = one.state == "approved" and requests.may(parts, actor, "deliver", one)
-    return requests.shown(one, now) | {"acts": offered, "given": given}
+    release = requests.release_for(parts, one) if given else None
+    formats = sorted(release.manifest["digest"]) if release is not None else []
+    return requests.shown(one, now) | {"acts": offered, "formats": formats}
 
 
 def _offered(parts: Parts, actor: Actor, one: DataRequest, act: str, now: datetime) -> bool:
     standing = str(requests.state(one, now))
+    if act == "unlink":
+        return standing == "approved" and requests.may(parts, actor, "deliver", one)
     if act == "opinion" and standing not in {"submitted", "approved"}:
         return False
     if act == "renew":

@@ -328,10 +328,12 @@ TABLE: Final[dict[str, Entry]] = {
     ),
     **both("/v1/requests/{request_id}/data", Entry(requested("/data", approved=True), ASKER)),
     "POST /v1/requests/{request_id}/links": Entry(requested("/links", approved=True), ASKER),
+    "POST /v1/requests/{request_id}/profile": Entry(requested("/profile", approved=True), ASKER),
     "DELETE /v1/requests/{request_id}/links": Entry(requested("/links", approved=True), ASKER),
     # The link is the key, whoever follows it; it is bound to who made it, and ends with it.
     **both("/v1/requests/{request_id}/file", Entry(linked, EVERYONE)),
     "GET /v1/usage": Entry(at("/v1/usage"), IDENTIFIED),
+    **both("/usage", Entry(at("/usage"), SIGNED_IN)),
     **both("/requests", Entry(at("/requests"), SIGNED_IN)),
     "POST /requests": Entry(
         filled("/requests", act="submit", measure="modal-split", purpose="evaluation"), SIGNED_IN

@@ -47,7 +47,9 @@ def test_every_format_gives_the_same_figures() -> None:
 
 
 def test_the_workbook_says_what_its_figures_are() -> None:
-    book = openpyxl.load_workbook(io.BytesIO(formats.prepare(table(["Nord"]), PLACES)["xlsx"]))
+    terms = [formats.licensed(PLACES.licence)]
+    made = formats.prepare(table(["Nord"]), PLACES, terms)
+    book = openpyxl.load_workbook(io.BytesIO(made["xlsx"]))
     assert book.sheetnames == ["Notice", "Données"]
     notice = {str(cell.value) for row in book["Notice"].iter_rows() for cell in row if cell.value}
     assert {PLACES.title["fr"], PLACES.about["en"], PLACES.licence} <= notice

@@ -475,14 +475,18 @@ def test_an_edition_under_embargo_is_not_there_yet(hub: Hub) -> None:
     assert hub.ask(f"{closed}/metadata").status_code == 200
 
 
-def test_a_restricted_release_is_read_for_a_purpose(hub: Hub) -> None:
+def test_a_restricted_release_takes_an_approved_request(hub: Hub) -> None:
     editions.publish(hub.parts, 3, open=False)
     assert hub.query()[2]["file"]["version"] == 2
-    asked = replace(CITY, purpose="mobility-planning")
-    _, profile = recipients.add(hub.parts, asked)
-    answer = hub.ask(f"{TABLE}/query", "POST", token=profile["bearerToken"], json={})
-    assert answer.headers["delta-table-version"] == "3"
-    assert hub.reads()[-1]["facts"]["purpose"] == "mobility-planning"
+    for role, purpose, newest in (
+        (Role.COLLECTIVITY, "mobility-planning", "2"),
+        (Role.AUDITOR, "oversight", "3"),
+    ):
+        asked = replace(CITY, role=role, purpose=purpose)
+        _, profile = recipients.add(hub.parts, asked)
+        answer = hub.ask(f"{TABLE}/query", "POST", token=profile["bearerToken"], json={})
+        assert answer.headers["delta-table-version"] == newest
+        assert hub.reads()[-1]["facts"]["purpose"] == purpose
 
 
 def test_a_link_is_asked_about_again_when_it_is_used(still: Hub) -> None:

@@ -1,0 +1,48 @@
+"""`/usage`: the monthly statement, for partners and those who read, and for who watches over both.
+
+The ground for an economic model: what was made of each partner's data, and by whom it was used.
+Told from the events, like the CSV beside it; nothing is counted for the page.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from hub import metering
+from hub.errors import Rejected
+from hub.parts import Actor, Parts
+from hub.web.render import Renderer
+
+PAGE: Final = "/usage"
+
+
+def add(routes: APIRouter, parts: Parts, renderer: Renderer) -> None:
+    """Add the page. Nobody signed in is shown the door; the policy decides about the rest."""
+
+    @routes.api_route(PAGE, methods=["GET", "HEAD"])
+    def statement(request: Request, month: str = "", of: str = "") -> Response:
+        account = renderer.account(request)
+        if account is None:
+            return RedirectResponse("/login", 303, {"cache-control": "no-store"})
+        actor = Actor(account.id, str(account.role), account.organisation)
+        month, error = month or metering.this_month(parts.clock()), ""
+        try:
+            known = metering.statement(parts, actor, month)
+        except Rejected as wrong:
+            known, error = [], wrong.words[renderer.language(request)]
+        uses = metering.only(known, of[:50])
+        return renderer.page(
+            request,
+            "usage.html",
+            status=422 if error else 200,
+            account=account,
+            error=error,
+            month=month[:10],
+            of=of[:50],
+            uses=uses,
+            partners=metering.totals(uses, lambda use: use.partners),
+            organisations=metering.totals(uses, lambda use: (use.organisation,)),
+        )
