@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from hub.errors import Conflict, NotFound, Rejected
 from hub.events import AuditEvent, Kind
 from hub.parts import Actor, Parts
+from hub.policy.gate import Decision
 from hub.records import Agreement, Basis, Role, Side
 from hub.settings import AgreementTerms
 from hub.stages import ACTS
@@ -46,7 +47,7 @@ def propose(parts: Parts, actor: Actor, asked: Mapping[str, Any]) -> Agreement:
             who="partner",
             where=where,
         ) from error
-    _may(parts, actor, "propose", terms.partner)
+    _, decision = _may(parts, actor, "propose", terms.partner)
     if f"{terms.partner}/{terms.dataset}" not in parts.datasets:
         raise NotFound(
             "unknown-dataset",
@@ -56,7 +57,8 @@ def propose(parts: Parts, actor: Actor, asked: Mapping[str, Any]) -> Agreement:
         )
     made = Agreement(terms.partner, terms.dataset, terms.purpose, Basis(terms.basis), terms.terms())
     _one_purpose(parts, made)
-    return parts.books.add_agreement(made, event=_event(parts, actor, made, "proposed"))
+    event = parts.told(_event(parts, actor, made, "proposed"), decision)
+    return parts.books.add_agreement(made, event=event)
 
 
 def sign(parts: Parts, actor: Actor, number: int) -> Agreement:
@@ -194,16 +196,15 @@ def _one_purpose(parts: Parts, asked: Agreement) -> None:
 
 def _act(parts: Parts, actor: Actor, number: int, action: str, act: str) -> Agreement:
     found = version(parts, actor, number)
-    side = _may(parts, actor, action, found.partner)
-    return parts.books.act_on_agreement(
-        number, side, act, actor.id, parts.clock(), event=_event(parts, actor, found, act, side)
-    )
+    side, decision = _may(parts, actor, action, found.partner)
+    event = parts.told(_event(parts, actor, found, act, side), decision)
+    return parts.books.act_on_agreement(number, side, act, actor.id, parts.clock(), event=event)
 
 
-def _may(parts: Parts, actor: Actor, action: str, partner: str) -> Side:
+def _may(parts: Parts, actor: Actor, action: str, partner: str) -> tuple[Side, Decision]:
     side = Side.PARTNER if actor.role == Role.PARTNER else Side.HUB
-    parts.require("agreement", actor, {"action": action, "partner": partner, "side": str(side)})
-    return side
+    asked = {"action": action, "partner": partner, "side": str(side)}
+    return side, parts.require("agreement", actor, asked)
 
 
 def _event(

@@ -153,6 +153,11 @@ class Parts:
         kept = {**(facts or {}), "policy": [decision.replayable()]}
         return decisions.event(kind, actor.organisation, about, now, answered, kept)
 
+    @staticmethod
+    def told(event: AuditEvent, decision: Decision) -> AuditEvent:
+        """The event of an act that a decision allowed: it keeps the question beside the answer."""
+        return replace(event, facts={**event.facts, "policy": [decision.replayable()]})
+
     def _refuse(self, decision: Decision, actor: Actor, facts: Mapping[str, Any]) -> str | None:
         """Record a no, or count it; gives the id of the decision where it has one."""
         event = self.decided(Kind.ACCESS_DENIED, actor, decision.rule, decision, facts)

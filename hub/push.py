@@ -89,7 +89,7 @@ def accept(
     `reference` is the partner's for the one person a file is about, where it names nobody itself.
     """
     now = parts.clock()
-    decision = _may(parts, actor, partner, dataset)  # 1
+    decision = admitted(parts, actor, partner, dataset)  # 1
     room = _room(parts, partner)
     push_id = parts.new_id(now)
     readings.check_reference(_dataset(parts, partner, dataset), reference)
@@ -121,11 +121,12 @@ def admission(
     Raises `NotFound`, `Denied`, `TooLarge` where the announced `length` already is, and `Busy`
     where too much waits or the partner's day is used up.
     """
-    _may(parts, actor, partner, dataset)
+    admitted(parts, actor, partner, dataset)
     return _room(parts, partner, length)
 
 
-def _may(parts: Parts, actor: Actor, partner: str, dataset: str) -> Decision:
+def admitted(parts: Parts, actor: Actor, partner: str, dataset: str) -> Decision:
+    """The policy's yes to a push. Raises `NotFound` for a dataset there is not, `Denied`."""
     _dataset(parts, partner, dataset)
     return parts.require(
         "push",
@@ -170,9 +171,7 @@ def _room(parts: Parts, partner: str, length: int | None = None) -> int:
     return min(limits.push_bytes, left)
 
 
-def acknowledge(
-    parts: Parts, push: Push, client: str, decision: Decision | None = None
-) -> tuple[Push, bool]:
+def acknowledge(parts: Parts, push: Push, client: str, decision: Decision) -> tuple[Push, bool]:
     """Record a push whose file is sealed, or forget the file where it is not a new one.
 
     Where the books do not answer they may still have written it: the file then stays, and if
@@ -188,7 +187,7 @@ def acknowledge(
             "client": client,
             "bytes": push.file_bytes,
             "sha256": push.file_sha256,
-            "policy": [decision.replayable()] if decision else [],
+            "policy": [decision.replayable()],
         },
     )
     pushed = push.id

@@ -103,7 +103,7 @@ def add(parts: Parts, asked: Asked, *, oauth: bool = False) -> tuple[Client, dic
 
     Raises `Rejected` for a role, name or duration that cannot be, `Denied` by the policy.
     """
-    parts.require("admin", OPERATOR, {"action": "share_add"})
+    decision = parts.require("admin", OPERATOR, {"action": "share_add"})
     _check(asked)
     now = parts.clock()
     terms = Terms((now + timedelta(days=asked.days)).replace(microsecond=0), asked.purpose)
@@ -112,7 +112,9 @@ def add(parts: Parts, asked: Asked, *, oauth: bool = False) -> tuple[Client, dic
         parts,
         recipient,
         terms,
-        lambda about, facts: AuditEvent(Kind.SHARE_ADDED, "hub", about, now, facts),
+        lambda about, facts: parts.told(
+            AuditEvent(Kind.SHARE_ADDED, "hub", about, now, facts), decision
+        ),
         name=asked.name,
         oauth=oauth,
     )
@@ -210,7 +212,7 @@ def headers(client: Client) -> dict[str, str]:
 
 def revoke(parts: Parts, client_id: str) -> None:
     """End a recipient: tokens, secret and links at once. Raises `NotFound` where it is none."""
-    parts.require("admin", OPERATOR, {"action": "share_revoke"})
+    decision = parts.require("admin", OPERATOR, {"action": "share_revoke"})
     client = parts.books.client(client_id)
     if client is None or Terms.of(client) is None:
         raise NotFound(
@@ -221,7 +223,7 @@ def revoke(parts: Parts, client_id: str) -> None:
         )
     parts.books.change_client(
         replace(client, scopes=(), secret_hash=None, public_jwk=None),
-        event=AuditEvent(Kind.SHARE_REVOKED, "hub", client.id, parts.clock()),
+        event=parts.told(AuditEvent(Kind.SHARE_REVOKED, "hub", client.id, parts.clock()), decision),
     )
 
 

@@ -208,7 +208,7 @@ def open_case(
     parts: Parts, actor: Actor, kind: str, concerns: str = "everything", code: Code | None = None
 ) -> Case:
     """Open a case: its clock starts today. Raises `Rejected` for what is not in the lists."""
-    parts.require("rights", actor, {"action": "case_open"})
+    decision = parts.require("rights", actor, {"action": "case_open"})
     _listed(kind, KINDS, "kind")
     _listed(concerns, CONCERNS, "concerns")
     now = parts.clock()
@@ -224,7 +224,7 @@ def open_case(
     event = AuditEvent(
         Kind.CASE_OPENED, actor.organisation, case.id, now, {"case": kind, "concerns": concerns}
     )
-    return parts.books.open_case(case, event=event)
+    return parts.books.open_case(case, event=parts.told(event, decision))
 
 
 def extend(parts: Parts, actor: Actor, case_id: str, reason: str) -> Case:

@@ -7,10 +7,12 @@ file touches a disk in the clear, and the front door needs no key to open.
 
 `assemble`, in the worker, which can open:
 
-1. The pieces are unsealed in order and sealed again as one file, its digest taken on the way, its
+1. The policy is asked again, of whoever began it: a push is acknowledged on the strength of what
+   holds then, and its event keeps the question and the answer.
+2. The pieces are unsealed in order and sealed again as one file, its digest taken on the way, its
    first bytes held to the type that was declared: the first request may have been too short to.
-2. The push is acknowledged as any other: same event, same idempotency.
-3. The upload is told what it became; 4. the pieces are forgotten.
+3. The push is acknowledged as any other: same event, same idempotency.
+4. The upload is told what it became; 5. the pieces are forgotten.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from typing import Any, Final
 from hub import push as pushes
 from hub import reading as readings
 from hub import sniffing
-from hub.errors import Conflict, HubError, NotFound, TooLarge, WrongType
-from hub.parts import Actor, Parts
+from hub.errors import Conflict, Denied, HubError, NotFound, TooLarge, WrongType
+from hub.parts import OPERATOR, Actor, Parts
 from hub.progress import Progress
 from hub.records import Push, PushState, Upload
 
@@ -109,19 +111,33 @@ def assemble(parts: Parts, upload_id: str) -> None:
     problem: dict[str, Any] | None = None
     if push is None:
         try:
-            push, _ = pushes.acknowledge(parts, _joined(parts, upload, names), upload.client)  # 2
-        except (Conflict, WrongType) as error:
+            beginner = _beginner(parts, upload.client)
+            decision = pushes.admitted(parts, beginner, upload.partner, upload.dataset)  # 1
+            made = _joined(parts, upload, names)  # 2
+            push, _ = pushes.acknowledge(parts, made, upload.client, decision)  # 3
+        except (Conflict, Denied, WrongType) as error:
             pushes.forget(parts, upload_id)
             problem = _problem(error)
-    parts.books.end_upload(  # 3
+    parts.books.end_upload(  # 4
         upload_id, push=None if push is None else push.id, problem=problem
     )
     for name in names:
-        parts.vault.forget(name)  # 4
+        parts.vault.forget(name)  # 5
+
+
+def _beginner(parts: Parts, name: str) -> Actor:
+    """Who began an upload, with what they may do now; nobody where they are no more."""
+    client = parts.books.client(name)
+    if client is not None:
+        return Actor(client.id, str(client.role), client.organisation, client.scopes)
+    account = next((one for one in parts.books.accounts() if one.id == name), None)
+    if account is not None:
+        return Actor(account.id, str(account.role), account.organisation)
+    return OPERATOR if name == OPERATOR.id else Actor(name, "", "")
 
 
 def _joined(parts: Parts, upload: Upload, names: list[str]) -> Push:
-    """Step 1: the push a whole upload is to be. Raises `WrongType`, and keeps nothing then."""
+    """Step 2: the push a whole upload is to be. Raises `WrongType`, and keeps nothing then."""
     body = _unsealed(parts, names, Progress(parts, upload.id))
     sealed = parts.vault.keep(
         pushes.sealed_name(upload.id),

@@ -68,7 +68,7 @@ def withdraw(
     `subject` is the keyed digest of the partner's reference. Answers the same whether or not
     anything was known about the person. `purpose` None ends them all.
     """
-    parts.require("withdraw", actor, {"partner": partner, "via": via})  # 1
+    decision = parts.require("withdraw", actor, {"partner": partner, "via": via})  # 1
     if purpose is not None and purpose not in purposes.PURPOSES:
         raise Rejected(
             "unknown-purpose",
@@ -103,7 +103,7 @@ def withdraw(
         {"partner": partner, "purposes": list(ended), "via": via},
     )
     journal.note(parts, withdrawal)  # 2
-    return parts.books.withdraw(withdrawal, event=event)
+    return parts.books.withdraw(withdrawal, event=parts.told(event, decision))
 
 
 def complete(parts: Parts, withdrawal_id: str) -> Withdrawal:

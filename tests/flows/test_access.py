@@ -26,8 +26,8 @@ from hub import release, requests
 from hub.events import AuditEvent, Kind
 from hub.identity import tokens
 from hub.main import application
-from hub.parts import OPERATOR, Parts
-from hub.records import Account, Role
+from hub.parts import OPERATOR, Actor, Parts
+from hub.records import Account, Role, Side
 from hub.release import question
 from hub.replay import replay
 from tests.flows import world
@@ -136,7 +136,7 @@ def test_without_the_obligation_the_same_table_is_open(
     terms = {**agreement.terms, "obligations": {}}
     event = AuditEvent(Kind.AGREEMENT_RECORDED, "hub", "orange/presence", parts.clock())
     parts.books.add_agreement(replace(agreement, terms=terms), event=event)
-    for side in ("hub", "partner"):
+    for side in Side:
         newest = parts.books.agreement_versions("orange")[-1].number
         parts.books.act_on_agreement(newest, side, "signed", "x", parts.clock(), event=event)
     world.pushed(parts, "orange/presence", presence())
@@ -338,7 +338,7 @@ def test_an_edition_of_a_request_is_asked_of_the_policy(hub: Hub, made: Parts) -
     assert question(hub.parts, newest)["release"]["open"] is False
     later = int(made.clock().timestamp()) + 3600
     held = replace(newest, manifest={**newest.manifest, "embargo_until": later})
-    asker = requests.Actor("user-collectivity", "collectivity", "orleans")
+    asker = Actor("user-collectivity", "collectivity", "orleans")
     assert requests.may(hub.parts, asker, "deliver", found, newest)
     assert not requests.may(hub.parts, asker, "deliver", found, held)
 

@@ -10,12 +10,13 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from hub import push
+from hub import agreements, push, recipients, uploads, withdraw, worker
 from hub.cli.app import app
 from hub.errors import Denied
-from hub.parts import Actor, Parts
+from hub.events import Kind
+from hub.parts import OPERATOR, Actor, Parts
 from hub.policy.gate import POLICIES, EmbeddedGate
-from hub.records import LoggedEvent
+from hub.records import LoggedEvent, Role
 from hub.replay import replay
 from hub.storage.books import Search
 from tests.flows import world
@@ -92,3 +93,47 @@ def test_by_command_line(parts: Parts, tmp_path: Path, monkeypatch: pytest.Monke
     )
     assert other.exit_code == 5, other.output
     assert CliRunner().invoke(app, ["policy", "replay", "--since", "x"]).exit_code == 2
+
+
+def in_pieces(parts: Parts, data: bytes) -> str:
+    """A whole upload that no worker has assembled yet."""
+    upload = uploads.begin(parts, OPERATOR, "transdev", "validations", len(data))
+    uploads.append(parts, upload, 0, [data])
+    return upload.id
+
+
+def test_an_upload_in_pieces_is_decided_when_it_is_acknowledged(parts: Parts) -> None:
+    name = in_pieces(parts, world.taps(["B"]))
+    worker.drain(parts)
+    (event,) = parts.books.events(kind=Kind.PUSH_ACCEPTED, about=name)
+    (told,) = msgspec.json.decode(event.body)["facts"]["policy"]
+    assert (told["rule"], told["allowed"]) == ("push", True)
+    assert told["question"]["actor"]["id"] == OPERATOR.id
+    assert replay(parts, parts.policy).same
+    stricter_says = [one.event for one in replay(parts, EmbeddedGate(POLICIES)).differences]
+    assert event.sequence not in stricter_says
+
+
+def test_an_upload_whose_agreement_ended_meanwhile_is_no_push(parts: Parts) -> None:
+    name = in_pieces(parts, world.taps(["C"]))
+    (number,) = [one.number for one in parts.books.agreements() if one.dataset == "validations"]
+    agreements.end(parts, OPERATOR, number)
+    worker.drain(parts)
+    found = parts.books.upload(name)
+    assert found is not None
+    assert found.problem is not None
+    assert found.problem["code"] == "denied-by-policy"
+    assert parts.books.push(name) is None
+    assert parts.books.segments(name) == []
+
+
+def test_what_else_a_decision_allows_is_replayed_too(parts: Parts) -> None:
+    asked = recipients.Asked("cd37", Role.COLLECTIVITY)
+    client, _ = recipients.add(parts, asked)
+    recipients.revoke(parts, client.id)
+    withdraw.withdraw(parts, OPERATOR, "coachco2", b"0" * 32, via="cli")
+    (number,) = [one.number for one in parts.books.agreements() if one.dataset == "flows"]
+    agreements.end(parts, OPERATOR, number)
+    made = replay(parts, parts.policy)
+    assert made.same
+    assert {"admin", "withdraw", "agreement", "push", "consent"} <= set(made.asked)
