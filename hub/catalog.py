@@ -130,7 +130,7 @@ class Catalogue:
         with self._lock:
             if self._made is None or self._made[0] != state:
                 published = self._parts.books.releases()
-                releases = [one for one in published if listable(self._parts, one)]
+                releases = listable(self._parts, published)
                 agreements = self._parts.books.agreements()
                 entries = [*self._releases(releases), *self._sources(agreements)]
                 listing = Listing(

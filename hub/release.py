@@ -518,11 +518,23 @@ def readable(
     return parts.policy.decide("release_read", asked).allow
 
 
-def listable(parts: Parts, release: Release) -> bool:
-    """Whether a release may be described to anyone: its rows can be asked for, if not read."""
-    asked = {"actor": None, **question(parts, release)}
-    decision = parts.policy.decide("release_read", asked)
-    return decision.allow or decision.reasons == ("restricted",)
+def listable(parts: Parts, releases: Sequence[Release]) -> list[Release]:
+    """Those that may be described to anyone: what can be asked for is, if not read.
+
+    Releases of the same terms are one question, asked once.
+    """
+    asked: dict[str, bool] = {}
+    found = []
+    for release in releases:
+        facts = {"actor": None, **question(parts, release)}
+        # One moment for all: the listing is of that moment.
+        key = repr(facts["release"])
+        if key not in asked:
+            decision = parts.policy.decide("release_read", facts)
+            asked[key] = decision.allow or decision.reasons == ("restricted",)
+        if asked[key]:
+            found.append(release)
+    return found
 
 
 def shown(release: Release) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class Shelf:
         self._parts = parts
         self._bytes: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self._rows: dict[str, list[dict[str, Any]]] = {}
+        self._releases: dict[str, Release] = {}
         self._lock = Lock()
 
     def latest(self, measure: str) -> Release | None:
@@ -48,7 +49,7 @@ class Shelf:
 
     def release(self, release_id: str) -> Release:
         """A release by id. Raises `NotFound`."""
-        found = self._parts.books.release(release_id)
+        found = self._releases.get(release_id) or self._parts.books.release(release_id)
         if found is None:
             raise NotFound(
                 "unknown-release",
@@ -56,7 +57,17 @@ class Shelf:
                 en="No release has this name.",
                 who="person",
             )
+        if found.log_index is not None:  # from here on nothing of it changes
+            if len(self._releases) >= KEPT:
+                self._releases = {}
+            self._releases[release_id] = found
         return found
+
+    def held(self, release_id: str, kind: str) -> tuple[Release, bytes] | None:
+        """A release and a format of it, if both are in memory."""
+        release = self._releases.get(release_id)
+        body = None if release is None else self._bytes.get((release.digest, kind))
+        return None if release is None or body is None else (release, body)
 
     def data(self, release: Release, kind: str) -> bytes:
         """The bytes of one format. Raises `Rejected` for a format the release does not have."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from hub.api.access import caller, parts_of
 from hub.events import Kind
 from hub.parts import Actor, Parts
+from hub.policy.gate import EmbeddedGate
 from hub.records import Release
 from hub.release import question
 from hub.release import receipt as receipt_of
@@ -61,31 +63,62 @@ def manifest(release_id: str, actor: Who, parts: Hub, shelf: OnShelf) -> dict[st
 
 
 @router.get("/{release_id}/data", summary="The published table", response_class=Response)
-def data(
+async def data(
     request: Request,
     release_id: str,
-    actor: Who,
-    parts: Hub,
-    shelf: OnShelf,
     format: Annotated[str | None, Query(description="csv, xlsx, parquet, json or geojson")] = None,  # noqa: A002 - its name in the interface
     purpose: str | None = None,
 ) -> Response:
     """Prepared bytes; the format by `format=` or `Accept`. An identified reading is logged."""
+    kind = format or BY_MEDIA_TYPE.get(request.headers.get("accept", "").split(",")[0], "csv")
+    made = _at_once(request, release_id, kind, purpose)
+    # What waits for anybody, or is refused, goes the long way, on a thread.
+    if made is None:
+        made = await run_in_threadpool(_data, request, release_id, kind, purpose)
+    return made
+
+
+def _at_once(request: Request, release_id: str, kind: str, purpose: str | None) -> Response | None:
+    """The hot path: an open release in memory, for anyone, decided in this process.
+
+    Nothing here waits for a disk, the books or another process; the policy is asked all the same.
+    """
+    parts, shelf = parts_of(request), shelf_of(request)
+    anonymous = (
+        "authorization" not in request.headers
+        and request.app.state.session_cookie not in request.cookies
+    )
+    if not anonymous or not isinstance(parts.policy, EmbeddedGate):
+        return None
+    held = shelf.held(release_id, kind)
+    if held is None:
+        return None
+    release, body = held
+    if not parts.policy.decide("release_read", _question(parts, None, release, purpose)).allow:
+        return None
+    return Response(body, media_type=MEDIA_TYPES[kind], headers=_headers(release, kind))
+
+
+def _data(request: Request, release_id: str, kind: str, purpose: str | None) -> Response:
+    parts, shelf, actor = parts_of(request), shelf_of(request), caller(request)
     release = shelf.release(release_id)
     asked = _question(parts, actor, release, purpose)
     decision = parts.require("release_read", actor or ANYONE, asked)
-    kind = format or BY_MEDIA_TYPE.get(request.headers.get("accept", "").split(",")[0], "csv")
     body = shelf.data(release, kind)
-    headers = {
-        "content-disposition": f'attachment; filename="{release.id}.{kind}"',
-        "etag": f'"{release.manifest["digest"][kind]}"',
-    }
+    headers = _headers(release, kind)
     if actor is not None:
         facts = {"reader": actor.id, "format": kind, "purpose": purpose or ""}
         event = parts.decided(Kind.RELEASE_READ, actor, release.id, decision, facts)
         parts.books.record(event=event)
         headers["link"] = f'</v1/decisions/{event.facts["decision"]}/receipt>; rel="receipt"'
     return Response(body, media_type=MEDIA_TYPES[kind], headers=headers)
+
+
+def _headers(release: Release, kind: str) -> dict[str, str]:
+    return {
+        "content-disposition": f'attachment; filename="{release.id}.{kind}"',
+        "etag": f'"{release.manifest["digest"][kind]}"',
+    }
 
 
 @router.get(

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks import (
+    access,
     contributors,
     gates,
     log,
@@ -59,6 +60,11 @@ BENCHMARKS: Final[tuple[Benchmark, ...]] = (
     withdrawals.growing,
     withdrawals.scanning,
     writers.together,
+    access.decision_median,
+    access.decision_slowest,
+    access.decision_beside_opa,
+    access.release_as_json,
+    access.catalogue,
     sharing.client,
     services.push_on_services,
     services.release_on_services,

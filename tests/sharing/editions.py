@@ -36,13 +36,20 @@ def table(rows: int, edition: int) -> pa.Table:
 
 
 def publish(
-    parts: Parts, edition: int, rows: int = 3, measure: str = "places", **manifest: Any
+    parts: Parts,
+    edition: int,
+    rows: int = 3,
+    measure: str = "places",
+    *,
+    kinds: tuple[str, ...] = ("parquet",),
+    period: str = PERIOD,
+    **manifest: Any,
 ) -> Release:
     """An edition of a measure; each is published a day after the one before it."""
     figures = table(rows, edition)
-    digest = hashlib.sha256(f"{measure} {edition} {rows}".encode()).hexdigest()
-    prepared = {"parquet": formats.WRITERS["parquet"](figures)}
-    name = f"{measure}-{PERIOD}-{edition}"
+    digest = hashlib.sha256(f"{measure} {period} {edition} {rows}".encode()).hexdigest()
+    prepared = {kind: formats.WRITERS[kind](figures) for kind in kinds}
+    name = f"{measure}-{period}-{edition}"
     at = FIRST + timedelta(days=edition)
     parts.books.intend_release(
         digest, {"release": name}, event=AuditEvent(Kind.RELEASE_INTENDED, "hub", name, at)
@@ -60,6 +67,6 @@ def publish(
         },
     }
     return parts.books.publish_release(
-        Release(name, measure, PERIOD, edition, digest, said | manifest, at),
+        Release(name, measure, period, edition, digest, said | manifest, at),
         event=AuditEvent(Kind.RELEASE_PUBLISHED, "hub", name, at, {"contributors": 0}),
     )
