@@ -113,14 +113,7 @@ class Parts:
         if decision.allow:
             return decision
         name = self._refuse(decision, actor, {"request": request} if request else {})
-        if ENGINE_FAILED in decision.reasons:
-            # Not a no of the policy's: the same request may pass once somebody decides again.
-            raise Unavailable(
-                "policy-unavailable",
-                fr="Le moteur de politiques ne répond pas : tout est refusé.",
-                en="The policy engine does not answer: everything is refused.",
-                who="operator",
-            )
+        _no_outage(decision)
         reasons = ", ".join(decision.reasons)
         raise Denied(
             "denied-by-policy",
@@ -130,6 +123,16 @@ class Parts:
             facts={"reasons": list(decision.reasons), "rule": rule}
             | ({"receipt": f"/v1/decisions/{name}/receipt"} if name and actor.organisation else {}),
         )
+
+    def ask(self, rule: str, actor: Actor | None, question: Mapping[str, Any]) -> Decision:
+        """The policy's answer where a no only leaves something out; it is not recorded.
+
+        Raises `Unavailable` where nobody decides: a list with holes would look like all there is.
+        """
+        asked = {"actor": actor.facts() if actor else None, **question}
+        decision = self.policy.decide(rule, asked)
+        _no_outage(decision)
+        return decision
 
     def decided(
         self,
@@ -302,3 +305,14 @@ class Parts:
     def _holding(self, name: str) -> AbstractContextManager[Held]:
         # A dead holder's lease runs out while we wait for it.
         return self.books.holding(name, self.owner, self.clock, self.lease, self.lease * 1.5)
+
+
+def _no_outage(decision: Decision) -> None:
+    """Raise `Unavailable` where it is no no of the policy's: it may pass once somebody decides."""
+    if ENGINE_FAILED in decision.reasons:
+        raise Unavailable(
+            "policy-unavailable",
+            fr="Le moteur de politiques ne répond pas : tout est refusé.",
+            en="The policy engine does not answer: everything is refused.",
+            who="operator",
+        )

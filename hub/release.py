@@ -514,8 +514,7 @@ def readable(
     parts: Parts, release: Release, actor: Actor | None = None, purpose: str | None = None
 ) -> bool:
     """Whether a release may be shown to an actor, or to anyone; asking is not reading it."""
-    asked = {"actor": actor.facts() if actor else None, **question(parts, release, purpose)}
-    return parts.policy.decide("release_read", asked).allow
+    return parts.ask("release_read", actor, question(parts, release, purpose)).allow
 
 
 def listable(parts: Parts, releases: Sequence[Release]) -> list[Release]:
@@ -526,11 +525,11 @@ def listable(parts: Parts, releases: Sequence[Release]) -> list[Release]:
     asked: dict[str, bool] = {}
     found = []
     for release in releases:
-        facts = {"actor": None, **question(parts, release)}
+        facts = question(parts, release)
         # One moment for all: the listing is of that moment.
         key = repr(facts["release"])
         if key not in asked:
-            decision = parts.policy.decide("release_read", facts)
+            decision = parts.ask("release_read", None, facts)
             asked[key] = decision.allow or decision.reasons == ("restricted",)
         if asked[key]:
             found.append(release)

@@ -242,9 +242,7 @@ def listed(parts: Parts, actor: Actor) -> list[DataRequest]:
     return [
         one
         for one in parts.books.requests()
-        if parts.policy.decide(
-            RULE, {"actor": actor.facts(), **_question(parts, "read", one)}
-        ).allow
+        if parts.ask(RULE, actor, _question(parts, "read", one)).allow
     ]
 
 
@@ -262,8 +260,7 @@ def may(
     step = MOVES.get(action)
     if step is not None and state(request, parts.clock()) not in step.after:
         return False
-    question = {"actor": actor.facts(), **_question(parts, action, request, release)}
-    return parts.policy.decide(RULE, question).allow
+    return parts.ask(RULE, actor, _question(parts, action, request, release)).allow
 
 
 def delivering(

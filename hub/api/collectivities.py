@@ -13,7 +13,7 @@ from hub.events import Kind
 from hub.parts import Actor, Parts
 from hub.policy.gate import EmbeddedGate
 from hub.records import Release
-from hub.release import question
+from hub.release import question, readable
 from hub.release import receipt as receipt_of
 from hub.shelf import MEDIA_TYPES, Shelf
 
@@ -39,7 +39,7 @@ def releases(actor: Who, parts: Hub, measure: str | None = None) -> list[dict[st
     return [
         _shown(release)
         for release in parts.books.releases(measure)
-        if parts.policy.decide("release_read", _question(parts, actor, release, None)).allow
+        if readable(parts, release, actor)
     ]
 
 
@@ -47,7 +47,7 @@ def releases(actor: Who, parts: Hub, measure: str | None = None) -> list[dict[st
 def release_facts(release_id: str, actor: Who, parts: Hub, shelf: OnShelf) -> dict[str, Any]:
     """What it is, where its formats and its manifest are."""
     release = shelf.release(release_id)
-    parts.require("release_read", actor or ANYONE, _question(parts, actor, release, None))
+    parts.require("release_read", actor or ANYONE, question(parts, release))
     return _shown(release)
 
 
@@ -55,7 +55,7 @@ def release_facts(release_id: str, actor: Who, parts: Hub, shelf: OnShelf) -> di
 def manifest(release_id: str, actor: Who, parts: Hub, shelf: OnShelf) -> dict[str, Any]:
     """Policy digest, inputs and versions, protection, factors, and its place in the log."""
     release = shelf.release(release_id)
-    parts.require("release_read", actor or ANYONE, _question(parts, actor, release, None))
+    parts.require("release_read", actor or ANYONE, question(parts, release))
     return {
         **release.manifest,
         "log": {"index": release.log_index, "checkpoint": "/audit/checkpoint"},
@@ -94,7 +94,7 @@ def _at_once(request: Request, release_id: str, kind: str, purpose: str | None) 
     if held is None:
         return None
     release, body = held
-    if not parts.policy.decide("release_read", _question(parts, None, release, purpose)).allow:
+    if not readable(parts, release, None, purpose):
         return None
     return Response(body, media_type=MEDIA_TYPES[kind], headers=_headers(release, kind))
 
@@ -102,7 +102,7 @@ def _at_once(request: Request, release_id: str, kind: str, purpose: str | None) 
 def _data(request: Request, release_id: str, kind: str, purpose: str | None) -> Response:
     parts, shelf, actor = parts_of(request), shelf_of(request), caller(request)
     release = shelf.release(release_id)
-    asked = _question(parts, actor, release, purpose)
+    asked = question(parts, release, purpose)
     decision = parts.require("release_read", actor or ANYONE, asked)
     body = shelf.data(release, kind)
     headers = _headers(release, kind)
@@ -127,14 +127,8 @@ def _headers(release: Release, kind: str) -> dict[str, str]:
 def receipt(release_id: str, actor: Who, parts: Hub, shelf: OnShelf) -> Response:
     """A signed note with the proof that the log holds the release, for whoever may read it."""
     found = shelf.release(release_id)
-    parts.require("release_read", actor or ANYONE, _question(parts, actor, found, None))
+    parts.require("release_read", actor or ANYONE, question(parts, found))
     return Response(receipt_of(parts, found), media_type="text/plain; charset=utf-8")
-
-
-def _question(
-    parts: Parts, actor: Actor | None, release: Release, purpose: str | None
-) -> dict[str, Any]:
-    return {"actor": actor.facts() if actor else None, **question(parts, release, purpose)}
 
 
 def _shown(release: Release) -> dict[str, Any]:

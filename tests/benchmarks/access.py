@@ -8,20 +8,16 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import httpx2
-
 from hub.catalog import Catalogue
-from hub.policy.gate import POLICIES, EmbeddedGate, PolicyGate, ServerGate
+from hub.policy.gate import EmbeddedGate, PolicyGate, ServerGate
 from tests.benchmarks.peers import Missing
 from tests.benchmarks.runner import Row, Timed, limited, paired
 from tests.flows import world
-from tests.flows.served import Served, free_port
-from tests.policy.cases import VECTORS, opa
+from tests.flows.served import Served
+from tests.policy.cases import VECTORS, opa, own_server
 from tests.sharing import editions
 
 ASKED: Final = 4_000
@@ -63,8 +59,10 @@ def decision_slowest(_: Path) -> Row:
 
 def decision_beside_opa(folder: Path) -> Row:
     """The same questions put to an OPA server of our own, over HTTP."""
-    with _opa(folder / "opa") as server:
-        ours = EmbeddedGate()
+    if opa() is None:
+        raise Missing("no `opa`: run `make services`")
+    with own_server(folder / "opa") as (address, _):
+        ours, server = EmbeddedGate(), ServerGate(address)
         for rule, question in _questions(len(VECTORS) * 10):
             if server.decide(rule, question) != ours.decide(rule, question):
                 raise ValueError("the two engines answer differently")
@@ -75,35 +73,6 @@ def decision_beside_opa(folder: Path) -> Row:
             lambda: _times(server, 600),
             rounds=3,
         )
-
-
-@contextmanager
-def _opa(folder: Path) -> Iterator[ServerGate]:
-    program = opa()
-    if program is None:
-        raise Missing("no `opa`: run `make services`")
-    subprocess.run(
-        [sys.executable, ROOT / "deploy/bundle.py", "--opa", program, "--policies", str(POLICIES),
-         str(folder)], check=True, capture_output=True, cwd=POLICIES.parent,
-    )  # fmt: skip
-    port = free_port()
-    process = subprocess.Popen(
-        [program, "run", "--server", "--addr", f"127.0.0.1:{port}", "--bundle",
-         str(folder / "bundle.tar.gz"), "--verification-key", str(folder / "public.pem"),
-         "--log-level", "error"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        for _ in range(100):
-            try:
-                httpx2.get(f"http://127.0.0.1:{port}/health", timeout=1)
-                break
-            except httpx2.HTTPError:
-                time.sleep(0.1)
-        yield ServerGate(f"http://127.0.0.1:{port}")
-    finally:
-        process.kill()
-        process.wait()
 
 
 def release_as_json(folder: Path) -> Row:

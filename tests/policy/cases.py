@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import httpx2
+
 from hub.errors import Unavailable
 from hub.policy.gate import POLICIES, ServerGate
+from tests.flows.served import free_port
 from tests.services import missing, needed
 
 PATIENT = 20.0
@@ -53,6 +60,35 @@ def server_gate() -> ServerGate:
     except Unavailable as error:
         missing(f"the OPA server has an older bundle: `make services` again ({error.code})")
     return gate
+
+
+@contextmanager
+def own_server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """An OPA server of one's own, which may be killed: its address and its process."""
+    program = opa()
+    if program is None:
+        missing("no `opa`: run `make services`")
+    made = [sys.executable, str(POLICIES.parent / "deploy/bundle.py"), "--opa", str(program),
+            "--policies", str(POLICIES), str(folder)]  # fmt: skip
+    subprocess.run(made, check=True, capture_output=True, cwd=POLICIES.parent)
+    port = free_port()
+    process = subprocess.Popen(
+        [str(program), "run", "--server", "--addr", f"127.0.0.1:{port}", "--bundle",
+         str(folder / "bundle.tar.gz"), "--verification-key", str(folder / "public.pem"),
+         "--log-level", "error"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        while True:
+            assert process.poll() is None, "the OPA server did not start"
+            with suppress(httpx2.HTTPError):
+                httpx2.get(f"http://127.0.0.1:{port}/health", timeout=1).raise_for_status()
+                break
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}", process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def policies_with(folder: Path, **changed: str | None) -> Path:
