@@ -1,4 +1,4 @@
-"""The OPA server's plug is pulled during load: nothing is allowed from then on, and the log says so.
+"""The OPA server loses its plug during load: nothing is allowed from then on, and the log tells.
 
 A real OPA server of its own, and a real hub process that asks it, loaded by threads.
 """
