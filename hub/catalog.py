@@ -27,7 +27,7 @@ from connectors.tableschema import table_schema
 from hub.errors import NotFound
 from hub.events import Kind
 from hub.parts import Parts
-from hub.records import Agreement, Release
+from hub.records import Agreement, Push, Release
 from hub.release import listable
 
 Words = Mapping[str, str]
@@ -72,7 +72,11 @@ MINUTE: Final = 60
 LISTED: Final = tuple(
     kind
     for kind in Kind
-    if kind.value.split(".")[0] in {"hub", "agreement", "release"} and kind is not Kind.RELEASE_READ
+    if kind is Kind.PUSH_STORED
+    or (
+        kind.value.split(".")[0] in {"hub", "agreement", "release"}
+        and kind is not Kind.RELEASE_READ
+    )
 )
 """Events after which the catalogue may say something else."""
 
@@ -189,11 +193,13 @@ class Catalogue:
 
     def _sources(self, agreements: Sequence[Agreement]) -> Iterable[Entry]:
         seen: set[str] = set()
+        newest = {(one.partner, one.dataset): one for one in self._parts.books.newest_pushes()}
         for agreement in agreements:
             dataset = self._parts.datasets.get(f"{agreement.partner}/{agreement.dataset}")
             if dataset is not None and dataset.key not in seen:
                 seen.add(dataset.key)
-                yield _source(dataset, agreement, self._parts.territory.name)
+                last = newest.get((dataset.partner, dataset.name))
+                yield _source(dataset, agreement, self._parts.territory.name, last)
 
 
 def _quality(protection: Mapping[str, Any], *, synthetic: bool) -> Words:
@@ -214,7 +220,7 @@ def _quality(protection: Mapping[str, Any], *, synthetic: bool) -> Words:
     return {"fr": f"données fictives ; {said['fr']}", "en": f"made-up data; {said['en']}"}
 
 
-def _source(dataset: Dataset, agreement: Agreement, territory: str) -> Entry:
+def _source(dataset: Dataset, agreement: Agreement, territory: str, last: Push | None) -> Entry:
     personal = dataset.subject is not None
     return Entry(
         id=dataset.key.replace("/", "-"),
@@ -250,13 +256,32 @@ def _source(dataset: Dataset, agreement: Agreement, territory: str) -> Entry:
             for one in table_schema(dataset)["fields"]
         ),
         terms=f"{agreement.basis}, {agreement.purpose}",
-        freshness={"fr": "au rythme des dépôts", "en": "as often as it is pushed"},
+        freshness={
+            "fr": f"dernier dépôt le {last.accepted_at:%d/%m/%Y}",
+            "en": f"last pushed on {last.accepted_at:%Y-%m-%d}",
+        }
+        if last is not None
+        else {"fr": "rien n’est encore déposé", "en": "nothing was pushed yet"},
         coverage={"fr": territory, "en": territory},
-        quality={
-            "fr": "chaque ligne est vérifiée à l’entrée ; les refus sont motivés",
-            "en": "each row is checked when it comes in; refusals say why",
-        },
+        quality=_checked(None if personal else last),
     )
+
+
+def _checked(last: Push | None) -> Words:
+    """How a source's rows fared; of rows about people no count is told."""
+    said = {
+        "fr": "chaque ligne est vérifiée à l’entrée ; les refus sont motivés",
+        "en": "each row is checked when it comes in; refusals say why",
+    }
+    if last is None or not last.received:
+        return said
+    share = 100 * (last.valid or 0) / last.received
+    return {
+        "fr": f"{share:.1f} % de lignes valides au dernier dépôt ; {said['fr']}".replace(
+            ".", ",", 1
+        ),
+        "en": f"{share:.1f}% of rows valid in the last push; {said['en']}",
+    }
 
 
 @dataclass(frozen=True)

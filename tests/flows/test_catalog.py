@@ -138,3 +138,17 @@ def test_an_entry_of_every_measure_can_be_written_down(parts: Parts) -> None:
     )
     listing = Listing(entries, "https://hub.test", "Région", None)
     assert len(listing.document()["dcat:dataset"]) == len(catalog.LICENCES)
+
+
+def test_a_source_says_how_fresh_and_how_good_it_is(parts: Parts) -> None:
+    entries = {one.id: one for one in Catalogue(parts).listing().entries}
+    fresh = entries["region-lycees"]
+    assert fresh.freshness["en"] == f"last pushed on {parts.clock():%Y-%m-%d}"
+    assert fresh.quality["en"].startswith("100.0% of rows valid")
+    assert fresh.quality["fr"].startswith("100,0 % de lignes valides")
+    assert entries["orange-presence"].freshness["en"] == "nothing was pushed yet"
+    # Of rows about people no count is told.
+    world.pushed(parts, "transdev/validations", world.taps(["A"]))
+    personal = {one.id: one for one in Catalogue(parts).listing().entries}["transdev-validations"]
+    assert personal.freshness["en"].startswith("last pushed on")
+    assert "%" not in personal.quality["en"]

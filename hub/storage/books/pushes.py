@@ -71,6 +71,17 @@ class Pushes(Desk):
         with self._read() as connection:
             return [_push(row) for row in connection.execute(query)]
 
+    def newest_pushes(self) -> list[Push]:
+        """The newest stored push of each dataset."""
+        newest = (
+            select(func.max(pushes.c.id))
+            .where(pushes.c.state == str(PushState.STORED))
+            .group_by(pushes.c.partner, pushes.c.dataset)
+        )
+        with self._read() as connection:
+            rows = connection.execute(select(pushes).where(pushes.c.id.in_(newest)))
+            return [_push(row) for row in rows]
+
     def pending_pushes(self) -> list[Push]:
         """Pushes that are acknowledged and not processed, oldest first."""
         query = _query().where(pushes.c.state == str(PushState.ACCEPTED))
