@@ -198,6 +198,7 @@ def _page(
         changed=changed,
         news=sum(one.id in changed for one in found),
         measures={name: made.title[language] for name, made in MEASURES.items()},
+        restricted=_restricted(parts),
         chosen=request.query_params.get("measure", ""),
         words=WORDS,
         instant=datetime.fromisoformat,
@@ -224,6 +225,12 @@ def _offered(parts: Parts, actor: Actor, one: DataRequest, act: str, now: dateti
         ended = standing in {"approved", "expired"}
         return ended and actor.organisation == one.organisation and actor.role in ASKERS
     return requests.may(parts, actor, act, one)
+
+
+def _restricted(parts: Parts) -> frozenset[str]:
+    """Measures whose newest release takes a decision."""
+    newest = (parts.books.latest_release(name) for name in MEASURES)
+    return frozenset(one.measure for one in newest if one and not one.manifest.get("open", True))
 
 
 def _changed(parts: Parts, since: datetime) -> frozenset[str]:

@@ -79,7 +79,7 @@ class Pushes(Desk):
             .group_by(pushes.c.partner, pushes.c.dataset)
         )
         with self._read() as connection:
-            rows = connection.execute(select(pushes).where(pushes.c.id.in_(newest)))
+            rows = connection.execute(_query().where(pushes.c.id.in_(newest)))
             return [_push(row) for row in rows]
 
     def pending_pushes(self) -> list[Push]:
