@@ -75,6 +75,7 @@ def own_server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     process = subprocess.Popen(
         [str(program), "run", "--server", "--addr", f"127.0.0.1:{port}", "--bundle",
          str(folder / "bundle.tar.gz"), "--verification-key", str(folder / "public.pem"),
+         "--verification-key-id", "hub", "--signing-alg", "ES256", "--disable-telemetry",
          "--log-level", "error"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
