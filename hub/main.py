@@ -291,6 +291,7 @@ def application(parts: Parts) -> FastAPI:
     app.add_middleware(SecurityHeaders, https=secure)
     problems.install(app, site.problem, pages.wants_html)
     for router in (
+        collectivities.router,  # first: routes are tried in this order, and it is the hot one
         partners.router,
         tus.router,
         agreements.router,
@@ -300,7 +301,6 @@ def application(parts: Parts) -> FastAPI:
         subjects.router,
         rights.router,
         contributions.router,
-        collectivities.router,
         sharing.router,
         decisions.router,
         dpo.router,

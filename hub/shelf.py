@@ -14,7 +14,7 @@ import msgspec
 from hub.errors import NotFound, Rejected
 from hub.parts import Parts
 from hub.records import Release
-from hub.release import object_name, readable
+from hub.release import object_name, question, readable
 
 KEPT: Final = 256
 MEDIA_TYPES: Final = {
@@ -34,6 +34,7 @@ class Shelf:
         self._bytes: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self._rows: dict[str, list[dict[str, Any]]] = {}
         self._releases: dict[str, Release] = {}
+        self._answered: tuple[int, dict[tuple[str, str | None], bool]] = (0, {})
         self._lock = Lock()
 
     def latest(self, measure: str) -> Release | None:
@@ -68,6 +69,22 @@ class Shelf:
         release = self._releases.get(release_id)
         body = None if release is None else self._bytes.get((release.digest, kind))
         return None if release is None or body is None else (release, body)
+
+    def open_now(self, release: Release, purpose: str | None) -> bool:
+        """Whether anyone may read a release, as a policy in this process says.
+
+        The very same question is put once: it names the second, and nothing else of it changes.
+        """
+        second = int(question(self._parts, release, purpose)["now"])
+        if self._answered[0] != second:
+            self._answered = (second, {})
+        known = self._answered[1]
+        key = (release.id, purpose)
+        if key not in known:
+            if len(known) >= KEPT:
+                known.clear()
+            known[key] = readable(self._parts, release, None, purpose)
+        return known[key]
 
     def data(self, release: Release, kind: str) -> bytes:
         """The bytes of one format. Raises `Rejected` for a format the release does not have."""

@@ -94,7 +94,7 @@ def _at_once(request: Request, release_id: str, kind: str, purpose: str | None) 
     if held is None:
         return None
     release, body = held
-    if not readable(parts, release, None, purpose):
+    if not shelf.open_now(release, purpose):
         return None
     return Response(body, media_type=MEDIA_TYPES[kind], headers=_headers(release, kind))
 
