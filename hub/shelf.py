@@ -12,7 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from hub.errors import NotFound, Rejected
-from hub.parts import Parts
+from hub.events import Kind
+from hub.parts import Actor, Parts
 from hub.records import Release
 from hub.release import object_name, question, readable
 
@@ -85,6 +86,21 @@ class Shelf:
                 known.clear()
             known[key] = readable(self._parts, release, None, purpose)
         return known[key]
+
+    def read(
+        self, actor: Actor, release: Release, kind: str, purpose: str | None
+    ) -> tuple[bytes, str]:
+        """One format for somebody known: decided and recorded. Its bytes, the decision's id.
+
+        Raises `Denied`, `Unavailable` where nobody decides, and as `data`.
+        """
+        asked = question(self._parts, release, purpose)
+        decision = self._parts.require("release_read", actor, asked)
+        body = self.data(release, kind)
+        facts = {"reader": actor.id, "format": kind, "purpose": purpose or ""}
+        event = self._parts.decided(Kind.RELEASE_READ, actor, release.id, decision, facts)
+        self._parts.books.record(event=event)
+        return body, str(event.facts["decision"])
 
     def data(self, release: Release, kind: str) -> bytes:
         """The bytes of one format. Raises `Rejected` for a format the release does not have."""

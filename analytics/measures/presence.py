@@ -29,6 +29,22 @@ LYCEE_CODE: Final = r"[0-9]{7}[A-Z]"
 IRIS_CODE: Final = r"[0-9]{9}"
 """An INSEE statistical unit in a zone's name: it begins with the department, in two."""
 
+CELLS: Final = pa.schema(
+    {
+        "month": pa.string(),
+        "zone": pa.string(),
+        "kind": pa.string(),
+        "day_type": pa.string(),
+        "time": pa.string(),
+        "days": pa.int64(),
+        "days_observed": pa.int64(),
+        "mean": pa.float64(),
+        "lycee": pa.string(),
+        "iris": pa.string(),
+    }
+)
+"""What is computed before the floor is held, one row a cell."""
+
 COLUMNS: Final = (
     Column("month", "string", "Mois", "Month"),
     Column("geography", "string", "Maille : zone", "Level: zone"),
@@ -80,7 +96,7 @@ def compute(tables: Mapping[str, Any], plan: Plan, rng: Generator) -> Cells:
         lycee=ordered["zone"].re_extract(LYCEE_CODE, 0),
         iris=ordered["zone"].re_extract(IRIS_CODE, 0),
     )
-    return Cells("presence", volumes=made.to_pyarrow())
+    return Cells("presence", volumes=made.select(*CELLS.names).to_pyarrow().cast(CELLS))
 
 
 def protect(cells: Cells, plan: Plan) -> Protected:

@@ -9,7 +9,6 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from hub.api.access import caller, parts_of
-from hub.events import Kind
 from hub.parts import Actor, Parts
 from hub.policy.gate import EmbeddedGate
 from hub.records import Release
@@ -102,15 +101,13 @@ def _at_once(request: Request, release_id: str, kind: str, purpose: str | None) 
 def _data(request: Request, release_id: str, kind: str, purpose: str | None) -> Response:
     parts, shelf, actor = parts_of(request), shelf_of(request), caller(request)
     release = shelf.release(release_id)
-    asked = question(parts, release, purpose)
-    decision = parts.require("release_read", actor or ANYONE, asked)
-    body = shelf.data(release, kind)
-    headers = _headers(release, kind)
-    if actor is not None:
-        facts = {"reader": actor.id, "format": kind, "purpose": purpose or ""}
-        event = parts.decided(Kind.RELEASE_READ, actor, release.id, decision, facts)
-        parts.books.record(event=event)
-        headers["link"] = f'</v1/decisions/{event.facts["decision"]}/receipt>; rel="receipt"'
+    if actor is None:
+        parts.require("release_read", ANYONE, question(parts, release, purpose))
+        body, headers = shelf.data(release, kind), _headers(release, kind)
+    else:
+        body, name = shelf.read(actor, release, kind, purpose)
+        headers = _headers(release, kind)
+        headers["link"] = f'</v1/decisions/{name}/receipt>; rel="receipt"'
     return Response(body, media_type=MEDIA_TYPES[kind], headers=headers)
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from analytics import measures
 from hub import release
 from hub.cli import edge
+from hub.parts import OPERATOR
 from hub.records import Release
 from hub.shelf import Shelf
 
 app = typer.Typer(no_args_is_help=True)
+OVERSIGHT: Final = "oversight"
+"""What the operator reads for at the console: a restricted release needs a purpose."""
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -58,10 +61,10 @@ def get(
     format: Annotated[str, typer.Option(help="csv, json, parquet, geojson")] = "csv",  # noqa: A002 - its name in the interface
     output: Annotated[Path | None, typer.Option("--output", "-o")] = None,
 ) -> None:
-    """Write the published table to a file or to standard output."""
+    """Write the published table to a file or to standard output; the reading is recorded."""
     with edge.opened() as parts:
         shelf = Shelf(parts)
-        data = shelf.data(shelf.release(release_id), format)
+        data, _ = shelf.read(OPERATOR, shelf.release(release_id), format, OVERSIGHT)
     if output is not None:
         output.write_bytes(data)
     else:

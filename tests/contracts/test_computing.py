@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -92,7 +93,23 @@ def some_trips() -> pa.Table:
     return pa.Table.from_pylist(rows, schema=stored.SCHEMA)
 
 
-IN_MEMORY: Final[Mapping[str, pa.Table]] = {"coachco2/trips/trips": some_trips()} | stored.places()
+def some_presence() -> pa.Table:
+    """Volumes of two zones over a week, one half hour with a day under the floor."""
+    rows = [
+        {"zone": zone, "date": date(2026, 3, 2 + day), "time": time, "kind": "Français",
+         "volume": 100 + 7 * day + len(zone)}
+        for zone in ("Zone 0450062J", "IRIS 370330101")
+        for day in range(7)
+        for time in ("04:00", "07:30")
+        if day or time == "07:30"
+    ]  # fmt: skip
+    return pa.Table.from_pylist(rows)
+
+
+IN_MEMORY: Final[Mapping[str, pa.Table]] = {
+    "coachco2/trips/trips": some_trips(),
+    "orange/presence/presence": some_presence(),
+} | stored.places()
 
 
 def files_in(folder: Path) -> dict[str, list[str]]:
@@ -118,7 +135,7 @@ def computed(tables: Mapping[str, Any], name: str) -> Cells:
 
 def same(found: Cells, expected: Cells) -> None:
     """The same cells but for the last digits of sums."""
-    for what in ("labels", "uais", "names", "departments", "open_table"):
+    for what in ("labels", "uais", "names", "departments", "open_table", "volumes"):
         assert getattr(found, what) == getattr(expected, what), what
     assert found.truncated == pytest.approx(expected.truncated, rel=1e-12)
     assert len(found.strata) == len(expected.strata)

@@ -80,7 +80,7 @@ def test_every_push_is_stored_and_every_row_accounted_for(
 
 def test_releases_are_computed_and_show_no_such_count(demo: tuple[Path, dict[str, Any]]) -> None:
     home, summary = demo
-    assert len(summary["releases"]) == 3
+    assert len(summary["releases"]) == 4
     for release in summary["releases"]:
         rows = json.loads(run(home, "release", "get", release, "--format", "json").stdout)
         assert rows
