@@ -212,7 +212,9 @@ def _shown(parts: Parts, actor: Actor, one: DataRequest, now: datetime) -> dict[
     given = one.state == "approved" and requests.may(parts, actor, "deliver", one)
     release = requests.release_for(parts, one) if given else None
     formats = sorted(release.manifest["digest"]) if release is not None else []
-    return requests.shown(one, now) | {"acts": offered, "formats": formats}
+    table = f"{parts.territory.id}.{one.measure}.{one.period}"
+    python = f'import delta_sharing\ndelta_sharing.load_as_pandas("profil.share#{table}")'
+    return requests.shown(one, now) | {"acts": offered, "formats": formats, "python": python}
 
 
 def _offered(parts: Parts, actor: Actor, one: DataRequest, act: str, now: datetime) -> bool:
