@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import psutil
+import psycopg
 
 from hub.storage.s3 import Address, Bucket
 from tests.faulty import Faulty
 from tests.flows.served import free_port
 from tests.policy.cases import opa
-from tests.services import STATE, missing
+from tests.services import STATE, missing, needed
 
 ROOT: Final = Path(__file__).parents[1]
 KEYS: Final = ("own-hub", "own-secret-of-sixteen")
@@ -35,8 +39,10 @@ class Service:
         command: Sequence[str],
         port: int,
         environment: Mapping[str, str] | None = None,
+        ready: Callable[[int], object] | None = None,
     ) -> None:
         self._command, self.port = list(command), port
+        self._ready = ready or listens
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -53,8 +59,8 @@ class Service:
                     self._command, env=self._environment, cwd="/",
                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                 )  # fmt: skip
-            with suppress(OSError):
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            with suppress(OSError, psycopg.OperationalError):
+                self._ready(self.port)
                 return
             time.sleep(0.05)
         raise AssertionError(f"{self._command[0]} does not start")
@@ -69,6 +75,16 @@ class Service:
                 with suppress(psutil.NoSuchProcess):
                     one.send_signal(signal.SIGKILL)
         self._process.wait()
+
+
+def listens(port: int) -> None:
+    """Raises `OSError` where nobody does."""
+    socket.create_connection(("127.0.0.1", port), 1).close()
+
+
+def lets_in(port: int) -> None:
+    """Raises where the cluster listens and is still recovering."""
+    psycopg.connect(f"postgresql://hub_owner@127.0.0.1:{port}/postgres").close()
 
 
 class Plug(Faulty):
@@ -101,6 +117,36 @@ def running(service: Service) -> Iterator[Service]:
         yield service
     finally:
         service.kill()
+
+
+@contextmanager
+def postgres() -> Iterator[Service]:
+    """A cluster with one superuser, `hub_owner`, and no password: it listens to this machine."""
+    programs = Path(needed("postgres")["HUB_TEST_POSTGRES_BIN"])
+    # As root it refuses to run; and whom it runs as may not enter pytest's folders.
+    user = next((one.pw_name for one in pwd.getpwall() if one.pw_name == "postgres"), "nobody")
+    who = ["setpriv", "--reuid", user, "--regid", str(pwd.getpwnam(user).pw_gid), "--clear-groups"]
+    who = who if os.getuid() == 0 else []
+    data = Path(tempfile.mkdtemp(prefix="own-postgres-"))
+    try:
+        if who:
+            shutil.chown(data, user)
+        subprocess.run(
+            [*who, programs / "initdb", "-D", data, "-U", "hub_owner", "--auth=trust", "-E", "UTF8",
+             "--locale=C.UTF-8", "--no-sync"],
+            check=True, cwd="/", stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        port = free_port()
+        asked = {
+            "port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "",
+            "fsync": "off", "shared_buffers": "16MB", "timezone": "UTC",
+        }  # fmt: skip
+        words = [word for name, value in asked.items() for word in ("-c", f"{name}={value}")]
+        command = [*who, str(programs / "postgres"), "-D", str(data), *words]
+        with running(Service(command, port, ready=lets_in)) as it:
+            yield it
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
 
 
 def _program(name: str) -> str:

@@ -192,6 +192,7 @@ def test_a_plug_pulled_in_the_middle_loses_nothing_and_opens_nothing(
 
 
 OWN: Final[Mapping[str, Callable[[Path], AbstractContextManager[own.Service]]]] = {
+    "postgres": lambda _: own.postgres(),
     "minio": own.minio,
     "versitygw": own.versitygw,
     "policy": own.policy,
@@ -204,7 +205,9 @@ def test_a_service_killed_in_the_middle_and_started_again_loses_nothing(
 ) -> None:
     settings = real.settings_on(real.SERVERS[0])
     with OWN[name](tmp_path / name) as service, own.Plug(service) as plug:
-        if name == "policy":
+        if name == "postgres":
+            settings["database_url"] = f"postgresql://hub_owner@{plug.address}/postgres"
+        elif name == "policy":
             settings["policy_url"] = f"http://{plug.address}"
         else:
             own.address(service)
