@@ -19,7 +19,7 @@ from typing import Any, Final
 from consent import dpv, model, pseudonyms, purposes, records
 from hub import contributors
 from hub.audit import receipts
-from hub.errors import NotFound, Rejected
+from hub.errors import Conflict, NotFound, Rejected
 from hub.events import AuditEvent, Kind
 from hub.parts import Actor, Parts
 from hub.policy.gate import Decision
@@ -28,6 +28,8 @@ from hub.storage.books import ASKED_AGAIN
 
 AT_ONCE: Final = 1000
 """Grants of an import told of by one event: bounds the event's body and its tree of receipts."""
+OWN_PAGE: Final = "the person's own page, by code and secret"
+"""How a yes at 15 is collected where it does not come through the partner's app."""
 COLUMNS: Final = ("reference", "purpose", "population", "birth_month", "given_at", "state")
 
 
@@ -64,9 +66,47 @@ def give(parts: Parts, actor: Actor, partner: str, asked: Asked, keep: Keep | No
     """
     decision = _allowed(parts, actor, partner, asked.purpose)
     try:
-        grant = _grant(parts, partner, asked, parts.agreement_for(partner, asked.purpose))
+        subject = digest_of(parts, partner, asked.reference)
+        grant = _grant(parts, partner, subject, asked)
     except model.ConsentError as error:
         raise Rejected(error.code, fr=error.fr, en=error.en, who="person") from error
+    return _keep(parts, actor, grant, decision, keep)
+
+
+def agree_again(parts: Parts, actor: Actor, former: Grant, language: str) -> Grant:
+    """Record the yes of a person who was asked again at 15: a new grant, theirs alone.
+
+    The month of birth is known from the former grant, and nobody is asked for it twice. Raises
+    `Conflict` where nothing was asked, or silence has ended it meanwhile.
+    """
+    if former.state != ASKED_AGAIN:
+        raise Conflict(
+            "not-asked-again",
+            fr="La question n’est plus posée : le délai est passé, ou tu as déjà répondu.",
+            en="The question is no longer open: time is up, or you have answered already.",
+            who="person",
+        )
+    decision = _allowed(parts, actor, former.partner, former.purpose, again=True)
+    fifteen = model.Month.parse(str(former.evidence["fifteen"]))
+    asked = Asked(
+        reference="",
+        purpose=former.purpose,
+        population=former.population,
+        given_at=parts.clock(),
+        birth=str(fifteen.birthday(-15)),
+        language=language,
+        collection_method=OWN_PAGE,
+    )
+    try:
+        grant = _grant(parts, former.partner, former.subject, asked)
+    except model.ConsentError as error:
+        raise Rejected(error.code, fr=error.fr, en=error.en, who="person") from error
+    return _keep(parts, actor, grant, decision, None)
+
+
+def _keep(parts: Parts, actor: Actor, grant: Grant, decision: Decision, keep: Keep | None) -> Grant:
+    """Write a checked answer with its secret and its event, unless an end is younger."""
+    partner = grant.partner
     if not _standing(parts, partner, [grant]):
         raise Rejected(
             "consent-older-than-withdrawal",
@@ -113,7 +153,8 @@ def import_file(parts: Parts, actor: Actor, partner: str, path: Path) -> dict[st
     for line, row in _rows(path):
         try:
             asked = _asked(row)
-            good.append(_grant(parts, partner, asked, agreements.get(asked.purpose)))
+            subject = digest_of(parts, partner, asked.reference)
+            good.append(_grant(parts, partner, subject, asked, agreements))
         except model.ConsentError as error:
             problems[error.code] += 1
             lines.setdefault(error.code, []).append(line)
@@ -216,7 +257,10 @@ def unknown_grant() -> NotFound:
     )
 
 
-def _allowed(parts: Parts, actor: Actor, partner: str, purpose: str) -> Decision:
+def _allowed(
+    parts: Parts, actor: Actor, partner: str, purpose: str, *, again: bool = False
+) -> Decision:
+    """Ask the policy. `again`: the person answers on their own page, because they were asked."""
     agreement = parts.agreement_for(partner, purpose)
     return parts.require(
         "consent",
@@ -226,13 +270,25 @@ def _allowed(parts: Parts, actor: Actor, partner: str, purpose: str) -> Decision
             "purpose": purpose,
             "purpose_known": purpose in purposes.PURPOSES,
             "agreement": parts.agreement_facts(partner, agreement.dataset) if agreement else None,
+            **({"again": True} if again else {}),
         },
     )
 
 
-def _grant(parts: Parts, partner: str, asked: Asked, agreement: Agreement | None) -> Grant:
-    """Check an answer and give it its digest. Raises `ConsentError`."""
+def _grant(
+    parts: Parts,
+    partner: str,
+    subject: bytes,
+    asked: Asked,
+    agreements: Mapping[str, Agreement | None] | None = None,
+) -> Grant:
+    """Check an answer. `agreements` are the partner's by purpose. Raises `ConsentError`."""
     now = parts.clock()
+    agreement = (
+        parts.agreement_for(partner, asked.purpose)
+        if agreements is None
+        else agreements.get(asked.purpose)
+    )
     known = purposes.PURPOSES.get(asked.purpose)
     version = asked.notice_version or (known.notice_version if known else "")
     parent = (
@@ -269,7 +325,7 @@ def _grant(parts: Parts, partner: str, asked: Asked, agreement: Agreement | None
         id=grant_id,
         partner=partner,
         purpose=asked.purpose,
-        subject=pseudonyms.digest(parts.keyring.digest_key, partner, asked.reference),
+        subject=subject,
         state=state,
         population=asked.population,
         given_at=given_at,

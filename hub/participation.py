@@ -300,6 +300,28 @@ def end(parts: Parts, code: Code, purpose: str = EVERY_PURPOSE) -> list[str]:
     return made
 
 
+def agree_again(parts: Parts, code: Code, purpose: str, language: str) -> list[Grant]:
+    """The yes of a visitor who was asked again at 15, wherever they were asked.
+
+    Their own code only: a parent's half has lapsed with the birthday. Raises `Denied` for a
+    parent's code, `Rejected` for an unknown purpose, `Conflict` where nothing was asked.
+    """
+    _known(purpose)
+    if code.holder != "person":
+        raise Denied(
+            "parents-code",
+            fr="Depuis le mois des 15 ans, seul le jeune peut répondre, avec son propre code.",
+            en="Since the month of the 15th birthday only the young person can answer, with a "
+            "code of their own.",
+            who="person",
+        )
+    theirs = [one for one in agreed(parts, code.participant) if one.purpose == purpose]
+    asked = [one.grant for one in theirs if one.grant and one.state == ASKED_AGAIN]
+    # Where none was asked, the first says so.
+    asked = asked or [one.grant for one in theirs if one.grant][:1]
+    return [consents.agree_again(parts, PERSON, grant, language) for grant in asked]
+
+
 def agreed(parts: Parts, participant: str) -> list[Agreed]:
     """Where a person stands, purpose by purpose, at each partner their codes are linked to."""
     now = parts.clock()

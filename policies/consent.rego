@@ -2,9 +2,10 @@
 # title: Who may record that a person consented
 # description: |
 #   The partner that asked the person, for a purpose of the closed list, under its own agreement
-#   whose basis is consent. An operator may record it for that partner. No teacher or school
-#   collects consent: a pupil must be free to say no to a school. Whether the person's age asks for
-#   a parent too is checked by the hub on the consent itself, which policies never see.
+#   whose basis is consent. An operator may record it for that partner. Whoever turned 15 and was
+#   asked again may answer alone, on their own page, with their code and secret. No teacher or
+#   school collects consent: a pupil must be free to say no to a school. Whether the person's age
+#   asks for a parent too is checked by the hub on the consent itself, which policies never see.
 package hub.consent
 
 import data.hub.lib
@@ -20,10 +21,20 @@ decision := {"allow": true, "reasons": [], "obligations": {"receipt": true}} if 
 decision := {"allow": false, "reasons": sort(refused), "obligations": {}} if count(refused) > 0
 
 # METADATA
-# title: Only partners and operators record consent; never a school
+# title: Only partners and operators record consent, and the person who was asked; never a school
 refused contains "role_may_not_collect" if not role_collects
 
 role_collects if input.actor.role in {"partner", "operator"}
+
+role_collects if answers_again
+
+# METADATA
+# title: A person answers for themselves, where they were asked again
+answers_again if {
+	input.actor.role == "person"
+	input.again == true
+	lib.named(input.partner)
+}
 
 # METADATA
 # title: A partner records only what it collected itself
@@ -36,6 +47,8 @@ for_itself if {
 	lib.named(input.partner)
 }
 
+for_itself if answers_again
+
 # METADATA
 # title: The partner's access token was issued for consents
 refused contains "scope_missing" if not token_for_consents
@@ -43,6 +56,8 @@ refused contains "scope_missing" if not token_for_consents
 token_for_consents if "consent" in input.actor.scopes
 
 token_for_consents if lib.operator(input.actor)
+
+token_for_consents if answers_again
 
 # METADATA
 # title: The purpose is in the closed list

@@ -24,6 +24,17 @@ cases := {
 		]),
 		"reasons": ["agreement_missing", "purpose_unknown"],
 	},
+	"whoever was asked again": {
+		"question": json.patch(asked, [
+			{"op": "add", "path": "/actor", "value": {"role": "person"}},
+			{"op": "add", "path": "/again", "value": true},
+		]),
+		"reasons": [],
+	},
+	"a person nobody asked": {
+		"question": json.patch(asked, [{"op": "add", "path": "/actor", "value": {"role": "person"}}]),
+		"reasons": ["not_own_organisation", "role_may_not_collect", "scope_missing"],
+	},
 	"a consent without effect": {
 		"question": json.patch(asked, [{"op": "add", "path": "/agreement/basis", "value": "public_task"}]),
 		"reasons": ["basis_is_not_consent"],

@@ -8,18 +8,21 @@ fetch metadata is asked first: it refuses what comes from another site before th
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from fastapi import Request, Response
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from hub.errors import Denied, Rejected, TooLarge
 
 LIMIT: Final = 8192
 """Bytes of a form. The largest field is a password."""
 FIELDS: Final = 16
+FILE_LIMIT: Final = 1_000_000
+"""Bytes of a form with a file: the longest receipt. Below what the parser would put on a disk."""
 
 
 def _refused() -> Denied:
@@ -90,41 +93,55 @@ class Forms:
     async def read(self, request: Request) -> dict[str, str]:
         """The fields of a form that passed every check. Raises `Denied`, `Rejected`, `TooLarge`."""
         self._own_site(request)
-        fields = await self.fields(request)
-        basis = self.basis(request)
-        sent = fields.pop("token", "")
-        if not basis or not hmac.compare_digest(sent.encode(), self.token(basis).encode()):
-            raise _refused()
-        return fields
+        return self._ours(request, await self.fields(request))
 
     async def fields(self, request: Request) -> dict[str, str]:
         """The fields of a small form, whoever sends it. Raises as `read` does."""
-        if not request.headers.get("content-type", "").startswith(
-            "application/x-www-form-urlencoded"
-        ):
+        if not _is(request, "application/x-www-form-urlencoded"):
             raise _refused()
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > LIMIT:
-                raise TooLarge(
-                    "form-too-large",
-                    fr="Ce formulaire est trop volumineux.",
-                    en="This form is too large.",
-                    who="person",
-                )
+        body = await _body(request, LIMIT)
         try:
             pairs = parse_qsl(
                 body.decode("utf-8"), keep_blank_values=True, max_num_fields=FIELDS, errors="strict"
             )
         except ValueError as error:  # UnicodeDecodeError is one
-            raise Rejected(
-                "form-unreadable",
-                fr="Ce formulaire ne peut être lu.",
-                en="This form cannot be read.",
-                who="person",
-            ) from error
+            raise _unreadable() from error
         return dict(pairs)
+
+    async def read_file(self, request: Request) -> dict[str, str]:
+        """The fields of a form that may carry a file of text, in memory from end to end.
+
+        A file is read as UTF-8, whatever it is: what is wrong with it, its reader says. Raises what
+        `read` does.
+        """
+        self._own_site(request)
+        if not _is(request, "multipart/form-data"):
+            raise _refused()
+        body = await _body(request, FILE_LIMIT)
+
+        async def whole() -> AsyncGenerator[bytes, None]:
+            yield body
+
+        fields: dict[str, str] = {}
+        try:
+            sent = await MultiPartParser(
+                request.headers, whole(), max_files=1, max_fields=FIELDS, max_part_size=FILE_LIMIT
+            ).parse()
+            for name, value in sent.multi_items():
+                text = value if isinstance(value, str) else _text(await value.read())
+                fields[name] = text or fields.get(name, "")
+            await sent.close()
+        except MultiPartException as error:
+            raise _unreadable() from error
+        return self._ours(request, fields)
+
+    def _ours(self, request: Request, fields: dict[str, str]) -> dict[str, str]:
+        """The fields without the token, once that is seen to be this browser's."""
+        basis = self.basis(request)
+        sent = fields.pop("token", "")
+        if not basis or not hmac.compare_digest(sent.encode(), self.token(basis).encode()):
+            raise _refused()
+        return fields
 
     def _own_site(self, request: Request) -> None:
         site = request.headers.get("sec-fetch-site")
@@ -136,3 +153,34 @@ class Forms:
         origin = request.headers.get("origin", "null")
         if origin != "null" and urlsplit(origin).netloc != request.headers.get("host"):
             raise _refused()
+
+
+def _is(request: Request, media: str) -> bool:
+    return request.headers.get("content-type", "").startswith(media)
+
+
+async def _body(request: Request, most: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise TooLarge(
+                "form-too-large",
+                fr="Ce formulaire est trop volumineux.",
+                en="This form is too large.",
+                who="person",
+            )
+    return bytes(body)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", errors="replace")
+
+
+def _unreadable() -> Rejected:
+    return Rejected(
+        "form-unreadable",
+        fr="Ce formulaire ne peut être lu.",
+        en="This form cannot be read.",
+        who="person",
+    )

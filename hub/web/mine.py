@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.background import BackgroundTask
 
+from consent.model import ANSWER_WITHIN
 from consent.purposes import PURPOSES
 from hub import consents, participation, rights, withdraw
 from hub.errors import HubError, Unauthenticated
@@ -107,6 +108,13 @@ def add(routes: APIRouter, door: Door, renderer: Renderer, forms: Forms) -> None
     @routes.post(f"{PAGE}/end")
     def end(request: Request, form: dict[str, str] = read) -> Response:
         participation.end(door.parts, site.visitor(request), form.get("purpose", ""))
+        return _back()
+
+    @routes.post(f"{PAGE}/agree")
+    def agree(request: Request, form: dict[str, str] = read) -> Response:
+        participation.agree_again(
+            door.parts, site.visitor(request), form.get("purpose", ""), renderer.language(request)
+        )
         return _back()
 
     @routes.post(f"{PAGE}/claims")
@@ -240,6 +248,7 @@ class _Mine:
             cases=parts.books.cases(code.participant),
             purposes=PURPOSES,
             every=EVERY_PURPOSE,
+            answer_by=lambda grant: grant.expires_at + ANSWER_WITHIN,
             kinds=[kind for kind in KINDS if kind != "lost-code"],
             concerns=CONCERNS,
             secret=self.door.new_secret(code) if fresh else "",

@@ -24,7 +24,18 @@ from hub.identity.people import People
 from hub.participation import Door
 from hub.web import account as account_pages
 from hub.web import catalogue as catalogue_pages
-from hub.web import clients, doors, dpo, figures, mine, partner, register, requests, usage
+from hub.web import (
+    clients,
+    doors,
+    dpo,
+    figures,
+    mine,
+    partner,
+    receipt,
+    register,
+    requests,
+    usage,
+)
 from hub.web.assets import DIST, Assets
 from hub.web.desk import Desk
 from hub.web.forms import Forms
@@ -124,6 +135,7 @@ def site(
         catalogue_pages.add(routes, catalogue, renderer)
     if door is not None:
         mine.add(routes, door, renderer, forms)
+        receipt.add(routes, door.parts, renderer, forms)
         register.add(routes, door.parts, renderer, forms)
         requests.add(routes, door.parts, renderer, forms)
         clients.add(routes, door.parts, renderer, forms)

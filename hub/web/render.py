@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -48,6 +49,7 @@ def environment(language: Language) -> Environment:
         number=partial(words.number, language=language),
         percent=partial(words.percent, language=language),
         moment=partial(words.moment, language=language),
+        instant=lambda text: words.moment(datetime.fromisoformat(text), language),
     )
     return made
 

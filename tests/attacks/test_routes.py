@@ -85,6 +85,11 @@ def filled(path: str, **fields: str) -> Callable[[Places], Asked]:
     return lambda places: Asked(path.format(case=places.case), form=fields)
 
 
+def presented(_: Places) -> Asked:
+    """A file in the form that takes receipts; it is none, which is said to anybody."""
+    return Asked("/my-consent/receipt", {"files": {"file": ("r.txt", b"x")}}, {"act": "verify"})
+
+
 def uploaded(**sent: Any) -> Callable[[Places], Asked]:
     """A request about an upload of the owner's own client, fresh each time."""
 
@@ -359,6 +364,7 @@ TABLE: Final[dict[str, Entry]] = {
         "/catalog",
         "/partner",
         "/my-consent",
+        "/my-consent/receipt",
     ),
     **both("/map/layers/{name}.geojson", Entry(at("/map/layers/lycee.geojson"), EVERYONE)),
     **both("/static/{name}", Entry(at("/static/hub.css"), EVERYONE)),
@@ -398,11 +404,13 @@ TABLE: Final[dict[str, Entry]] = {
     "POST /my-consent/stop": Entry(filled("/my-consent/stop", code=EXAMPLE), EVERYONE),
     "POST /my-consent/look": Entry(filled("/my-consent/look", code="x", secret="x"), EVERYONE),
     "POST /my-consent/object": Entry(filled("/my-consent/object", card="C"), EVERYONE),
+    "POST /my-consent/receipt": Entry(presented, EVERYONE),
     "POST /my-consent/leave": Entry(filled("/my-consent/leave"), EVERYONE),
     "POST /my-consent/end": Entry(filled("/my-consent/end", purpose="x"), VISITOR),
     "POST /my-consent/claims": Entry(
         filled("/my-consent/claims", kind="access", concerns="trips"), VISITOR
     ),
+    "POST /my-consent/agree": Entry(filled("/my-consent/agree", purpose="recontact"), VISITOR),
     "POST /my-consent/secret": Entry(filled("/my-consent/secret"), VISITOR),
     **both("/my-consent/rows", Entry(at("/my-consent/rows"), VISITOR)),
     "GET /my-consent/rows.json": Entry(at("/my-consent/rows.json"), VISITOR),

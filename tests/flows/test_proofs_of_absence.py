@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,8 +37,10 @@ from hub.records import Grant, Release, Withdrawal
 from hub.storage.books import Books
 from tests.flows import world
 from tests.storage.scan import find
+from tests.web.html import Page
 
 LEAVES = 512
+FORM = "/my-consent/receipt"
 PERSON, STAYS, NO_ROWS = "acc-the-person-who-leaves", "acc-000", "acc-without-a-trip"
 PEOPLE = [PERSON, *(f"acc-{n:03d}" for n in range(39))]
 MODES = ("CAR", "BUS", "WALKING", "BICYCLING")
@@ -225,6 +228,66 @@ def test_over_http_by_receipt_or_by_position(story: Story) -> None:
             assert client.get(address).status_code == status
         for body, status in ((b"nonsense", 422), (b"x" * 70_000, 413)):
             assert client.post("/v1/receipts/contribution", content=body).status_code == status
+
+
+def shown_by(story: Story, language: str, **fields: Any) -> tuple[int, Page, bytes]:
+    """What the page for receipts answers to a form, its file and text as given."""
+    headers = {"accept": "text/html", "accept-language": language}
+    with TestClient(application(story.parts), headers=headers) as client:
+        story.parts.books.close = lambda: None  # type: ignore[method-assign]
+        token = re.search(r'name="token" value="([0-9a-f]{64})"', client.get(FORM).text)
+        assert token
+        files = {"file": ("recu.txt", fields.pop("file", b""), "text/plain")}
+        answer = client.post(FORM, data={"token": token[1]} | fields, files=files)
+    assert answer.status_code not in {200, 422} or answer.headers["cache-control"] == "no-store"
+    html = answer.headers["content-type"].startswith("text/html")
+    return answer.status_code, Page(answer.text if html else ""), answer.content
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("fr", ["Ce reçu est vrai", "Un accord", "Utilisées", "Pas utilisées", "journal public"]),
+        ("en", ["This receipt is genuine", "A consent", "Used", "Not used", "public log"]),
+    ],
+)
+@pytest.mark.parametrize("how", ["file", "text"])
+def test_the_page_says_what_a_receipt_proves(
+    story: Story, language: str, words: list[str], how: str
+) -> None:
+    # A form writes pasted lines in its own way, and whoever pastes may lose the last one.
+    pasted = story.consent.decode().rstrip("\n").replace("\n", "\r\n")
+    sent: dict[str, Any] = {"file": story.consent} if how == "file" else {"text": pasted}
+    status, page, body = shown_by(story, language, act="verify", **sent)
+    assert status == 200
+    assert [one for one in words if one not in page.text] == []
+    assert story.secret.hex().encode() not in body, "nothing presented is shown again"
+
+
+def test_the_page_completes_a_receipt_and_reads_the_completed_one(story: Story) -> None:
+    status, _, made = shown_by(story, "fr", act="complete", file=story.consent)
+    assert status == 200
+    assert checked(story, made)["not_used_in"] == [story.after.id]
+    status, page, _ = shown_by(story, "fr", act="verify", file=made)
+    assert status == 200
+    assert "Où sont allées les données" in page.text
+    (withdrawal,) = story.parts.books.withdrawals()
+    note = withdraw.receipt(story.parts, withdrawal)
+    assert "Effacé le" in shown_by(story, "fr", act="verify", file=note)[1].text
+    status, page, _ = shown_by(story, "fr", act="complete", file=note)
+    assert (status, "Il faut le reçu de l’accord" in page.text) == (422, True)
+
+
+def test_the_page_frightens_nobody_over_a_file_that_is_no_receipt(story: Story) -> None:
+    wrong = story.consent.replace(b'"pupil"', b'"staff"')
+    assert wrong != story.consent
+    for data, status in ((wrong, 422), (b"hello", 422), (b"\xff\xfe", 422), (b"", 422)):
+        for act in ("verify", "complete"):
+            answer, page, _ = shown_by(story, "fr", act=act, file=data)
+            assert answer == status
+            assert "Cela ne change rien pour toi" in page.text
+    assert shown_by(story, "fr", act="verify", file=b"x" * 1_000_001)[0] == 413
+    assert shown_by(story, "fr", act="verify", file=story.consent, token="0" * 64)[0] == 403
 
 
 def test_a_receipt_of_something_else_completes_nothing(story: Story) -> None:
