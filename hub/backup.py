@@ -10,15 +10,20 @@
    that came in between; a push the copy says waits and whose file is gone was finished meanwhile,
    and the books are copied again. So no push is in the copy that cannot be processed from it.
 4. Everything streams through age into one file; nothing of it is on disk in the clear but the copy
-   of the books, beside the books themselves and as long.
+   of the books, in the home and for as long.
+
+A back-up is the same wherever a hub keeps what: books as a file, zones of files under their names.
+One made on PostgreSQL and S3 can be restored into a folder, and the other way round.
 
 `unpack` and `resume` are a restore, into a home that is not there:
 
 5. The file is authenticated to its end before a byte is used. One that has expired is refused.
 6. It is unpacked beside the home.
-7. Withdrawals asked for since are taken from the journal and made true, before anyone can read a
-   row. Without the journal a restore is refused, unless the operator says that none was made.
-8. The home takes its place. Retention does the rest when the worker starts.
+7. Withdrawals asked for since are taken from the journal and made true, and false days taken out
+   since are taken out again, before anyone can read a row. Without the journal a restore is
+   refused, unless the operator says that there was nothing in it.
+8. Where the settings name a bucket or a database, files and then books go there, which must be
+   empty. The home takes its place. Retention does the rest when the worker starts.
 
 A restored hub's log goes on from where the back-up was: whoever remembers a later checkpoint will
 say so, and rightly. Pushes since must be made again; a consent given since must be given again:
@@ -28,9 +33,11 @@ until then nobody's rows are admitted on it.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import shutil
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -40,46 +47,37 @@ from typing import Any, BinaryIO, Final
 import msgspec
 from pyrage import x25519
 
-from hub import journal, push, withdraw
-from hub.errors import Conflict, Rejected
+from hub import corrections, journal, push, withdraw
+from hub.errors import Conflict, NotFound, Rejected
 from hub.events import AuditEvent, Kind
 from hub.parts import Actor, Parts
 from hub.records import Backup
 from hub.storage import sealing
 from hub.storage.books import Books
 from hub.storage.durable import storage_errors, sync_folder
+from hub.storage.zones import FolderZone, Zone
 
 MANIFEST: Final = "backup.json"
 BOOKS: Final = "books.sqlite"
 COPY: Final = ".books-copy"
-FOLDERS: Final = ("keys", "tables", "objects", "log", "public")
+KEYS: Final = "keys"
 VAULT: Final = "vault"
+LOG: Final = "log"
 _PIECE: Final = 1 << 20
 _LARGEST: Final = 1 << 50
 
 
-def create(parts: Parts, actor: Actor) -> Backup:
-    """Make a back-up. Raises `Rejected` where no recipient is set or the books are a server's."""
+def create(parts: Parts, actor: Actor, zones: Mapping[str, Zone]) -> Backup:
+    """Make a back-up. `zones` are where the hub keeps its files; keys are in the home.
+
+    Raises `Rejected` where no recipient is set.
+    """
     parts.require("admin", actor, {"action": "backup_make"})
     if not parts.settings.backup_recipient:
         raise Rejected(
             "backup-recipient-missing",
             fr="HUB_BACKUP_RECIPIENT n’est pas défini : une sauvegarde ne s’écrit que scellée.",
             en="HUB_BACKUP_RECIPIENT is not set: a back-up is only ever written sealed.",
-            who="operator",
-        )
-    if parts.settings.storage_url:
-        raise Rejected(
-            "backup-storage-elsewhere",
-            fr="Fichiers et tables sont hors de HUB_HOME : sauvegardez-les là où ils sont.",
-            en="Files and tables are outside HUB_HOME: back them up where they are.",
-            who="operator",
-        )
-    if parts.settings.database_url:
-        raise Rejected(
-            "backup-books-elsewhere",
-            fr="Les registres sont sur un serveur : sauvegardez-les avec ses propres outils.",
-            en="The books are on a server: back them up with its own tools.",
             who="operator",
         )
     recipient = sealing.recipient_from(parts.settings.backup_recipient)
@@ -98,7 +96,7 @@ def create(parts: Parts, actor: Actor) -> Backup:
                 measured.update(data)
                 return writer.write(data)
 
-            sealing.seal_stream(_archive(parts, made), write, recipient, _LARGEST)  # 4
+            sealing.seal_stream(_archive(parts, made, zones), write, recipient, _LARGEST)  # 4
     with journal.folder(parts).open(_name(made.id)) as file:
         size = file.seek(0, os.SEEK_END)
     made = replace(made, sha256=measured.hexdigest(), size=size)
@@ -165,6 +163,9 @@ def resume(parts: Parts, made: Backup, withdrawals: Path | None, identity: x2551
             count += 1
     while waiting := parts.books.pending_withdrawals(1):
         withdraw.complete(parts, waiting[0].id)
+    if withdrawals is not None:
+        for correction in journal.corrections_since(withdrawals, identity, made.created_at):
+            corrections.take_out(parts, *correction)
     parts.books.record(event=_event(Kind.BACKUP_RESTORED, "hub", made, parts.clock()))
     parts.sequence()
     return count
@@ -190,8 +191,48 @@ def check_home(home: Path, withdrawals: Path | None, *, none_since: bool) -> Non
         )
 
 
+def check_elsewhere(books: Books | None, zones: Mapping[str, Zone]) -> None:
+    """Raise `Conflict` where the database or the storage a restore is for holds something."""
+    if books is not None:
+        books.check_empty()
+    for zone in zones.values():
+        if next(zone.names(), None) is not None:
+            raise Conflict(
+                "storage-not-empty",
+                fr="Il y a déjà des fichiers à cet endroit (HUB_STORAGE_URL) : une restauration "
+                "demande un endroit vide.",
+                en="There are files in that place already (HUB_STORAGE_URL): a restore needs an "
+                "empty one.",
+                who="operator",
+            )
+
+
+def move_out(parts: Parts, books: Books | None, zones: Mapping[str, Zone]) -> None:
+    """The first half of step 8: files first, then the books, which make them a hub.
+
+    `parts` are those of the unpacked home, whose books are closed here; `books` and `zones` are
+    where these belong, none where they stay.
+    """
+    home = parts.settings.home
+    for name, zone in zones.items():
+        if name == LOG:  # its head may stand in the journal only
+            for file in parts.log.store.names():
+                zone.put(file, io.BytesIO(parts.log.store.read(file) or b""))
+        else:
+            unpacked = FolderZone(home / name)
+            for file in unpacked.names():
+                with unpacked.open(file) as data:
+                    zone.put(file, data)
+        shutil.rmtree(home / name, ignore_errors=True)
+    parts.books.close()
+    if books is not None:
+        books.take_over(home / BOOKS)
+        for path in home.glob(f"{BOOKS}*"):
+            path.unlink()
+
+
 def take_place(beside: Path, home: Path) -> None:
-    """Step 8."""
+    """The end of step 8."""
     with storage_errors():
         if home.exists():
             home.rmdir()  # it is empty
@@ -218,32 +259,34 @@ def _event(kind: Kind, actor: str, backup: Backup, at: datetime | None = None) -
     return AuditEvent(kind, actor, backup.id, at or backup.created_at, shown(backup))
 
 
-def _archive(parts: Parts, made: Backup) -> Iterator[bytes]:
+def _archive(parts: Parts, made: Backup, zones: Mapping[str, Zone]) -> Iterator[bytes]:
     """The tar archive, in pieces; the manifest is its first member."""
     home = parts.settings.home
     told = msgspec.json.encode({"backup": shown(made)})
-    yield from _member(MANIFEST, 0o600, len(told), [told])
+    yield from _member(MANIFEST, len(told), [told])
     copy = home / COPY
     _forget(copy)
     try:
         there: set[str] = set()
         while True:  # 3
-            for path in _files(home / VAULT):
-                if path.name not in there:
-                    there.add(path.name)
-                    yield from _file(home, path, gone=True)
+            for name in zones[VAULT].names():
+                if name not in there:
+                    there.add(name)
+                    yield from _file(zones[VAULT], VAULT, name, gone=True)
             _forget(copy)
             parts.books.copy_to(copy)
             with closing(Books.open(f"sqlite:///{copy.absolute()}")) as copied:
                 waiting = {push.sealed_name(one.id) for one in copied.pending_pushes()}
-            if all(f"{name.rpartition('/')[2]}.age" in there for name in waiting):
+            if all(f"{name}.age" in there for name in waiting):
                 break
-        yield from _file(home, copy, BOOKS)
+        with copy.open("rb") as file:
+            yield from _opened(file, BOOKS)
     finally:
         _forget(copy)
-    for folder in FOLDERS:
-        for path in _files(home / folder):
-            yield from _file(home, path)
+    others = {name: zone for name, zone in zones.items() if name != VAULT}
+    for folder, zone in {KEYS: FolderZone(home / KEYS), **others}.items():
+        for name in zone.names():
+            yield from _file(zone, folder, name)
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 
@@ -252,28 +295,27 @@ def _forget(copy: Path) -> None:
         copy.with_name(copy.name + suffix).unlink(missing_ok=True)
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def _file(home: Path, path: Path, name: str = "", *, gone: bool = False) -> Iterator[bytes]:
+def _file(zone: Zone, folder: str, name: str, *, gone: bool = False) -> Iterator[bytes]:
     """A file as a member; nothing where it is gone and may be."""
-    with ExitStack() as opened:
-        try:
-            file = opened.enter_context(path.open("rb"))
-        except FileNotFoundError:
-            if gone:
-                return
-            raise
-        status = os.fstat(file.fileno())
-        pieces = iter(lambda: file.read(_PIECE), b"")
-        name = name or path.relative_to(home).as_posix()
-        yield from _member(name, status.st_mode & 0o777, status.st_size, pieces)
+    try:
+        file = zone.open(name)
+    except NotFound:
+        if gone:
+            return
+        raise
+    with file:
+        yield from _opened(file, f"{folder}/{name}")
 
 
-def _member(name: str, mode: int, size: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _opened(file: BinaryIO, name: str) -> Iterator[bytes]:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    yield from _member(name, size, iter(lambda: file.read(_PIECE), b""))
+
+
+def _member(name: str, size: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
     info = tarfile.TarInfo(name)
-    info.size, info.mode = size, mode
+    info.size, info.mode = size, 0o600
     yield info.tobuf(tarfile.PAX_FORMAT)
     left = size
     for piece in pieces:

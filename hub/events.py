@@ -53,6 +53,7 @@ class Kind(StrEnum):
     CASE_OPENED = "case.opened"
     CASE_EXTENDED = "case.extended"
     CASE_CLOSED = "case.closed"
+    PROOF_OPENED = "proof.opened"
     CONSENT_WITHDRAWN = "consent.withdrawn"
     WITHDRAWAL_COMPLETED = "withdrawal.completed"
     OBJECTION_RECORDED = "objection.recorded"
@@ -161,7 +162,10 @@ VOCABULARY: Final[dict[Kind, Meaning]] = {
         "person with a code or dpo", "a right claimed, and until when to answer", "its kind"
     ),
     Kind.CASE_EXTENDED: Meaning("dpo", "two more months, with the reason", "the reason"),
-    Kind.CASE_CLOSED: Meaning("dpo", "a claim answered", "how it ended"),
+    Kind.CASE_CLOSED: Meaning("dpo or worker", "a claim answered", "how it ended"),
+    Kind.PROOF_OPENED: Meaning(
+        "dpo", "the sealed proof of an ended consent handed out", "when and why, to its person"
+    ),
     Kind.CONSENT_WITHDRAWN: Meaning("person", "a grant ended", "purposes, not whom"),
     Kind.WITHDRAWAL_COMPLETED: Meaning("worker", "rows rewritten and purged", "tables, not rows"),
     Kind.TABLE_REWRITTEN: Meaning(

@@ -15,8 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from consent import codes
-from consent.model import ConsentError
+from hub import rights
 from hub.audit.entries import entry_of
 from hub.audit.tiles import Tree
 from hub.errors import NotFound, Rejected
@@ -142,19 +141,7 @@ def code_id(parts: Parts, typed: str) -> str:
     The code itself is never part of a search: a search is on record. Raises `NotFound`, the same
     for one that is mistyped and one that nobody has.
     """
-    try:
-        digest = codes.digest(parts.keyring.code_key, codes.read_code(typed))
-        found = parts.books.code(digest)
-    except ConsentError:
-        found = None
-    if found is None:
-        raise NotFound(
-            "unknown-code",
-            fr="Personne n’a ce code de participation.",
-            en="Nobody has this participation code.",
-            who="person",
-        )
-    return found.id
+    return rights.holder_of(parts, typed).id
 
 
 def table(parts: Parts, actor: Actor, asked: Question) -> Iterator[bytes]:

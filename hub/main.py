@@ -66,6 +66,7 @@ from hub.storage.objects import FolderObjects, Objects
 from hub.storage.s3 import Address, Bucket, S3Objects
 from hub.storage.tables import DeltaTables, ReadTables, Tables
 from hub.storage.vault import Vault
+from hub.storage.zones import ZONES, BucketZone, FolderZone, Zone
 from hub.web import doors, pages
 from hub.web.security import SecurityHeaders
 
@@ -163,12 +164,7 @@ def storage_of(settings: Settings) -> Storage:
             ObjectStore(S3Objects(bucket, "log")),
             ObjectStore(S3Objects(bucket, "public/audit")),
         )
-    root = home
-    if settings.storage_url:
-        place = urlsplit(settings.storage_url)
-        if place.scheme != "file" or place.netloc or not place.path:
-            raise bad_setting("storage-address", "HUB_STORAGE_URL", "s3://bucket/prefix, file:///…")
-        root = Path(unquote(place.path))
+    root = root_of(settings)
     return Storage(
         FolderObjects(root / "objects"),
         FolderObjects(root / "vault"),
@@ -184,6 +180,26 @@ def engine_of(settings: Settings) -> Engine:
         return DuckDBEngine()
     secret = settings.spark_secret.get_secret_value()
     return SparkEngine(settings.spark_url, secret, settings.home / "spark")
+
+
+def root_of(settings: Settings) -> Path:
+    """The folder of all zones, where they are in none of a bucket's. Raises `Rejected`."""
+    if not settings.storage_url:
+        return settings.home
+    place = urlsplit(settings.storage_url)
+    if place.scheme != "file" or place.netloc or not place.path:
+        raise bad_setting("storage-address", "HUB_STORAGE_URL", "s3://bucket/prefix, file:///…")
+    return Path(unquote(place.path))
+
+
+def zones_of(settings: Settings) -> dict[str, Zone]:
+    """The same places as `storage_of`, file by file: for back-ups. Raises as it does."""
+    if settings.storage_url.startswith("s3:"):
+        bucket = bucket_of(settings)
+        bucket.must_forget()
+        return {name: BucketZone(bucket, name) for name in ZONES}
+    root = root_of(settings)
+    return {name: FolderZone(root / name) for name in ZONES}
 
 
 def bucket_of(settings: Settings) -> Bucket:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from analytics import recognise
 from analytics.plan import Plan
@@ -196,14 +197,20 @@ class Parts:
         return None
 
     def standing(self, agreement: Agreement) -> gate.Standing:
-        """Who has granted or objected, at this moment, to this agreement's purpose."""
+        """Who has granted or objected, at this moment, to this agreement's purpose.
+
+        Whom an open case holds is against, whatever they said before, until it is answered.
+        """
+        held = pa.array(self.books.held(agreement.partner), pa.binary())
         granted, populations, objected = self.books.standing(
             agreement.partner, agreement.purpose, self.clock()
         )
+        stands = pa.array(granted, pa.binary())
+        free = pc.invert(pc.is_in(stands, value_set=held))
         return gate.Standing(
-            pa.array(granted, pa.binary()),
-            pa.array(populations, pa.string()),
-            pa.array(objected, pa.binary()),
+            stands.filter(free),
+            pa.array(populations, pa.string()).filter(free),
+            pa.concat_arrays([pa.array(objected, pa.binary()), held]),
         )
 
     def period_key(self, purpose: str, period: str) -> bytes:

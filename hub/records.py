@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 
 class PushState(StrEnum):
@@ -266,6 +266,19 @@ class Contribution:
     ended_by: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ConsentProof:
+    """The sealed proof of a consent that ended, see `hub.consent_proofs`.
+
+    `remains` is what the books keep of its evidence.
+    """
+
+    grant: str
+    sealed: bytes = field(repr=False)
+    kept_until: datetime
+    remains: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
 class Erasure(StrEnum):
     """How far a withdrawal is; admission has stopped before the first. See `ERASURES`."""
 
@@ -354,6 +367,10 @@ class Link:
     ended_at: datetime | None = None
 
 
+HOLDING: Final = ("restriction", "rectification")
+"""Cases that hold a person's rows while they are open (GDPR art. 18): kept, and not used."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """A request under a person's rights that somebody must answer by `due_at`.
@@ -373,6 +390,11 @@ class Case:
     extended_for: str = ""
     closed_at: datetime | None = None
     ground: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether it keeps a person's rows out of use now."""
+        return self.kind in HOLDING and self.participant is not None and self.closed_at is None
 
 
 class RequestState(StrEnum):

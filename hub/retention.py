@@ -11,8 +11,9 @@ event, may be killed at any step and is then done again.
 3. Rows set aside for long enough are destroyed; sealed files that could not be processed in time
    end with their push (`push.expire`, by the worker that holds its job).
 4. Back-ups expire (`backup.expire`).
-5. Bodies and salts of old events are erased. The entries stay in the log; an event names their
-   places, and only an erasure that is named is believed.
+5. Sealed proofs of consents that ended five years ago are destroyed. Bodies and salts of old events
+   are erased: the entries stay in the log; an event names their places, and only an erasure that is
+   named is believed.
 6. Large tables are gathered, so that the next withdrawal moves few rows.
 
 A period leaves whole, and no row of it stays longer than the rule: a month of taps goes three
@@ -32,13 +33,13 @@ import duckdb
 import pyarrow as pa
 
 from connectors.contract import Batch, Dataset
-from consent import gate, purposes
+from consent import gate, pseudonyms, purposes
 from hub import push, stages, upkeep
 from hub.audit import erasure
 from hub.events import AuditEvent, Kind
 from hub.parts import WORKER, Parts
 from hub.records import Agreement, Basis
-from hub.storage.rows import PERIOD
+from hub.storage.rows import PERIOD, PSEUDONYM
 from hub.storage.states import commit, state
 
 BODIES: Final = timedelta(days=5 * 365 + 2)
@@ -125,6 +126,11 @@ def due(parts: Parts) -> list[Due]:
         if backup.expires_at <= parts.clock():
             on = backup.expires_at.date()
             found.append(Due("backup", backup.id, "", "1-10", "back-up: 30 days", on))
+    proofs = parts.books.proofs_over(parts.clock())
+    if proofs:
+        reason = "sealed proof of consent: five years"
+        on = proofs[0].date()
+        found.append(Due("proof", "consent_proofs", "", _class(len(proofs)), reason, on))
     bodies = parts.books.readable_events(parts.clock() - BODIES, AT_ONCE)
     if bodies:
         reason = "body of an event: five years"
@@ -140,7 +146,8 @@ def run(parts: Parts) -> list[Due]:
         with parts.holding_tables(dataset.key):
             _end_period(parts, dataset, table, period)  # 1
     destroy_keys(parts)  # 2
-    _erase_bodies(parts)  # 5
+    _end_proofs(parts)  # 5
+    _erase_bodies(parts)
     for dataset in personal(parts):
         with parts.holding_tables(dataset.key):
             for table in dataset.tables:
@@ -259,7 +266,8 @@ def _counted(parts: Parts, name: str, period: str) -> pa.RecordBatch:
     """Taps on boarding by day, hour, line and stop; the line is empty where no timetable has it."""
     files = parts.tables.snapshot([name, TRIPS_OF_LINES]).files
     theirs = [file for file in files[name] if f"/{PERIOD}={period}/" in file]
-    taps = "FROM read_parquet($taps) WHERE fare_action = 'Enter'"
+    taps = "FROM read_parquet($taps) ANTI JOIN uncounted USING (pseudonym)"
+    taps += " WHERE fare_action = 'Enter'"
     of = f"SELECT date, quarter_hour // 4 AS hour, trip_id, stop_id {taps}"
     line, joined = "''", ""
     params: dict[str, Any] = {"taps": theirs}
@@ -275,8 +283,19 @@ def _counted(parts: Parts, name: str, period: str) -> pa.RecordBatch:
         f" count(*) AS taps FROM ({of}) {joined} GROUP BY ALL ORDER BY ALL"
     )
     with duckdb.connect() as connection:
+        connection.register("uncounted", _uncounted(parts, name, period))
         counted = connection.sql(query, params=params).to_arrow_table().cast(COUNTS)
     return pa.RecordBatch.from_pydict(counted.to_pydict(), COUNTS)
+
+
+def _uncounted(parts: Parts, name: str, period: str) -> pa.Table:
+    """Pseudonyms of those who objected, or whose rows a case holds: there, and not used."""
+    agreement = parts.books.agreement(*name.split("/")[:2])
+    against = pa.array([], pa.binary())
+    if agreement is not None and period in parts.keyring.periods(agreement.purpose):
+        key = parts.keyring.period_key(agreement.purpose, period)
+        against = pseudonyms.pseudonyms(key, parts.standing(agreement).objected)
+    return pa.table({PSEUDONYM: against})
 
 
 def destroy_keys(parts: Parts) -> list[str]:
@@ -316,8 +335,17 @@ def _destroy_key(parts: Parts, purpose: str, period: str) -> None:
     parts.keyring.destroy(purpose, period)
 
 
+def _end_proofs(parts: Parts) -> None:
+    now = parts.clock()
+    if not parts.books.proofs_over(now):
+        return
+    facts = {"because": "sealed proof of consent: five years"}
+    event = AuditEvent(Kind.RETENTION_ENDED, WORKER.organisation, "consent_proofs", now, facts)
+    parts.books.drop_proofs(now, event=event)
+    parts.books.compact()
+
+
 def _erase_bodies(parts: Parts) -> None:
-    """Step 5."""
     before = parts.clock() - BODIES
     while old := parts.books.readable_events(before, AT_ONCE):
         places = [event.index for event in old if event.index is not None]

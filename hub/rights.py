@@ -4,6 +4,10 @@ At once, for whoever showed code and secret: their own rows with every column sa
 (access, art. 15), as JSON or CSV (portability, art. 20), and the releases that counted them.
 Ending a purpose (erasure, art. 17) and objecting (art. 21) are `hub.participation`'s.
 
+A claim to restriction or rectification holds the person's rows while it is open (art. 18): they
+stay, no release opened meanwhile is computed with them, and no new ones come in. What is false is
+taken out by `hub.corrections`.
+
 For the rest somebody has to act, and the law sets a clock: one month from the day of the request,
 two more where it says so and the person is told why (art. 12(3)). `TRANSITIONS` is the register's
 whole life. It holds codes and dates only: free text would name people.
@@ -28,15 +32,16 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pyarrow as pa
 
-from consent import pseudonyms
-from hub import contributors
+from consent import codes, pseudonyms
+from consent.errors import ConsentError
+from hub import contributors, journal
 from hub.errors import NotFound, Rejected, Unavailable
 from hub.events import AuditEvent, Kind
 from hub.parts import Actor, Parts
 from hub.records import Agreement, Basis, Case, Code, Release
 from hub.stages import ACTS
 from hub.storage.books.rights import case_moved
-from hub.storage.rows import BUCKET, PERIOD, PSEUDONYM
+from hub.storage.rows import BUCKET, DAY, PERIOD, PSEUDONYM
 
 ZONE: Final = ZoneInfo("Europe/Paris")
 OPEN: Final = "open"
@@ -204,10 +209,57 @@ def used_in(parts: Parts, code: Code) -> list[Used]:
     return found
 
 
+def open_for(parts: Parts, actor: Actor, kind: str, concerns: str, typed: str = "") -> Case:
+    """Open a case for whoever told an officer their code, or has none. Raises as `open_case`.
+
+    `NotFound` where nobody has the code; only whoever may open cases is told that.
+    """
+    parts.require("rights", actor, {"action": "case_open"})
+    return open_case(parts, actor, kind, concerns, holder_of(parts, typed) if typed else None)
+
+
+def holder_of(parts: Parts, typed: str) -> Code:
+    """The code as typed. Raises `NotFound`; ask first whether the caller may know."""
+    try:
+        found = parts.books.code(codes.digest(parts.keyring.code_key, codes.read_code(typed)))
+    except ConsentError:
+        found = None
+    if found is None:
+        raise unknown_code()
+    return found
+
+
+def unknown_code() -> NotFound:
+    """The same for a code that is mistyped and one that nobody has."""
+    return NotFound(
+        "unknown-code",
+        fr="Personne n’a ce code de participation.",
+        en="Nobody has this participation code.",
+        who="person",
+    )
+
+
+def days(parts: Parts, code: Code) -> dict[str, list[date]]:
+    """The days a person has rows of, by dataset, the latest first."""
+    found: dict[str, set[date]] = {}
+    for one in _rows(parts, code):
+        dataset = one.table.rpartition("/")[0]
+        found.setdefault(dataset, set()).update(one.rows.column(DAY).unique().to_pylist())
+    return {dataset: sorted(theirs, reverse=True) for dataset, theirs in found.items()}
+
+
 def open_case(
-    parts: Parts, actor: Actor, kind: str, concerns: str = "everything", code: Code | None = None
+    parts: Parts,
+    actor: Actor,
+    kind: str,
+    concerns: str = "everything",
+    code: Code | None = None,
+    correction: str = "",
 ) -> Case:
-    """Open a case: its clock starts today. Raises `Rejected` for what is not in the lists."""
+    """Open a case: its clock starts today. Raises `Rejected` for what is not in the lists.
+
+    `correction`: what is to be done for it at once, under the case's id.
+    """
     decision = parts.require("rights", actor, {"action": "case_open"})
     _listed(kind, KINDS, "kind")
     _listed(concerns, CONCERNS, "concerns")
@@ -222,9 +274,17 @@ def open_case(
         due_at=due(now, MONTHS),
     )
     event = AuditEvent(
-        Kind.CASE_OPENED, actor.organisation, case.id, now, {"case": kind, "concerns": concerns}
+        Kind.CASE_OPENED,
+        actor.organisation,
+        case.id,
+        now,
+        {"case": kind, "concerns": concerns, "holds": case.holds},
     )
-    return parts.books.open_case(case, event=parts.told(event, decision))
+    event = parts.told(event, decision)
+    if not correction:
+        return parts.books.open_case(case, event=event)
+    journal.note_correction(parts, case, correction)
+    return parts.books.open_case(case, f"{case.id}.{correction}", event=event)
 
 
 def extend(parts: Parts, actor: Actor, case_id: str, reason: str) -> Case:
@@ -276,6 +336,7 @@ def shown(case: Case, now: datetime) -> dict[str, Any]:
         "kind": case.kind,
         "concerns": case.concerns,
         "opened_by": "person" if case.participant else "dpo",
+        "holds": case.holds,
         "state": case.state,
         "opened_at": case.opened_at.isoformat(),
         "due_at": case.due_at.isoformat(),

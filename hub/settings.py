@@ -67,6 +67,10 @@ class Settings(BaseSettings):
     backups: Path | None = Field(
         None, description="folder of back-ups, best on another machine; empty: in HUB_HOME"
     )
+    proof_recipient: str = Field(
+        "",
+        description="age recipient of proofs of ended consents; the DPO keeps its identity",
+    )
     checkpoint_seconds: int = Field(
         60, ge=1, description="period of the public checkpoint, in whole seconds of the clock"
     )

@@ -18,10 +18,11 @@ wait, they are made true together, each table rewritten once:
 4. The older versions, orphans, log entries and checkpoints that still held the rows are purged,
    and the rewrite is recorded (`upkeep`).
 5. Rows set aside for them are dropped.
-6. One transaction records the completions and takes the digests out of ended grants: a refusal
-   mark stays, so that an old consent pushed again is not believed. An objection keeps its digest,
-   which is what refuses the next tap. An event tells of up to `TOGETHER` completions and commits
-   to their receipts, each of which is proved alone.
+6. One transaction records the completions, seals how the ended consents were collected for the
+   officer (`consent_proofs`), and takes the digests out of ended grants: a refusal mark stays, so
+   that an old consent pushed again is not believed. An objection keeps its digest, which is what
+   refuses the next tap. An event tells of up to `TOGETHER` completions and commits to their
+   receipts, each of which is proved alone.
 7. The books are compacted, so that no deleted page keeps a digest. The job that came here ends
    only after this; those of the others ended in step 6.
 8. The log takes the events in; from then on each receipt says where it stands.
@@ -40,12 +41,12 @@ from typing import Any, Final
 import pyarrow as pa
 
 from consent import pseudonyms, purposes
-from hub import journal, upkeep
+from hub import consent_proofs, journal, upkeep
 from hub.audit import receipts
 from hub.errors import NotFound, Rejected, Unavailable
 from hub.events import AuditEvent, Kind
 from hub.parts import WORKER, Actor, Parts
-from hub.records import Agreement, Basis, Erasure, Withdrawal
+from hub.records import Agreement, Basis, ConsentProof, Erasure, Grant, Withdrawal
 from hub.stages import ACTS
 
 MOST: Final = 10_000
@@ -157,6 +158,8 @@ def _complete(parts: Parts, batch: Sequence[Withdrawal]) -> None:
     until = parts.books.backups_until()
     completed_at = parts.clock()
     marks = parts.refusal_marks([withdrawal.subject for withdrawal in batch])
+    ended = parts.books.unproved([withdrawal.subject for withdrawal in batch])
+    proofs = {proof.grant: proof for proof in consent_proofs.sealed(parts, ended)}
     done: list[Withdrawal] = []
     for withdrawal, mark in zip(batch, marks, strict=True):
         abouts = [(withdrawal.partner, purpose) for purpose in withdrawal.purposes]
@@ -180,7 +183,13 @@ def _complete(parts: Parts, batch: Sequence[Withdrawal]) -> None:
         _drop_set_aside(parts, batch)  # 5
         for start in range(0, len(done), TOGETHER):  # 6
             some = done[start : start + TOGETHER]
-            parts.books.complete_withdrawals(some, batch[0].id, event=_completed(parts, some))
+            told = [
+                proofs.pop(grant.id)
+                for grant in ended
+                if grant.id in proofs and _ended_by(grant, batch[start : start + TOGETHER])
+            ]
+            event = _completed(parts, some, told)
+            parts.books.complete_withdrawals(some, batch[0].id, told, event=event)
 
 
 def _pseudonyms(parts: Parts, groups: Sequence[tuple[str, pa.Array]]) -> dict[str, list[bytes]]:
@@ -209,7 +218,16 @@ def _drop_set_aside(parts: Parts, batch: Sequence[Withdrawal]) -> None:
         )
 
 
-def _completed(parts: Parts, some: Sequence[Withdrawal]) -> AuditEvent:
+def _ended_by(grant: Grant, some: Sequence[Withdrawal]) -> bool:
+    about = (grant.partner, grant.subject)
+    return any(
+        about == (one.partner, one.subject) and grant.purpose in one.purposes for one in some
+    )
+
+
+def _completed(
+    parts: Parts, some: Sequence[Withdrawal], proofs: Sequence[ConsentProof]
+) -> AuditEvent:
     """The event of some completions; it is about the first and found by each.
 
     Random digests fill up the receipts it commits to, and their order says nothing: who holds one
@@ -230,6 +248,7 @@ def _completed(parts: Parts, some: Sequence[Withdrawal]) -> AuditEvent:
             "purposes": sorted({purpose for one in some for purpose in one.purposes}),
             "tables": {name: told for one in some for name, told in one.tables.items()},
             **receipt,
+            **({"proofs": consent_proofs.digests(proofs)} if proofs else {}),
         },
     )
 

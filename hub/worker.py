@@ -17,6 +17,7 @@ from typing import Final
 from hub import (
     backup,
     birthdays,
+    corrections,
     participation,
     pull,
     push,
@@ -41,6 +42,7 @@ VERBS: Final[Mapping[str, Callable[[Parts, str], object]]] = {
     "withdrawal": withdraw.complete,
     "stop": participation.settle,
     "expiry": birthdays.erase,
+    "correction": corrections.settle,
 }
 LONGEST_SLEEP: Final = 1.0
 IDLE: Final = 0.2

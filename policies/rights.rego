@@ -3,8 +3,8 @@
 # description: |
 #   A person who showed their code and their secret reads their own rows and claims a right, and
 #   nobody else reads rows, whatever their role. A claim that a code cannot settle is kept in the
-#   register, which the data-protection officer (or the operator, for them) lists and answers. A
-#   partner gives new codes for consents it collected, and ties its own reference to a code.
+#   register, which the data-protection officer (or the operator, for them) lists and answers. The
+#   sealed proof of a consent that ended is handed to the data-protection officer alone. A partner gives new codes for consents it collected, and ties its own reference to a code.
 package hub.rights
 
 import data.hub.lib
@@ -26,6 +26,7 @@ actions := {
 	"case_move": {"dpo", "operator"},
 	"case_open": {"dpo", "operator", "person"},
 	"codes_give": {"operator", "partner"},
+	"proof_open": {"dpo"},
 	"reference_link": {"partner"},
 	"rows_show": {"person"},
 }

@@ -23,6 +23,10 @@ cases := {
 		"question": {"actor": {"role": "school"}, "action": "case_open"},
 		"reasons": ["role_may_not"],
 	},
+	"a sealed proof, by the operator": {
+		"question": {"actor": {"role": "operator"}, "action": "proof_open"},
+		"reasons": ["role_may_not"],
+	},
 	"nothing": {"question": {}, "reasons": ["action_unknown"]},
 }
 

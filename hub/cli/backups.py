@@ -11,10 +11,11 @@ import typer
 from hub import backup
 from hub.cli import edge
 from hub.errors import Rejected
-from hub.main import compose
+from hub.main import compose, zones_of
 from hub.parts import OPERATOR, utc_now
 from hub.settings import Settings
 from hub.storage import sealing
+from hub.storage.books import Books
 
 app = typer.Typer(no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -25,7 +26,9 @@ COLUMNS = ("id", "created_at", "expires_at", "size", "sha256")
 def create(as_json: Json = False) -> None:
     """Make a back-up, sealed for HUB_BACKUP_RECIPIENT."""
     with edge.opened() as parts:
-        edge.say(backup.shown(backup.create(parts, OPERATOR)), as_json=as_json)
+        edge.say(
+            backup.shown(backup.create(parts, OPERATOR, zones_of(parts.settings))), as_json=as_json
+        )
 
 
 @app.command("list")
@@ -57,9 +60,15 @@ def restore(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Put a back-up into an empty HUB_HOME; who has withdrawn since does not come back."""
+    """Put a back-up into an empty HUB_HOME; who has withdrawn since does not come back.
+
+    Into an empty database and bucket too, where the settings name them.
+    """
     settings = Settings()
     backup.check_home(settings.home, withdrawals, none_since=no_withdrawals)
+    books = Books.open(settings.books_url) if settings.database_url else None
+    zones = zones_of(settings) if settings.storage_url else {}
+    backup.check_elsewhere(books, zones)
     try:
         text = sys.stdin.readline() if str(identity) == "-" else identity.read_text("ascii")
         key = sealing.identity_from(text)
@@ -75,10 +84,12 @@ def restore(
     beside = home.with_name(f".{home.name}-restoring")
     with sealed:
         made = backup.unpack(sealed, key, beside, utc_now())
-    parts = compose(settings.model_copy(update={"home": beside}), opens=True)
+    there = {"home": beside, "database_url": "", "storage_url": ""}
+    parts = compose(settings.model_copy(update=there), opens=True)
     try:
         journal = None if no_withdrawals else withdrawals
         again = backup.resume(parts, made, journal, key)
+        backup.move_out(parts, books, zones)
     finally:
         parts.books.close()
     backup.take_place(beside, home)

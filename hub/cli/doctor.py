@@ -24,6 +24,7 @@ from hub.main import bucket_of, compose, engine_of, provider_of, storage_of
 from hub.parts import Parts
 from hub.policy.gate import EmbeddedGate, ServerGate
 from hub.settings import Settings, load_territory
+from hub.storage import sealing
 from hub.storage.books import Books
 from hub.storage.keyring import Keyring
 from hub.storage.s3 import PART_BYTES, Bucket
@@ -106,10 +107,21 @@ def _together(settings: Settings) -> Iterator[Finding]:
             ("vault", lambda: f"{len(list(parts.vault.names()))} files wait"),
             ("tables", lambda: _tables(parts)),
             ("withdrawals", lambda: _withdrawals(parts)),
+            ("proofs", lambda: _proofs(parts)),
         ):
             yield _look(part, look)
     finally:
         parts.books.close()
+
+
+def _proofs(parts: Parts) -> str:
+    """Who can read how ended consents were collected. Raises `Rejected` for a wrong recipient."""
+    if parts.settings.proof_recipient:
+        sealing.recipient_from(parts.settings.proof_recipient)
+        return "sealed for HUB_PROOF_RECIPIENT"
+    if not parts.territory.demo:
+        raise _Low("HUB_PROOF_RECIPIENT is not set: nothing of ended consents is sealed")
+    return "not sealed: a demo"
 
 
 def _keys(settings: Settings) -> str:

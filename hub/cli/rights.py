@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -27,11 +28,18 @@ def list_(as_json: Json = False) -> None:
 def open_(
     kind: Annotated[str, typer.Argument(help=", ".join(rights.KINDS))],
     concerns: Annotated[str, typer.Option(help=", ".join(rights.CONCERNS))] = "everything",
+    code: Annotated[
+        bool, typer.Option("--code", help="Read the person's participation code, from stdin.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Open a case for somebody without a code; one month to answer starts today."""
+    """Open a case; one month to answer starts today.
+
+    With the person's code, restriction and rectification hold their rows until it is answered.
+    """
+    typed = sys.stdin.readline() if code else ""
     with edge.opened() as parts:
-        case = rights.open_case(parts, OPERATOR, kind, concerns)
+        case = rights.open_for(parts, OPERATOR, kind, concerns, typed)
         parts.sequence()
         edge.say(rights.shown(case, parts.clock()), as_json=as_json)
 

@@ -59,7 +59,7 @@ from hub.storage.leaves import (
     write_spans,
 )
 from hub.storage.parquet import Written, write
-from hub.storage.rows import BUCKET, PARTITIONS, PERIOD, PSEUDONYM, check_columns
+from hub.storage.rows import BUCKET, PARTITIONS, PERIOD, Days, check_columns, leaving, looked_at
 
 Actions = list[AddAction | RemoveAction]
 
@@ -163,9 +163,10 @@ class DeltaFolder:
             blank |= {name: pa.array(given, schema.field(name).type) for name, given in places}
             write(self._path, [pa.table(blank, schema)], schema, PARTITIONS)
 
-    def rewrite(self, gone: Mapping[str, Sequence[bytes]]) -> int:
+    def rewrite(self, gone: Mapping[str, Sequence[bytes]], days: Days | None = None) -> int:
         """Remove every row of these pseudonyms, by period; return how many there were.
 
+        Those of some days only, if they are named.
         Files without any of them stay as they are. All others leave and their remaining rows come
         back in new files, in one entry: a reader sees all rows or the right ones. The old files
         stay on disk until `purge`.
@@ -176,7 +177,7 @@ class DeltaFolder:
                 if table is None:
                     return 0
                 schema = schema_of(table)
-                hit, written = self._without(live_files(table), gone, schema)
+                hit, written = self._without(live_files(table), gone, schema, days)
                 if not hit:
                     return 0
                 with ExitStack() as undo:
@@ -352,7 +353,11 @@ class DeltaFolder:
         sync_folder(self._path)
 
     def _without(
-        self, live: Iterable[Live], gone: Mapping[str, Sequence[bytes]], schema: pa.Schema
+        self,
+        live: Iterable[Live],
+        gone: Mapping[str, Sequence[bytes]],
+        schema: pa.Schema,
+        days: Days | None,
     ) -> tuple[dict[Live, int], list[Written]]:
         """Write what remains of the files that hold these pseudonyms.
 
@@ -379,16 +384,16 @@ class DeltaFolder:
             for (period, bucket), files in sorted(leaves.items()):
                 among = sought[period][bucket]
                 left = []
-                staying = partial(self._staying, names=among.names)
+                staying = partial(self._staying, names=among.names, days=days)
                 for file, (there, kept) in zip(files, spread(staying, files), strict=True):
                     if kept.num_rows < there:
                         hit[file] = there - kept.num_rows
                         left.append((span_of(file.path) or Span(0, 0), kept))
                 written += write_spans(self._path, period, bucket, together(left))
-            counts = spread(lambda file: self._count(file, sought), loose)
+            counts = spread(lambda file: self._count(file, sought, days), loose)
             holding = {file: n for file, n in zip(loose, counts, strict=True) if n}
             if holding:
-                remaining = self._remaining(holding, sought)
+                remaining = self._remaining(holding, sought, days)
                 written += write(self._path, remaining, schema, PARTITIONS)
             whole = True
         finally:
@@ -399,26 +404,32 @@ class DeltaFolder:
     def _read(self, file: Live) -> pa.Table:
         return pq.ParquetFile(self._path / file.path).read(use_threads=False)
 
-    def _staying(self, file: Live, names: pa.Array) -> tuple[int, pa.Table]:
-        """How many rows a file has, and those that are not of these pseudonyms."""
+    def _staying(self, file: Live, names: pa.Array, days: Days | None) -> tuple[int, pa.Table]:
+        """How many rows a file has, and those that stay."""
         rows = self._read(file)
-        return rows.num_rows, rows.filter(pc.invert(pc.is_in(rows.column(PSEUDONYM), names)))
+        return rows.num_rows, rows.filter(pc.invert(leaving(rows, names, days)))
 
-    def _count(self, file: Live, sought: Mapping[str, Mapping[int, _Sought]]) -> int:
-        """Rows of these pseudonyms in a file; one column is read."""
+    def _count(
+        self, file: Live, sought: Mapping[str, Mapping[int, _Sought]], days: Days | None
+    ) -> int:
+        """Rows that leave a file; the columns that tell are read, no others."""
         among = _among(file, sought)
-        column = pq.ParquetFile(self._path / file.path).iter_batches(columns=[PSEUDONYM])
-        return sum(pc.sum(pc.is_in(b.column(0), among.names)).as_py() or 0 for b in column)
+        read = pq.ParquetFile(self._path / file.path).iter_batches(columns=looked_at(days))
+        parts = (pa.Table.from_batches([batch]) for batch in read)
+        return sum(pc.sum(leaving(part, among.names, days)).as_py() or 0 for part in parts)
 
     def _remaining(
-        self, files: Iterable[Live], sought: Mapping[str, Mapping[int, _Sought]]
+        self,
+        files: Iterable[Live],
+        sought: Mapping[str, Mapping[int, _Sought]],
+        days: Days | None,
     ) -> Iterator[pa.Table]:
         """The rows of these files that stay, with the partition columns files do not carry."""
         for file in files:
             among = _among(file, sought)
             for batch in pq.ParquetFile(self._path / file.path).iter_batches():
                 part = pa.Table.from_batches([batch])
-                part = part.filter(pc.invert(pc.is_in(part.column(PSEUDONYM), among.names)))
+                part = part.filter(pc.invert(leaving(part, among.names, days)))
                 count = part.num_rows
                 part = part.append_column(PERIOD, pa.repeat(pa.scalar(file.period), count))
                 yield part.append_column(

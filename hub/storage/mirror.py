@@ -43,6 +43,7 @@ from hub.storage.delta import DeltaFolder, is_loose
 from hub.storage.deltalog import Live
 from hub.storage.durable import storage_errors
 from hub.storage.leaves import Layout, prefixes, span_of
+from hub.storage.rows import Days
 from hub.storage.s3 import Bucket
 from hub.storage.tables import Tables, checked_table
 
@@ -61,14 +62,16 @@ class BucketTables(Tables):
         self._scratch = _Scratch(scratch)
         self._digests: dict[str, str] = {}
 
-    def rewrite(self, name: str, gone: Mapping[str, Sequence[bytes]]) -> int:
+    def rewrite(
+        self, name: str, gone: Mapping[str, Sequence[bytes]], days: Days | None = None
+    ) -> int:
         """See `Tables.rewrite`. Only files that may hold one of the pseudonyms are fetched."""
         sought = {period: _sought(names) for period, names in gone.items() if len(names)}
 
         def needed(files: Sequence[Live]) -> list[Live]:
             return [file for file in files if _may_hold(file, sought)]
 
-        return self._change(name, lambda folder: folder.rewrite(gone), needed)
+        return self._change(name, lambda folder: folder.rewrite(gone, days), needed)
 
     def drop(self, name: str, periods: Sequence[str]) -> int:
         """See `Tables.drop`."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from datetime import date
 from typing import Final
 
 import pyarrow as pa
@@ -13,8 +15,13 @@ from hub.errors import Conflict
 PERIOD: Final = "period"
 BUCKET: Final = "bucket"
 PSEUDONYM: Final = "pseudonym"
+DAY: Final = "date"
+"""Every personal row has its day."""
 PARTITIONS: Final = pa.schema([(PERIOD, pa.string()), (BUCKET, pa.int16())])
 """A personal table is cut by these, so that one person's rows of a period are in few files."""
+
+Days = tuple[date, date]
+"""The first and the last of some days."""
 
 _PERIOD: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,31}")
 
@@ -32,6 +39,20 @@ def plain(rows: pa.Table, *, personal: bool) -> pa.Table:
     elif PSEUDONYM in rows.column_names:
         raise TypeError("rows with a pseudonym belong in a personal table")
     return rows
+
+
+def leaving(rows: pa.Table, names: pa.Array, days: Days | None = None) -> pa.ChunkedArray:
+    """Which rows are of these pseudonyms, and of these days if any are named."""
+    theirs = pc.is_in(rows.column(PSEUDONYM), names)
+    if days is None:
+        return theirs
+    day, (first, last) = rows.column(DAY), days
+    return pc.and_(theirs, pc.and_(pc.greater_equal(day, first), pc.less_equal(day, last)))
+
+
+def looked_at(days: Days | None) -> Sequence[str]:
+    """The columns `leaving` needs."""
+    return [PSEUDONYM] if days is None else [PSEUDONYM, DAY]
 
 
 def check_columns(table: pa.Schema, rows: pa.Schema, *, same_kind: bool) -> None:

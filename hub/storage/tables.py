@@ -29,7 +29,7 @@ from hub.storage.delta import DeltaFolder
 from hub.storage.durable import checked_name
 from hub.storage.leaves import Layout
 from hub.storage.parquet import write
-from hub.storage.rows import PARTITIONS, PERIOD, PSEUDONYM, check_columns, plain
+from hub.storage.rows import PARTITIONS, PERIOD, Days, check_columns, leaving, plain
 
 Mode = Literal["append", "replace"]
 
@@ -94,9 +94,12 @@ class Tables(ABC):
         return None
 
     @abstractmethod
-    def rewrite(self, name: str, gone: Mapping[str, Sequence[bytes]]) -> int:
+    def rewrite(
+        self, name: str, gone: Mapping[str, Sequence[bytes]], days: Days | None = None
+    ) -> int:
         """Remove all rows of these pseudonyms, by period, in one commit; return their number.
 
+        Those of some days only, if they are named.
         Nothing to remove commits nothing. Older versions keep the rows until `purge`.
         """
 
@@ -162,9 +165,11 @@ class DeltaTables(Tables):
                 who="operator",
             )
 
-    def rewrite(self, name: str, gone: Mapping[str, Sequence[bytes]]) -> int:
+    def rewrite(
+        self, name: str, gone: Mapping[str, Sequence[bytes]], days: Days | None = None
+    ) -> int:
         """See `Tables.rewrite`."""
-        return self._table(name).rewrite(gone)
+        return self._table(name).rewrite(gone, days)
 
     def drop(self, name: str, periods: Sequence[str]) -> int:
         """See `Tables.drop`."""
@@ -236,7 +241,9 @@ class MemoryTables(Tables):
         self._folder = Path(tempfile.mkdtemp(prefix="memory-tables-"))
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
 
-    def rewrite(self, name: str, gone: Mapping[str, Sequence[bytes]]) -> int:
+    def rewrite(
+        self, name: str, gone: Mapping[str, Sequence[bytes]], days: Days | None = None
+    ) -> int:
         """See `Tables.rewrite`."""
         table = self._tables.get(checked_table(name))
         if table is None:
@@ -245,7 +252,7 @@ class MemoryTables(Tables):
             raise TypeError("a table about nobody has nobody to remove")
         rows = table.rows
         for period, pseudonyms in gone.items():
-            theirs = pc.is_in(rows.column(PSEUDONYM), pa.array(pseudonyms, pa.binary()))
+            theirs = leaving(rows, pa.array(pseudonyms, pa.binary()), days)
             rows = rows.filter(pc.invert(pc.and_(theirs, pc.equal(rows.column(PERIOD), period))))
         removed: int = table.rows.num_rows - rows.num_rows
         if removed:

@@ -16,7 +16,7 @@ from starlette.background import BackgroundTask
 
 from consent.model import ANSWER_WITHIN
 from consent.purposes import PURPOSES
-from hub import consents, participation, rights, withdraw
+from hub import consent_proofs, consents, corrections, participation, rights, withdraw
 from hub.errors import HubError, Unauthenticated
 from hub.participation import EVERY_PURPOSE, PERSON, Door
 from hub.records import Code, Grant, Withdrawal
@@ -73,7 +73,15 @@ GROUNDS: Final = {
     "complexity": N_("La demande est complexe"),
     "number": N_("Les demandes sont nombreuses"),
 }
+OPENINGS: Final = {
+    "person": N_("La personne l’a demandé"),
+    "complaint": N_("Une réclamation"),
+    "authority": N_("La CNIL l’a demandé"),
+    "court": N_("Un tribunal l’a demandé"),
+}
+"""Why the officer opened the sealed proof of a consent."""
 WORDS: Final = {
+    "opening": OPENINGS,
     "state": STATES, "kind": KINDS, "concerns": CONCERNS, "case": CASE_STATES, "ground": GROUNDS,
 }  # fmt: skip
 
@@ -123,6 +131,12 @@ def add(routes: APIRouter, door: Door, renderer: Renderer, forms: Forms) -> None
             door.parts, PERSON, form.get("kind", ""), form.get("concerns", "everything"),
             site.visitor(request),
         )  # fmt: skip
+        return _back()
+
+    @routes.post(f"{PAGE}/correct")
+    def correct(request: Request, form: dict[str, str] = read) -> Response:
+        dataset, first, last = (form.get(name, "") for name in ("dataset", "first", "last"))
+        corrections.ask(door.parts, PERSON, site.visitor(request), dataset, first, last)
         return _back()
 
     @routes.post(f"{PAGE}/secret", dependencies=[read])
@@ -248,6 +262,7 @@ class _Mine:
             cases=parts.books.cases(code.participant),
             purposes=PURPOSES,
             every=EVERY_PURPOSE,
+            openings=lambda grant: consent_proofs.openings(parts, grant.id),
             answer_by=lambda grant: grant.expires_at + ANSWER_WITHIN,
             kinds=[kind for kind in KINDS if kind != "lost-code"],
             concerns=CONCERNS,
@@ -263,6 +278,7 @@ class _Mine:
             request,
             "my-rows.html",
             tables=rights.own_rows(parts, PERSON, code, "page"),
+            days=rights.days(parts, code),
             columns=rights.COLUMNS,
             cell=_cell,
             used=rights.used_in(parts, code),

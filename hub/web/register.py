@@ -8,12 +8,12 @@ from typing import Final
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
-from hub import rights
+from hub import consent_proofs, rights
 from hub.errors import HubError
 from hub.parts import Actor, Parts
 from hub.records import Account, Case
 from hub.web.forms import Forms
-from hub.web.mine import CASE_STATES, CONCERNS, GROUNDS, KINDS, WORDS
+from hub.web.mine import CASE_STATES, CONCERNS, GROUNDS, KINDS, OPENINGS, WORDS
 from hub.web.render import Renderer, to_the_door
 from hub.web.words import say
 
@@ -37,8 +37,8 @@ def add(routes: APIRouter, parts: Parts, renderer: Renderer, forms: Forms) -> No
         actor = _actor(account)
         case, answer = form.get("case", ""), form.get("answer", "")
         acts: dict[str, Callable[[], Case]] = {
-            "open": lambda: rights.open_case(
-                parts, actor, form.get("kind", ""), form.get("concerns", "")
+            "open": lambda: rights.open_for(
+                parts, actor, form.get("kind", ""), form.get("concerns", ""), form.get("code", "")
             ),
             "extend": lambda: rights.extend(parts, actor, case, form.get("reason", "")),
             "close": lambda: rights.close(parts, actor, case, answer, form.get("ground", "")),
@@ -49,6 +49,26 @@ def add(routes: APIRouter, parts: Parts, renderer: Renderer, forms: Forms) -> No
             words = error.words[renderer.language(request)]
             return _page(request, parts, renderer, account, words, error.status)
         return RedirectResponse(PAGE, 303, {"cache-control": "no-store"})
+
+    @routes.post(f"{PAGE}/proof")
+    def proof(request: Request, form: dict[str, str] = read) -> Response:
+        account = renderer.account(request)
+        if account is None:
+            return to_the_door()
+        number = form.get("consent", "").strip()
+        try:
+            made = consent_proofs.hand_out(parts, _actor(account), number, form.get("ground", ""))
+        except HubError as error:
+            words = error.words[renderer.language(request)]
+            return _page(request, parts, renderer, account, words, error.status)
+        return Response(
+            made,
+            media_type="application/octet-stream",
+            headers={
+                "content-disposition": f'attachment; filename="preuve-{number}.age"',
+                "cache-control": "no-store",
+            },
+        )
 
 
 def _page(
@@ -72,6 +92,7 @@ def _page(
         concerns=CONCERNS,
         answers=[(name, CASE_STATES[name]) for name in rights.ANSWERS],
         grounds=[(name, GROUNDS[name]) for name in rights.GROUNDS],
+        proof_grounds=[(name, OPENINGS[name]) for name in consent_proofs.GROUNDS],
         reasons=[(name, GROUNDS[name]) for name in rights.EXTENSIONS],
         say=lambda text: say(language, text),
         word=lambda kind, code: say(language, WORDS[kind][code]) if code else "",

@@ -48,6 +48,7 @@ def environment(language: Language) -> Environment:
     made.filters.update(
         number=partial(words.number, language=language),
         percent=partial(words.percent, language=language),
+        daylong=partial(words.day, language=language),
         moment=partial(words.moment, language=language),
         instant=lambda text: words.moment(datetime.fromisoformat(text), language),
     )

@@ -7,14 +7,14 @@ correction needs no build step; French needs no catalogue, only its no-break spa
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from gettext import NullTranslations
 from io import BytesIO
 from pathlib import Path
 from typing import Final
 
-from babel.dates import format_datetime, get_timezone
+from babel.dates import format_date, format_datetime, get_timezone
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
@@ -102,6 +102,11 @@ def number(value: float, language: Language, digits: int = 0) -> str:
 def percent(value: float, language: Language) -> str:
     """`value` is in percent (0–100)."""
     return format_percent(value / 100, locale=language)
+
+
+def day(value: date, language: Language) -> str:
+    """A day, with its name."""
+    return format_date(value, format="EEEE d MMMM y", locale=language)
 
 
 def moment(value: datetime, language: Language) -> str:

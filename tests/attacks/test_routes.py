@@ -261,6 +261,9 @@ TABLE: Final[dict[str, Entry]] = {
     ),
     # Rights: codes only, for those who keep the clock.
     "GET /v1/rights": Entry(at("/v1/rights"), people("operator", "dpo", "auditor")),
+    "POST /v1/rights/proofs": Entry(
+        at("/v1/rights/proofs", json={"consent": "x", "ground": "x"}), people("dpo")
+    ),
     "POST /v1/rights": Entry(at("/v1/rights", json={"kind": "access"}), people("operator", "dpo")),
     "POST /v1/rights/{case_id}/extension": Entry(
         at("/v1/rights/{case}/extension", json={"reason": "number"}), people("operator", "dpo")
@@ -400,6 +403,9 @@ TABLE: Final[dict[str, Entry]] = {
         filled("/dpo/rights", act="open", kind="access", concerns="trips"),
         people("operator", "dpo"),
     ),
+    "POST /dpo/rights/proof": Entry(
+        filled("/dpo/rights/proof", consent="x", ground="x"), people("dpo")
+    ),
     # A person's own page: what a code alone does, it does for whoever has it.
     "POST /my-consent/stop": Entry(filled("/my-consent/stop", code=EXAMPLE), EVERYONE),
     "POST /my-consent/look": Entry(filled("/my-consent/look", code="x", secret="x"), EVERYONE),
@@ -411,6 +417,9 @@ TABLE: Final[dict[str, Entry]] = {
         filled("/my-consent/claims", kind="access", concerns="trips"), VISITOR
     ),
     "POST /my-consent/agree": Entry(filled("/my-consent/agree", purpose="recontact"), VISITOR),
+    "POST /my-consent/correct": Entry(
+        filled("/my-consent/correct", dataset="x/y", first="x", last="x"), VISITOR
+    ),
     "POST /my-consent/secret": Entry(filled("/my-consent/secret"), VISITOR),
     **both("/my-consent/rows", Entry(at("/my-consent/rows"), VISITOR)),
     "GET /my-consent/rows.json": Entry(at("/my-consent/rows.json"), VISITOR),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
@@ -166,6 +167,20 @@ def test_people_leave_by_period(make: Make, tmp_path: Path) -> None:
     assert opened.versions[NAME] == 3
     assert tables.rewrite(NAME, making.gone([3, 4], ["2025-2026"])) == 0
     assert tables.versions(NAME) == [0, 1, 2, 3], "nothing to remove commits nothing"
+
+
+@EVERY
+def test_some_days_of_people_leave(make: Make, tmp_path: Path) -> None:
+    tables = make(tmp_path)
+    tables.append(NAME, [making.trips(range(9))], "push-1", personal=True)
+    days = (date(2025, 9, 4), date(2025, 9, 5))  # of the fourth and the fifth person
+    asked = making.gone([2, 4, 5], ["2025-2026"])
+    assert tables.rewrite(NAME, asked, days) == 2
+    stays = [*range(4), *range(5, 9)]
+    both = making.expected(range(9), periods=["2024-2025"])
+    rest = making.expected(stays, periods=["2025-2026"])
+    assert making.people_in(tables.snapshot([NAME])) == sorted(both + rest)
+    assert tables.rewrite(NAME, asked, days) == 0
 
 
 @EVERY

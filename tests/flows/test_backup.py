@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyrage import x25519
+from typer.testing import CliRunner
 
-from hub import backup, consents, journal, push, withdraw, worker
+from hub import (
+    backup,
+    consents,
+    corrections,
+    journal,
+    participation,
+    push,
+    rights,
+    withdraw,
+    worker,
+)  # fmt: skip
+from hub.cli.app import app
 from hub.errors import Conflict, Rejected, Unavailable
-from hub.main import compose
+from hub.main import bucket_of, compose, zones_of
+from hub.participation import PERSON
 from hub.parts import OPERATOR, Parts
 from hub.reconcile import reconcile
 from hub.records import Backup
 from hub.settings import Settings
-from tests.flows import world
+from tests.flows import real, world
 from tests.flows.test_withdraw import kept, names_of
+from tests.services import needed
 from tests.storage.scan import find
 
 STAYS, LEAVES = "acc-who-stays", "acc-who-leaves"
@@ -54,7 +70,7 @@ def leave(parts: Parts, person: str) -> str:
 
 def test_what_is_restored_is_what_was(parts: Parts, tmp_path: Path) -> None:
     waiting, _ = push.accept(parts, OPERATOR, "coachco2", "trips", [world.trips([STAYS], days=3)])
-    made = backup.create(parts, OPERATOR)
+    made = backup.create(parts, OPERATOR, zones_of(parts.settings))
     worker.drain(parts)
     assert made.size == file_of(parts, made).stat().st_size
     there, count = restored(parts, made, tmp_path / "new")
@@ -70,7 +86,7 @@ def test_what_is_restored_is_what_was(parts: Parts, tmp_path: Path) -> None:
 
 def test_who_left_since_does_not_come_back(parts: Parts, tmp_path: Path) -> None:
     names = names_of(parts, LEAVES)
-    made = backup.create(parts, OPERATOR)
+    made = backup.create(parts, OPERATOR, zones_of(parts.settings))
     leave(parts, LEAVES)
     worker.drain(parts)
     assert find(parts.settings.home, names, parts.vault.unseal) == []
@@ -85,6 +101,22 @@ def test_who_left_since_does_not_come_back(parts: Parts, tmp_path: Path) -> None
     assert reconcile(there).problems == []
 
 
+def test_days_taken_out_since_do_not_come_back(parts: Parts, tmp_path: Path) -> None:
+    digest = consents.digest_of(parts, "coachco2", STAYS)
+    (grant,) = parts.books.grants_of(digest)
+    (handed,) = participation.again(parts, OPERATOR, grant)
+    code = rights.holder_of(parts, handed.code)
+    made = backup.create(parts, OPERATOR, zones_of(parts.settings))
+    days = rights.days(parts, code)["coachco2/trips"]
+    corrections.ask(parts, PERSON, code, "coachco2/trips", days[1].isoformat(), days[0].isoformat())
+    worker.drain(parts)
+    assert rights.days(parts, code)["coachco2/trips"] == days[2:]
+    assert find(parts.settings.backup_folder, [days[0].isoformat().encode()]) == []
+    there, _ = restored(parts, made, tmp_path / "new")
+    assert rights.days(there, rights.holder_of(there, handed.code))["coachco2/trips"] == days[2:]
+    assert kept(there) == kept(parts)
+
+
 def test_objections_in_a_file_are_in_the_journal_too(parts: Parts) -> None:
     before = parts.clock()
     world.pushed(parts, "transdev/objections", b"reference\nCARD-9\n")
@@ -93,14 +125,14 @@ def test_objections_in_a_file_are_in_the_journal_too(parts: Parts) -> None:
 
 
 def test_the_receipt_says_when_the_last_back_up_expires(parts: Parts) -> None:
-    made = backup.create(parts, OPERATOR)
+    made = backup.create(parts, OPERATOR, zones_of(parts.settings))
     done = withdraw.complete(parts, leave(parts, LEAVES))
     assert withdraw.shown(done)["backups_expire_at"] == made.expires_at.isoformat()
     assert withdraw.receipt(parts, done)
 
 
 def test_nothing_of_a_person_is_readable_in_the_folder(parts: Parts) -> None:
-    backup.create(parts, OPERATOR)
+    backup.create(parts, OPERATOR, zones_of(parts.settings))
     leave(parts, LEAVES)
     names = names_of(parts, LEAVES)
     assert find(parts.settings.backup_folder, names) == []
@@ -108,7 +140,7 @@ def test_nothing_of_a_person_is_readable_in_the_folder(parts: Parts) -> None:
 
 
 def test_a_back_up_expires_after_thirty_days(parts: Parts, tmp_path: Path) -> None:
-    made = backup.create(parts, OPERATOR)
+    made = backup.create(parts, OPERATOR, zones_of(parts.settings))
     leave(parts, LEAVES)
     almost = replace(parts, clock=lambda: made.created_at + timedelta(days=29, hours=23))
     assert backup.expire(almost) == 0
@@ -125,7 +157,7 @@ def test_a_back_up_expires_after_thirty_days(parts: Parts, tmp_path: Path) -> No
 
 
 def test_a_damaged_back_up_is_refused_whole(parts: Parts, tmp_path: Path) -> None:
-    made = backup.create(parts, OPERATOR)
+    made = backup.create(parts, OPERATOR, zones_of(parts.settings))
     whole = file_of(parts, made).read_bytes()
     for number, bad in enumerate(
         (whole[:-1], whole[:-70_000], whole[:9_999] + b"x" + whole[10_000:])
@@ -151,5 +183,77 @@ def test_a_restore_is_refused_where_it_could_bring_someone_back(tmp_path: Path) 
 def test_without_a_recipient_there_is_no_back_up(tmp_path: Path) -> None:
     parts = world.hub_in(tmp_path / "var")
     with pytest.raises(Rejected, match="RECIPIENT"):
-        backup.create(parts, OPERATOR)
+        backup.create(parts, OPERATOR, zones_of(parts.settings))
     assert parts.books.backups() == []
+
+
+# On services ----------------------------------------------------------------------------------
+
+
+def typed(*words: str, home: Path, **settings: Any) -> dict[str, Any]:
+    """`hub backup …` as an operator types it, with these settings in the environment."""
+    env = environment(settings) | {"HUB_HOME": str(home), "HUB_LEASE_SECONDS": "2"}
+    done = CliRunner().invoke(app, ["backup", *words, "--json"], env=env)
+    assert done.exit_code == 0, done.output
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+@pytest.mark.parametrize("server", real.SERVERS)
+@pytest.mark.parametrize("to", ["services", "folder"])
+def test_a_hub_on_services_is_backed_up_and_restored(server: str, to: str, tmp_path: Path) -> None:
+    needed("postgres")
+    kept_at = {"backup_recipient": str(KEY.to_public()), "backups": tmp_path / "elsewhere"}
+    settings = services_on(server) | kept_at
+    parts = world.hub_in(tmp_path / "var", **settings)
+    world.reference_data(parts)
+    world.agree(parts, STAYS, LEAVES)
+    world.pushed(parts, "coachco2/trips", world.trips([STAYS, LEAVES]))
+    waiting, _ = push.accept(parts, OPERATOR, "coachco2", "trips", [world.trips([STAYS], days=3)])
+    names = names_of(parts, LEAVES)
+    made = typed("create", home=parts.settings.home, **settings)
+    leave(parts, LEAVES)
+    worker.drain(parts)
+    parts.books.close()
+
+    identity = tmp_path / "identity.txt"
+    identity.write_text(str(KEY))
+    file = tmp_path / "elsewhere" / "backups" / f"{made['id']}.age"
+    assert find(tmp_path / "elsewhere", names) == []
+    fresh: dict[str, Any] = kept_at | (services_on(server) if to == "services" else {})
+    words = ("restore", str(file), "--identity", str(identity))
+    journal_at = ("--withdrawals", str(tmp_path / "elsewhere"))
+    told = typed(*words, *journal_at, home=tmp_path / "new", **fresh)
+    assert told["withdrawals"] == 1
+
+    there = compose(Settings(home=tmp_path / "new", lease_seconds=2, **fresh), opens=True)
+    assert kept(there) == 16, "who left since is not back"
+    worker.drain(there)
+    done = there.books.push(waiting.id)
+    assert done is not None
+    assert done.kept == 6, "what was acknowledged before is processed after"
+    assert world.pushed(there, "coachco2/trips", world.trips([LEAVES])).kept == 0
+    assert reconcile(there).problems == []
+    assert there.log.signer.verifier == parts.log.signer.verifier
+    if to == "services":
+        left = {path.name for path in (tmp_path / "new").iterdir()}
+        assert left <= {"keys", "scratch", "backup.json"}, "files are in the bucket, books on it"
+        again = CliRunner().invoke(
+            app, ["backup", *words, *journal_at],
+            env={"HUB_HOME": str(tmp_path / "third"), **environment(fresh)},
+        )  # fmt: skip
+        assert again.exit_code == 5, "a hub that is there is not overwritten"
+        bucket = bucket_of(there.settings)
+        stored = b"".join(bucket.get(key) for key in bucket.keys(bucket.key("")))
+        assert [name for name in names if name in stored] == []
+    there.books.close()
+
+
+def services_on(server: str) -> dict[str, Any]:
+    """An empty database and bucket; the policies embedded, whichever bundle the OPA server has."""
+    return real.settings_on(server, ways={"policy": "127.0.0.1:1"}) | {"policy_url": ""}
+
+
+def environment(settings: dict[str, Any]) -> dict[str, str]:
+    """Settings as an operator exports them."""
+    return {f"HUB_{name.upper()}": str(value) for name, value in settings.items()}

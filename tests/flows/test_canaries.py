@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from pyrage import x25519
 
 from hub import backup, consents, push, retention, withdraw
-from hub.main import application
+from hub.main import application, zones_of
 from hub.parts import OPERATOR
 from tests.flows import world
 from tests.storage.scan import find
@@ -57,7 +57,10 @@ def test_no_canary_survives(
         for path in ("/", "/indicators", "/map", "/v1/releases", "/openapi.json", "/v1/pushes/x",
                      "/metrics", "/readyz", "/my-consent", "/v1/catalog"):  # fmt: skip
             answers += client.get(path).content
-    answers += repr(retention.due(parts)).encode() + repr(backup.create(parts, OPERATOR)).encode()
+    answers += (
+        repr(retention.due(parts)).encode()
+        + repr(backup.create(parts, OPERATOR, zones_of(parts.settings))).encode()
+    )
     parts = world.hub_in(home, **elsewhere)
     sealed = [row for p in parts.books.pushes() for row in parts.books.set_aside(push=p.id)]
     assert any(row.sealed for row in sealed), "the quarantine was to hold something, sealed"

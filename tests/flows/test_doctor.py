@@ -39,7 +39,7 @@ def test_a_new_hub_is_well(tmp_path: Path) -> None:
     assert ill(told) == {}
     assert set(told) == {
         "territory", "keys", "books", "policy", "storage", "computing", "disk",
-        "log", "vault", "tables", "withdrawals",
+        "log", "vault", "tables", "withdrawals", "proofs",
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
@@ -142,3 +143,14 @@ def test_a_span_is_read_from_a_name_and_nothing_else() -> None:
     assert span_of(f"period=x/bucket=3/{'a' * 32}-3a00-3aff.parquet") == Span(0x3A00, 0x3AFF)
     for name in (f"{'a' * 32}-0.parquet", f"{'a' * 32}-12.parquet", "3a00-3aff.parquet"):
         assert span_of(name) is None
+
+
+def test_some_days_leave_a_leaf_and_the_others_stay(tables: DeltaTables) -> None:
+    tables.gather(NAME)
+    days = (date(2025, 9, 4), date(2025, 9, 4))
+    fourth, fifth = 3 + 28, 4 + 28
+    assert tables.rewrite(NAME, making.gone([fourth, fifth], ["2025-2026"]), days) == 2
+    assert making.people_in(tables.snapshot([NAME])) == sorted(
+        making.expected(PEOPLE, periods=["2024-2025"])
+        + making.expected([one for one in PEOPLE if one != fourth], periods=["2025-2026"])
+    )

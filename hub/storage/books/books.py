@@ -11,9 +11,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final, Self
 
+from hub.storage.books import portable
 from hub.storage.books.accounts import Accounts
 from hub.storage.books.backups import Backups
 from hub.storage.books.clients import Clients
+from hub.storage.books.consent_proofs import ConsentProofs
 from hub.storage.books.contributions import Contributions
 from hub.storage.books.engine import (
     ahead,
@@ -55,6 +57,7 @@ class Books(
     Leases,
     Grants,
     Contributions,
+    ConsentProofs,
     Participation,
     Rights,
     Releases,
@@ -105,13 +108,17 @@ class Books(
                 raise behind() if is_known(found, alembic_config(connection)) else ahead()
 
     def copy_to(self, path: Path) -> None:
-        """Copy the books as they are now into a new SQLite file, while others go on writing.
-
-        Raises `TypeError` where they are on a server, which has tools of its own.
-        """
-        if self._engine.dialect.name != "sqlite":
-            raise TypeError("only books in a file are copied as a file")
+        """Copy the books as they are now into a new SQLite file, while others go on writing."""
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        if self._engine.dialect.name != "sqlite":
+            copied = Books.open(f"sqlite:///{path.absolute()}")
+            try:
+                with translated():
+                    portable.copy(self._engine, copied._engine)
+                copied.compact()
+            finally:
+                copied.close()
+            return
         with translated():
             connection = self._engine.raw_connection()
             try:
@@ -119,6 +126,20 @@ class Books(
                     connection.driver_connection.backup(copy)  # type: ignore[union-attr]
             finally:
                 connection.close()
+
+    def take_over(self, path: Path) -> None:
+        """Fill these books, which are empty, from a copy. Raises `Conflict` where they are not."""
+        copied = Books.open(f"sqlite:///{path.absolute()}")
+        try:
+            with translated():
+                portable.copy(copied._engine, self._engine)
+        finally:
+            copied.close()
+
+    def check_empty(self) -> None:
+        """Raise `Conflict` where these books hold anything."""
+        with self._read() as connection:
+            portable.check_empty(connection)
 
     def compact(self) -> bool:
         """Make deleted content unreadable in the files, not only in the tables.

@@ -32,11 +32,12 @@ from sqlalchemy import (
 from consent.pseudonyms import DIGEST_BYTES
 from hub.errors import Conflict, NotFound
 from hub.events import AuditEvent
-from hub.records import Basis, Contribution, Erasure, Grant, Withdrawal
-from hub.storage.books import contributions
+from hub.records import Basis, ConsentProof, Contribution, Erasure, Grant, Withdrawal
+from hub.storage.books import consent_proofs, contributions
 from hub.storage.books.desk import Desk
 from hub.storage.books.jobs import WITHDRAWAL, fulfil, promise
 from hub.storage.books.organisations import IN_FORCE as AGREEMENTS
+from hub.storage.books.schema import consent_proofs as consent_proofs_table
 from hub.storage.books.schema import erasures, event_places, grants, links, withdrawals
 
 GIVEN: Final = "given"
@@ -47,6 +48,8 @@ ASKED_AGAIN: Final = "asked_again"
 EXPIRED: Final = "expired"
 SAYS_NO: Final = (REFUSED, OBJECTED)
 """States that stand against: a refusal where the basis is consent, else an objection."""
+
+_AT_ONCE: Final = 500
 
 Given = tuple[Sequence[Grant], Sequence[Contribution], AuditEvent]
 """Grants, their secrets and the event that tells of them."""
@@ -164,6 +167,19 @@ class Grants(Desk):
         with self._read() as connection:
             return [(row.subject, row.given_at) for row in connection.execute(query)]
 
+    def unproved(self, subjects: Sequence[bytes]) -> list[Grant]:
+        """Consents of these people that have ended and have no sealed proof yet, oldest first."""
+        over = or_(grants.c.state == WITHDRAWN, grants.c.state == EXPIRED)
+        proved = select(consent_proofs_table.c.grant)
+        found: list[Grant] = []
+        with self._read() as connection:
+            for start in range(0, len(subjects), _AT_ONCE):
+                theirs = grants.c.subject.in_(subjects[start : start + _AT_ONCE])
+                query = grant_query().where(theirs, over, grants.c.id.not_in(proved))
+                rows = connection.execute(query.order_by(grants.c.number))
+                found += [grant_of(row) for row in rows]
+        return found
+
     def withdraw(self, withdrawal: Withdrawal, *, event: AuditEvent) -> Withdrawal:
         """End a person's grants for some purposes, record the refusal, promise the rewrite.
 
@@ -205,14 +221,19 @@ class Grants(Desk):
         return withdrawal_of(rows[0]) if rows else None
 
     def complete_withdrawals(
-        self, done: Sequence[Withdrawal], promised: str = "", *, event: AuditEvent
+        self,
+        done: Sequence[Withdrawal],
+        promised: str = "",
+        proofs: Sequence[ConsentProof] = (),
+        *,
+        event: AuditEvent,
     ) -> list[Withdrawal]:
         """Record that the rows of all of them are gone, under one event, and end their jobs.
 
         The job about `promised` stays. Where a `subject` is another than was recorded (a mark that
         is not the digest), it takes the digest's place in the withdrawal, the ended grants and the
         refusals. An objection keeps its digest, without which it could not refuse; so does a grant
-        given since. Call `compact` afterwards.
+        given since. `proofs` take the place of the evidence they hold. Call `compact` afterwards.
         `NotFound` where there is no such withdrawal, `Conflict` where one is complete already.
         """
         ids = [withdrawal.id for withdrawal in done]
@@ -254,6 +275,7 @@ class Grants(Desk):
                     for one in done
                 ],
             )
+            consent_proofs.keep(connection, proofs, sequence)
             fulfil(connection, WITHDRAWAL, *(one for one in ids if one != promised))
             after = {row.id: withdrawal_of(row) for row in _find(connection, ids)}
         return [after[one] for one in ids]

@@ -16,6 +16,7 @@ UPLOAD = "upload"
 PULL = "pull"
 STOP = "stop"
 EXPIRY = "expiry"
+CORRECTION = "correction"
 
 
 class Jobs(Desk):

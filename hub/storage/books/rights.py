@@ -5,22 +5,28 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, Select, insert, select, update
 
 from hub.errors import Conflict
 from hub.events import AuditEvent
-from hub.records import Case
+from hub.records import HOLDING, Case
 from hub.storage.books.desk import Desk
-from hub.storage.books.schema import cases
+from hub.storage.books.jobs import CORRECTION, promise
+from hub.storage.books.schema import cases, codes, links
 
 
 class Rights(Desk):
     """Cases. What may follow what is `hub.rights.TRANSITIONS`; here a case moves or does not."""
 
-    def open_case(self, case: Case, *, event: AuditEvent) -> Case:
-        """Record a claim. A `Conflict` where the id is taken."""
+    def open_case(self, case: Case, correction: str = "", *, event: AuditEvent) -> Case:
+        """Record a claim, and promise the correction it asks for. `Conflict` where the id is taken.
+
+        The job's `about`, and with it which day is wrong, goes when the job is done.
+        """
         with self._write(event) as (connection, sequence):
             connection.execute(insert(cases).values(**_values(case), event=sequence))
+            if correction:
+                promise(connection, CORRECTION, correction)
         return case
 
     def move_case(self, case: Case, *, was: str, event: AuditEvent) -> Case:
@@ -49,11 +55,33 @@ class Rights(Desk):
         with self._read() as connection:
             return [_case(row) for row in connection.execute(query.limit(limit))]
 
+    def held(self, partner: str) -> list[bytes]:
+        """Digests of those whose rows at a partner an open case holds."""
+        query = _linked().join(cases, cases.c.participant == codes.c.participant)
+        holding = query.where(cases.c.kind.in_(HOLDING), cases.c.closed_at.is_(None))
+        with self._read() as connection:
+            return list(connection.scalars(holding.where(links.c.partner == partner).distinct()))
+
+    def linked(self, participant: str, partner: str) -> list[bytes]:
+        """Digests a participant's codes were ever linked to at a partner, unless ended since.
+
+        Also where another code took over: a case of theirs goes on under the one it was opened
+        with.
+        """
+        theirs = _linked().where(codes.c.participant == participant, links.c.partner == partner)
+        with self._read() as connection:
+            return list(connection.scalars(theirs.distinct()))
+
     def late_cases(self, now: datetime) -> int:
         """How many cases are past their date without an answer."""
         query = select(cases.c.id).where(cases.c.closed_at.is_(None), cases.c.due_at < now)
         with self._read() as connection:
             return len(connection.execute(query).all())
+
+
+def _linked() -> Select[tuple[bytes]]:
+    query = select(links.c.subject).join(codes, codes.c.digest == links.c.code)
+    return query.where(links.c.ended_at.is_(None))
 
 
 def case_moved() -> Conflict:

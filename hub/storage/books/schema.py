@@ -559,6 +559,17 @@ contributions = Table(
     *_audited(),
 )
 
+# How a consent that ended was collected, sealed for the officer. Its digest is in the event of the
+# end.
+consent_proofs = Table(
+    "consent_proofs",
+    metadata,
+    Column("grant", String, ForeignKey("grants.id"), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("kept_until", Utc, nullable=False, index=True),
+    _event(),
+)
+
 # How far a withdrawal is, by when it must be done, and the last back-up that may hold the rows.
 erasures = Table(
     "erasures",
