@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,9 +67,6 @@ def restore(
     """
     settings = Settings()
     backup.check_home(settings.home, withdrawals, none_since=no_withdrawals)
-    books = Books.open(settings.books_url) if settings.database_url else None
-    zones = zones_of(settings) if settings.storage_url else {}
-    backup.check_elsewhere(books, zones)
     try:
         text = sys.stdin.readline() if str(identity) == "-" else identity.read_text("ascii")
         key = sealing.identity_from(text)
@@ -82,15 +80,21 @@ def restore(
         ) from error
     home = settings.home.absolute()
     beside = home.with_name(f".{home.name}-restoring")
-    with sealed:
+    with sealed, ExitStack() as opened:
+        books = None
+        if settings.database_url:
+            books = Books.open(settings.books_url)
+            opened.callback(books.close)
+        zones = zones_of(settings) if settings.storage_url else {}
+        backup.check_elsewhere(books, zones)
         made = backup.unpack(sealed, key, beside, utc_now())
-    there = {"home": beside, "database_url": "", "storage_url": ""}
-    parts = compose(settings.model_copy(update=there), opens=True)
-    try:
-        journal = None if no_withdrawals else withdrawals
-        again = backup.resume(parts, made, journal, key)
-        backup.move_out(parts, books, zones)
-    finally:
-        parts.books.close()
+        there = {"home": beside, "database_url": "", "storage_url": ""}
+        parts = compose(settings.model_copy(update=there), opens=True)
+        try:
+            journal = None if no_withdrawals else withdrawals
+            again = backup.resume(parts, made, journal, key)
+            backup.move_out(parts, books, zones)
+        finally:
+            parts.books.close()
     backup.take_place(beside, home)
     edge.say(backup.shown(made) | {"withdrawals": again}, as_json=as_json)

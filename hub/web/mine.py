@@ -8,6 +8,7 @@ words, receipts, claims. Nothing typed is shown again, put in an address or kept
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -20,6 +21,7 @@ from hub import consent_proofs, consents, corrections, participation, rights, wi
 from hub.errors import HubError, Unauthenticated
 from hub.participation import EVERY_PURPOSE, PERSON, Door
 from hub.records import Code, Grant, Withdrawal
+from hub.web import own
 from hub.web.forms import Forms
 from hub.web.render import Renderer
 from hub.web.words import N_, say
@@ -272,7 +274,7 @@ class _Mine:
 
     def rows(self, request: Request) -> Response:
         """A visitor's own rows, column by column in words, and the releases that counted them."""
-        code = self.visitor(request)
+        code, language = self.visitor(request), self.renderer.language(request)
         parts = self.door.parts
         return self._page(
             request,
@@ -280,7 +282,10 @@ class _Mine:
             tables=rights.own_rows(parts, PERSON, code, "page"),
             days=rights.days(parts, code),
             columns=rights.COLUMNS,
-            cell=_cell,
+            concern=lambda table: corrections.CONCERNS[table.rpartition("/")[0]],
+            partners={one.id: one.name for one in parts.books.organisations()},
+            heading=partial(own.heading, language),
+            cell=partial(own.cell, language),
             used=rights.used_in(parts, code),
             purposes=PURPOSES,
         )
@@ -329,13 +334,6 @@ class _Mine:
             word=lambda kind, code: say(language, WORDS[kind][code]) if code else "",
             **context,
         )
-
-
-def _cell(value: object) -> str:
-    """A value as the page shows it; a list of legs one after the other."""
-    if isinstance(value, list):
-        return " → ".join(" ".join(map(str, dict(leg).values())) for leg in value)
-    return rights.cell(value)
 
 
 def _address(request: Request) -> str:

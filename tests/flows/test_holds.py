@@ -26,6 +26,7 @@ from hub.errors import Denied, NotFound, Rejected
 from hub.main import application
 from hub.participation import PERSON, Door, Handed
 from hub.parts import Actor, Parts
+from hub.reconcile import reconcile
 from hub.records import Code
 from tests.flows import world
 from tests.flows.test_participation import APP, BUS, NOBODYS, asked, stop
@@ -184,6 +185,7 @@ def test_a_false_day_goes_everywhere_and_the_right_one_may_come(parts: Parts) ->
     said = b"".join(event.body for event in parts.books.events(limit=1000))
     assert MONDAY.encode() not in said, "which day it was is told nowhere"
     assert parts.books.lease_job("x", parts.clock(), parts.lease) is None
+    assert reconcile(parts).problems == []
 
     assert counted(parts, ADA)
 

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
+from connectors.partners.coachco2 import modes
 from consent import codes
 from hub import consents, participation, worker
 from hub.cli.operate import add_user
@@ -22,8 +23,9 @@ from hub.participation import Handed
 from hub.parts import Parts
 from hub.records import Role
 from hub.sheets import sheet
+from hub.web import labels
 from tests.flows import world
-from tests.flows.test_participation import APP, CHILD, NOBODYS, asked
+from tests.flows.test_participation import APP, BUS, CHILD, NOBODYS, asked
 from tests.web.html import Page
 
 GIVEN_AT = datetime(2025, 9, 10, 8, tzinfo=UTC)
@@ -156,6 +158,10 @@ def test_a_visitor_sees_and_takes_their_own_rows_and_nobody_elses(
     assert "Ta commune" in page.text
     assert "16 lignes" in page.text  # eight school days, to and fro
     assert "{" not in page.text, "legs are shown as words"
+    assert "Mes trajets · 2025-2026" in page.text
+    assert "lundi 17 novembre 2025 07:30" in page.text
+    assert "vers le lycée" in page.text
+    assert "voiture 4 km 20 min" in page.text.replace("\N{NO-BREAK SPACE}", " ")
     data = client.get("/my-consent/rows.json").json()
     (table,) = data["tables"]
     assert len(table["rows"]) == 16
@@ -178,6 +184,24 @@ def test_every_stored_column_is_said_in_words(parts: Parts) -> None:
         for name in recognise.stored(schema).names
     }
     assert stored == set(COLUMNS) | HIDDEN
+    assert set(COLUMNS) == set(labels.LABELS["column"])
+
+
+def test_every_means_of_transport_is_said_in_words() -> None:
+    assert set(labels.LABELS["means"]) == modes.MODES
+
+
+def test_a_page_of_somebody_with_a_card_too_says_all_of_it(
+    client: TestClient, parts: Parts
+) -> None:
+    _, (handed,) = participation.give(parts, APP, "coachco2", asked("lia", given_at=GIVEN_AT))
+    participation.Door(parts).link(BUS, handed.code, "card-lia")
+    world.pushed(parts, "transdev/validations", world.taps(["card-lia"]))
+    page = visit(client, handed)
+    assert "Compté pour le service public" in page.text
+    rows = Page(client.get("/my-consent/rows").text).text
+    assert "Les validations de ma carte" in rows
+    assert "montée" in rows
 
 
 def test_without_a_visit_nothing_is_shown(client: TestClient) -> None:
