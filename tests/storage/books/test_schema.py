@@ -15,6 +15,7 @@ from sqlalchemy.schema import CreateTable
 from hub.errors import Rejected, Unavailable
 from hub.storage.books import Books
 from hub.storage.books.engine import alembic_config
+from hub.storage.books.migrations import versions
 from hub.storage.books.schema import HEAD, metadata
 from tests.storage.books.conftest import Start
 from tests.storage.books.made import with_partner
@@ -42,6 +43,13 @@ def test_check_constraints_are_those_of_the_code(books: Books) -> None:
         for table in metadata.tables
         for check in found.get_check_constraints(table)
     }
+
+
+def test_each_migration_has_a_number_of_its_own_and_follows_the_last() -> None:
+    files = sorted(Path(versions.__file__).parent.glob("v*.py"))
+    numbers = [f"{number:04d}" for number in range(1, len(files) + 1)]
+    assert [path.name[1:5] for path in files] == numbers
+    assert numbers[-1] == HEAD
 
 
 def test_head_is_the_newest_migration(books: Books) -> None:
