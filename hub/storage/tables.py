@@ -360,9 +360,11 @@ class ReadTables(Tables):
         """See `Tables.digests`."""
         return self._tables.digests(name, fresh=fresh)
 
-    def rewrite(self, name: str, gone: Mapping[str, Sequence[bytes]]) -> Never:
+    def rewrite(
+        self, name: str, gone: Mapping[str, Sequence[bytes]], days: Days | None = None
+    ) -> Never:
         """Never."""
-        raise _only_read(name, gone)
+        raise _only_read(name, gone, days)
 
     def drop(self, name: str, periods: Sequence[str]) -> Never:
         """Never."""
