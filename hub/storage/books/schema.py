@@ -35,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-HEAD: Final = "0014"
+HEAD: Final = "0015"
 """Revision this code works with: the newest file in `migrations/versions`."""
 
 
