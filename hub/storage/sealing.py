@@ -144,12 +144,12 @@ class _Plaintext(io.RawIOBase):
 
         try:
             _unseal_stream(self._sealed, write, identity)
-            if held:
-                hand_over()
         except Unavailable as failure:
             # A reader that went away is a broken pipe here, and is not there to be told.
             self._failure = failure
         finally:
+            if held and not self._left.is_set():  # what came before a damage is read before it
+                hand_over()
             self._pieces.put(b"")
 
     def readable(self) -> bool:
