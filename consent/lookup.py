@@ -9,14 +9,16 @@ from then on.
 from __future__ import annotations
 
 import threading
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Places = npt.NDArray[np.int64]
 
@@ -51,7 +53,7 @@ class Lookup:
 
     def add(self, values: pa.Array) -> None:
         """Know more values; the others keep their places."""
-        self._parts.append((len(self._values), pd.Index(self._hash(values))))
+        self._parts.append((len(self._values), _index(self._hash(values))))
         self._values = pa.concat_arrays([self._values, values])
         while len(self._parts) > 1 and len(self._parts[-2][1]) < 4 * len(self._parts[-1][1]):
             (start, before), (_, after) = self._parts[-2:]
@@ -76,7 +78,7 @@ class Lookup:
         places = np.full(len(hashes), UNKNOWN, np.int64)
         for start, index in self._parts:
             if len(missing := np.flatnonzero(places == UNKNOWN)):
-                at = index.get_indexer(pd.Index(hashes[missing]))
+                at = index.get_indexer(_index(hashes[missing]))
                 places[missing] = np.where(at < 0, UNKNOWN, at + start)
         return places
 
@@ -91,3 +93,9 @@ class Lookup:
         finally:
             engine.unregister("offered")
         return np.asarray(made["h"], np.uint64)
+
+
+def _index(hashes: npt.NDArray[np.uint64]) -> pd.Index[Any]:
+    import pandas as pd  # slow to load, and only the gate needs it
+
+    return pd.Index(hashes)

@@ -324,7 +324,7 @@ def _named(key: bytes, digests: pa.Array) -> pa.RecordBatch:
 
 
 NO_NAMES: Final = pa.record_batch(
-    [pa.array([], pa.binary()), pa.array([], pa.int16())], names=["pseudonym", "bucket"]
+    [pa.nulls(0, pa.binary()), pa.nulls(0, pa.int16())], names=["pseudonym", "bucket"]
 )
 
 
