@@ -100,10 +100,11 @@ class Upkeep(Desk):
         """
         with self._write(event) as (connection, _):
             for start in range(0, len(sequences), _AT_ONCE):
-                _erase(connection, sequences[start : start + _AT_ONCE])
+                erase(connection, sequences[start : start + _AT_ONCE])
 
 
-def _erase(connection: Connection, sequences: Sequence[int]) -> None:
+def erase(connection: Connection, sequences: Sequence[int]) -> None:
+    """Let go what events say, where the newest event is the one that tells of it."""
     if connection.dialect.name == "postgresql":
         postgres.erase_events(connection, sequences)
         return
