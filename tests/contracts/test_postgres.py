@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from alembic import command
@@ -239,6 +240,29 @@ def test_body_salt_and_topics_leave_together_once_the_log_has_them(books: Books)
     assert gone is not None
     assert (gone.body, gone.salt) == (b"", b"")
     assert len(books.search(Search(topics=("about:erased",)))) == 1
+
+
+def test_books_with_an_erased_event_go_to_a_file_and_back(books: Books, tmp_path: Path) -> None:
+    (first,) = books.events()
+    books.place_events([(first.sequence, 0)])
+    books.erase_events([first.sequence], event=event(Kind.EVENT_ERASED, about="erased"))
+    books.record(event=event())
+    kept, gone = books.events(), books.event_at(0)
+    books.copy_to(tmp_path / "copy.sqlite")
+    copy = Books.open(f"sqlite:///{tmp_path / 'copy.sqlite'}")
+    back = Books.open(real.emptied())
+    try:
+        assert copy.events() == kept
+        assert copy.event_at(0) == gone
+        back.take_over(tmp_path / "copy.sqlite")
+        assert back.events() == kept
+        assert back.event_at(0) == gone
+        assert back.search(Search(topics=("about:erased",)))
+        back.record(event=event())
+        assert back.events()[-1].sequence == kept[-1].sequence + 1
+    finally:
+        copy.close()
+        back.close()
 
 
 def test_a_lost_privilege_has_a_name(books: Books, url: str) -> None:

@@ -195,14 +195,28 @@ def test_a_back_up_is_made_listed_and_restored(
     assert (code, again["id"], again["withdrawals"]) == (0, made["id"], 0)
 
 
-def test_no_half_of_a_hub_is_backed_up(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_is_kept_elsewhere_is_backed_up_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    identity = x25519.Identity.generate()
+    identity, key = x25519.Identity.generate(), tmp_path / "identity"
+    key.write_text(str(identity))
     monkeypatch.setenv("HUB_BACKUP_RECIPIENT", str(identity.to_public()))
-    monkeypatch.setenv("HUB_BACKUPS", str(tmp_path / "elsewhere"))
-    monkeypatch.setenv("HUB_STORAGE_URL", (tmp_path / "storage").as_uri())
-    code, _, errors = hub(home, "backup", "create", "--json")
-    assert code != 0
-    assert "outside HUB_HOME" in errors
-    assert not (tmp_path / "elsewhere" / "backups").exists()
+    monkeypatch.setenv("HUB_BACKUPS", str(tmp_path / "backups"))
+    storage = (tmp_path / "storage").as_uri()
+    parts = world.hub_in(tmp_path / "var", storage_url=storage)
+    world.pushed(parts, "transdev/validations", world.taps(["CARD-SECRET"]))
+    parts.books.close()
+    monkeypatch.setenv("HUB_STORAGE_URL", storage)
+    code, _, errors = hub(tmp_path / "var", "backup", "create", "--json")
+    assert (code, errors) == (0, "")
+    monkeypatch.delenv("HUB_STORAGE_URL")
+    [file] = (tmp_path / "backups" / "backups").iterdir()
+    code, _, errors = hub(
+        tmp_path / "new", "backup", "restore", str(file), "--identity", str(key),
+        "--withdrawals", str(tmp_path / "backups"), "--json",
+    )  # fmt: skip
+    assert (code, errors) == (0, "")
+    code, found, _ = hub(tmp_path / "new", "audit", "reconcile", "--json")
+    assert (code, found["ok"]) == (0, True)
+    rows = world.hub_in(tmp_path / "new").tables.periods("transdev/validations/validations")
+    assert rows != {}
