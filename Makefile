@@ -8,10 +8,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 FRONT := hub/web/front
 SERVICES ?= found
 WORKERS ?= auto
-export PYTHONDONTWRITEBYTECODE ?= 1
 
 .PHONY: help setup demo test check bench services lock format clean
 
@@ -20,12 +20,14 @@ help: ## this list
 
 setup: $(VENV)/.python $(VENV)/.front ## environment and locked dependencies only
 
+# What builds the few packages that come as sources is locked too, and installed first.
 $(VENV)/.python: requirements.lock pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	  || { echo "Python 3.11 or later is needed; name one with make PYTHON=/path/to/python3"; exit 1; }
 	"$(PYTHON)" -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(PIP) --require-hashes -r <(sed -n '/^setuptools==/,/[^\]$$/p' requirements.lock)
+	$(PIP) --require-hashes --no-build-isolation --use-pep517 -r requirements.lock
+	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 # The pages' scripts come from npm, locked with hashes; where Node is missing, from a Python wheel.

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -26,10 +27,15 @@ class DoesNotCompile(Exception):
 
 def called_builtins(sources: Mapping[str, str], entry_points: Sequence[str]) -> frozenset[str]:
     """Names of the built-ins the compiled policies call. Raises `DoesNotCompile`."""
+    return _called(json.dumps({"sources": dict(sources), "entry_points": list(entry_points)}))
+
+
+@lru_cache(maxsize=2)  # the same policies call the same: asked once, however many gates there are
+def _called(asked: str) -> frozenset[str]:
     try:
         done = subprocess.run(  # noqa: S603 - this file, with this interpreter
             [sys.executable, "-P", __file__],
-            input=json.dumps({"sources": dict(sources), "entry_points": list(entry_points)}),
+            input=asked,
             capture_output=True,
             text=True,
             check=True,
