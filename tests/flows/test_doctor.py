@@ -38,7 +38,7 @@ def test_a_new_hub_is_well(tmp_path: Path) -> None:
     told = found(tmp_path)
     assert ill(told) == {}
     assert set(told) == {
-        "territory", "keys", "books", "policy", "storage", "computing", "disk",
+        "territory", "keys", "books", "policy", "identity", "storage", "computing", "disk",
         "log", "vault", "tables", "withdrawals", "proofs",
     }  # fmt: skip
 
