@@ -86,7 +86,7 @@ def enter(page: Page, place: Place, handed: Handed) -> None:
     page.keyboard.press("Tab")
     page.keyboard.type(handed.secret)
     page.keyboard.press("Enter")
-    page.wait_for_url(f"{place.origin}/my-consent")
+    page.locator("#agreed").wait_for()  # the address does not change
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])
@@ -108,7 +108,6 @@ def test_every_page_fits_is_named_and_complains_of_nothing(
     visitor.go("/my-consent")
     fits("the ways in")
     enter(page, place, place.ada)
-    assert page.locator("#agreed").count() == 1
     fits("one's own page")
     visitor.go("/my-consent/rows")
     fits("one's rows")

@@ -85,29 +85,30 @@ def everything(books: Books) -> dict[str, list[Any]]:
 READS: Final = frozenset(
     {
         "account", "accounts", "agreement", "agreement_version", "agreement_versions",
-        "agreements", "check", "client", "clients",
+        "agreements", "check", "check_empty", "client", "clients",
         "contributing", "contribution", "ended_by",
         "factor", "former_key", "former_secret", "formers", "recovery_left", "vouched",
         "are_placed", "event_at", "event_count", "events", "grant", "grant_counts", "grants_of",
         "last_of",
         "last_event", "latest_release", "load", "marks", "open_intents", "organisations",
         "pending_events",
-        "pending_pushes", "progress", "promised", "pulled", "push", "pushes", "refusals",
-        "rejections", "release", "releases", "search", "segments", "session", "sessions",
-        "set_aside",
+        "newest_pushes", "pending_pushes", "progress", "promised", "pulled", "push", "pushes",
+        "refusals", "rejections", "release", "releases", "search", "segments", "session",
+        "sessions", "set_aside",
         # Upkeep: what is begun, who waits, what is old, which back-ups there are.
         "backups", "backups_until", "intended_rewrites", "pending_withdrawals", "readable_events",
         "set_aside_counts", "standing", "taken_up", "token", "upload", "uploads",
         "withdrawal", "withdrawals",
         "asked_again", "came_of_age", "case", "cases", "code", "codes_of", "late_cases",
         "ended_requests", "request", "requests",
+        "consent_proof", "held", "linked", "proofs_over", "unproved",
         "links_of", "overdue_grants", "participant_of", "visit", "withdrawals_of", "traces_of",
     }
 )  # fmt: skip
 TECHNICAL: Final = frozenset(
     {
-        # The books as a file.
-        "open", "close", "compact", "copy_to",
+        # The books as a file; what is taken over from one brings its own events.
+        "open", "close", "compact", "copy_to", "take_over",
         # Work and locks: they say who does something, the event says that it was done.
         "add_job", "finish_job", "lease_job", "renew_job", "retry_job",
         "holding", "lease", "one_for_all", "release_lease", "renew",
@@ -314,6 +315,9 @@ WRITES: Final[dict[str, Write]] = {
             event=SAID,
         ),
         ("give", "withdraw"),
+    ),
+    "drop_proofs": Write(
+        lambda b: b.drop_proofs(NOW, event=SAID), None, ("give", "withdraw", "complete_withdrawals")
     ),
     "participate": Write(
         lambda b: b.participate([grant("g1", "ada")], [], [code("c1")], [link("ada")], event=SAID),
