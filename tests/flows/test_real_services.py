@@ -33,7 +33,7 @@ from tests.flows import real, world
 from tests.policy.cases import policy_url
 from tests.services import needed
 from tests.storage import buckets
-from tests.storage.books.real import SPEAKS
+from tests.storage.books.real import address
 from tests.thorough import EVERYTHING
 
 BEGIN = datetime(2026, 2, 2, 8, tzinfo=UTC)
@@ -133,7 +133,7 @@ def test_what_is_changed_behind_the_hub_s_back_is_named_there_too(tmp_path: Path
     world.pushed(parts, "coachco2/trips", world.trips(ACCOUNTS[:12], days=2))
     parts.sequence()
     assert reconcile.reconcile(parts).problems == []
-    owner = create_engine(make_url(parts.settings.database_url).set(drivername=SPEAKS))
+    owner = create_engine(address("owner", make_url(parts.settings.database_url).database or ""))
     with owner.begin() as connection:
         connection.execute(text("SET LOCAL session_replication_role = replica"))
         for statement in BEHIND.values():
