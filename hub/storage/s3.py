@@ -123,6 +123,17 @@ class Bucket:
                 answer.close()
                 answer.release_conn()
 
+    def open(self, key: str) -> BinaryIO:
+        """An object, fetched whole first, to a file without a name. Raises as `read` does."""
+        spool = cast("BinaryIO", tempfile.SpooledTemporaryFile(SPOOL_BYTES))  # noqa: SIM115
+        try:
+            self.read(key, spool)
+            spool.seek(0)
+        except BaseException:
+            spool.close()
+            raise
+        return spool
+
     def get(self, key: str) -> bytes:
         """An object's bytes. Raises `NotFound`, `Unavailable`."""
         sink = io.BytesIO()
@@ -261,14 +272,7 @@ class S3Objects:
 
     def open(self, name: str) -> BinaryIO:
         """See `Objects.open`."""
-        spool = cast("BinaryIO", tempfile.SpooledTemporaryFile(SPOOL_BYTES))  # noqa: SIM115
-        try:
-            self._bucket.read(self._key(name), spool)
-            spool.seek(0)
-        except BaseException:
-            spool.close()
-            raise
-        return spool
+        return self._bucket.open(self._key(name))
 
     def get(self, name: str) -> bytes:
         """See `Objects.get`."""

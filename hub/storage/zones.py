@@ -7,14 +7,13 @@ bucket, under the same names in both. Nothing here knows what a name means.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol, cast
+from typing import BinaryIO, Final, Protocol
 
 from hub.storage.durable import storage_errors, sync_up
 from hub.storage.objects import unknown
-from hub.storage.s3 import SPOOL_BYTES, Bucket
+from hub.storage.s3 import Bucket
 
 ZONES: Final = ("vault", "tables", "objects", "log", "public")
 _PIECE: Final = 1 << 20
@@ -82,13 +81,8 @@ class BucketZone:
         return iter(sorted(key.removeprefix(self._prefix) for key in found))
 
     def open(self, name: str) -> BinaryIO:
-        """See `Zone.open`: fetched whole first, to a file without a name."""
-        with storage_errors():
-            file = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - the caller closes it
-        opened = cast("BinaryIO", file)
-        self._bucket.read(self._prefix + name, opened)
-        opened.seek(0)
-        return opened
+        """See `Zone.open`."""
+        return self._bucket.open(self._prefix + name)
 
     def put(self, name: str, data: BinaryIO) -> None:
         """See `Zone.put`."""
