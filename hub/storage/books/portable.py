@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, RowMapping, Table, func, insert, select, text
+from sqlalchemy import Connection, Engine, Table, func, insert, select, text
 
 from hub.errors import Conflict
 from hub.events import Kind
@@ -84,7 +84,6 @@ def _by_event(
 ) -> dict[int, list[dict[str, Any]]]:
     made: dict[int, list[dict[str, Any]]] = defaultdict(list)
     query = select(table).where(table.c.event.between(first, last))
-    row: RowMapping
     for row in connection.execute(query).mappings():
         made[row["event"]].append(dict(row))
     return made

@@ -99,14 +99,15 @@ class Upkeep(Desk):
         The entries stay in the tree and stand for nothing any more. Call `compact` afterwards.
         """
         with self._write(event) as (connection, _):
-            for start in range(0, len(sequences), _AT_ONCE):
-                erase(connection, sequences[start : start + _AT_ONCE])
+            erase(connection, sequences)
 
 
 def erase(connection: Connection, sequences: Sequence[int]) -> None:
     """Let go what events say, where the newest event is the one that tells of it."""
-    if connection.dialect.name == "postgresql":
-        postgres.erase_events(connection, sequences)
-        return
-    for table in (event_topics, event_bodies):
-        connection.execute(delete(table).where(table.c.event.in_(sequences)))
+    for start in range(0, len(sequences), _AT_ONCE):
+        some = sequences[start : start + _AT_ONCE]
+        if connection.dialect.name == "postgresql":
+            postgres.erase_events(connection, some)
+            continue
+        for table in (event_topics, event_bodies):
+            connection.execute(delete(table).where(table.c.event.in_(some)))
