@@ -29,7 +29,7 @@ class PartsDesk:
     def overview(self, account: Account) -> Overview:
         """See `Desk.overview`. The policy is asked; numbers of people are only read for a yes."""
         parts = self.parts
-        parts.require("audit_read", _actor(account), {})
+        parts.require("audit_read", Actor.of(account), {})
         size, root, last = self._log()
         by_reason: Counter[str] = Counter()
         for (_, code), count in parts.books.set_aside_counts().items():
@@ -60,7 +60,7 @@ class PartsDesk:
     def search(self, account: Account, asked: Mapping[str, str], after: int) -> Lines:
         """See `Desk.search`."""
         question = lookup.Question(**asked)
-        found = lookup.look(self.parts, _actor(account), question, after, SHOWN)
+        found = lookup.look(self.parts, Actor.of(account), question, after, SHOWN)
         return Lines([_line(event) for event in found.events], found.after)
 
     def kinds(self) -> Sequence[str]:
@@ -84,10 +84,6 @@ class PartsDesk:
             for one in self.parts.books.agreements()
             if one.basis is not Basis.NOT_PERSONAL
         ]
-
-
-def _actor(account: Account) -> Actor:
-    return Actor(account.id, str(account.role), account.organisation)
 
 
 def _line(event: LoggedEvent) -> Line:

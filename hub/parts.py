@@ -29,7 +29,7 @@ from hub.errors import Conflict, Denied, Unavailable
 from hub.events import AuditEvent, Kind
 from hub.identity.refusals import Refusals
 from hub.policy.gate import ENGINE_FAILED, Decision, PolicyGate
-from hub.records import Agreement, Basis
+from hub.records import Account, Agreement, Basis
 from hub.settings import Settings, Territory
 from hub.storage.books import Books, Held
 from hub.storage.keyring import Keyring
@@ -57,6 +57,11 @@ class Actor:
     organisation: str
     scopes: tuple[str, ...] = ()
     person: bool = False
+
+    @classmethod
+    def of(cls, account: Account, *, person: bool = False) -> Actor:
+        """The person an account is of."""
+        return cls(account.id, str(account.role), account.organisation, person=person)
 
     def facts(self) -> dict[str, Any]:
         """As a policy question sees an actor."""

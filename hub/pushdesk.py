@@ -62,21 +62,17 @@ class PartsPushDesk:
 
     def latest(self, account: Account) -> Sequence[Mapping[str, Any]]:
         """See `PushDesk.latest`."""
-        return latest(self.parts, _actor(account), SHOWN)
+        return latest(self.parts, Actor.of(account), SHOWN)
 
     def state(self, account: Account, push_id: str) -> Mapping[str, Any]:
         """See `PushDesk.state`."""
-        return state(self.parts, _actor(account), push_id)
+        return state(self.parts, Actor.of(account), push_id)
 
     def findings(self, account: Account, push_id: str) -> Sequence[Mapping[str, Any]]:
         """See `PushDesk.findings`."""
-        return findings(self.parts, own(self.parts, _actor(account), push_id))
+        return findings(self.parts, own(self.parts, Actor.of(account), push_id))
 
 
 def _may_read(parts: Parts, actor: Actor, partner: str) -> bool:
     question = {"actor": actor.facts(), "push": {"partner": partner}}
     return parts.policy.decide("push_read", question).allow
-
-
-def _actor(account: Account) -> Actor:
-    return Actor(account.id, str(account.role), account.organisation)

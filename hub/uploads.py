@@ -132,7 +132,7 @@ def _beginner(parts: Parts, name: str) -> Actor:
         return Actor(client.id, str(client.role), client.organisation, client.scopes)
     account = next((one for one in parts.books.accounts() if one.id == name), None)
     if account is not None:
-        return Actor(account.id, str(account.role), account.organisation)
+        return Actor.of(account)
     return OPERATOR if name == OPERATOR.id else Actor(name, "", "")
 
 

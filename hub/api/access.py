@@ -64,7 +64,7 @@ def caller(request: Request) -> Actor | None:
         account = parts.books.session(tokens.digest(cookie), now)
         if account is not None:
             _of_our_pages(request)
-            return Actor(account.id, str(account.role), account.organisation, person=True)
+            return Actor.of(account, person=True)
     return None
 
 

@@ -82,7 +82,7 @@ def _reader(parts: Parts, login: str) -> Actor:
     account = people.who(token)
     people.logout(token)
     assert account is not None
-    return Actor(account.id, str(account.role), account.organisation)
+    return Actor.of(account)
 
 
 def _write(path: Path, parts: Parts, actor: Actor, asked: Question) -> None:

@@ -38,7 +38,7 @@ def add(routes: APIRouter, parts: Parts, renderer: Renderer, forms: Forms) -> No
         if account is None:
             return to_the_door()
         try:
-            made = _act(parts, _actor(account), form)
+            made = _act(parts, Actor.of(account, person=True), form)
         except HubError as error:
             if error.status in {401, 403}:
                 raise
@@ -79,7 +79,7 @@ def _page(
     error: HubError | None = None,
 ) -> Response:
     language = renderer.language(request)
-    found = clients.listed(parts, _actor(account))
+    found = clients.listed(parts, Actor.of(account, person=True))
     revoked = request.method == "POST" and made is None and error is None
     return renderer.page(
         request,
@@ -94,10 +94,6 @@ def _page(
         days=clients.DAYS,
         longest=clients.LONGEST_DAYS,
     )
-
-
-def _actor(account: Account) -> Actor:
-    return Actor(account.id, str(account.role), account.organisation, person=True)
 
 
 def _unreadable(where: str) -> Rejected:

@@ -34,7 +34,7 @@ def add(routes: APIRouter, parts: Parts, renderer: Renderer, forms: Forms) -> No
         account = renderer.account(request)
         if account is None:
             return to_the_door()
-        actor = _actor(account)
+        actor = Actor.of(account)
         case, answer = form.get("case", ""), form.get("answer", "")
         acts: dict[str, Callable[[], Case]] = {
             "open": lambda: rights.open_for(
@@ -57,7 +57,7 @@ def add(routes: APIRouter, parts: Parts, renderer: Renderer, forms: Forms) -> No
             return to_the_door()
         number = form.get("consent", "").strip()
         try:
-            made = consent_proofs.hand_out(parts, _actor(account), number, form.get("ground", ""))
+            made = consent_proofs.hand_out(parts, Actor.of(account), number, form.get("ground", ""))
         except HubError as error:
             words = error.words[renderer.language(request)]
             return _page(request, parts, renderer, account, words, error.status)
@@ -86,7 +86,7 @@ def _page(
         status=status,
         account=account,
         error=error,
-        cases=rights.register(parts, _actor(account)),
+        cases=rights.register(parts, Actor.of(account)),
         now=parts.clock(),
         kinds=KINDS,
         concerns=CONCERNS,
@@ -97,7 +97,3 @@ def _page(
         say=lambda text: say(language, text),
         word=lambda kind, code: say(language, WORDS[kind][code]) if code else "",
     )
-
-
-def _actor(account: Account) -> Actor:
-    return Actor(account.id, str(account.role), account.organisation)

@@ -117,9 +117,9 @@ def add(routes: APIRouter, parts: Parts, renderer: Renderer, forms: Forms) -> No
         try:
             if form.get("act") == "profile":
                 delivery: Delivery = request.app.state.delivery
-                client, made = delivery.profile(_actor(account), form.get("request", ""))
+                client, made = delivery.profile(Actor.of(account), form.get("request", ""))
                 return JSONResponse(made, headers=recipients.headers(client))
-            _act(parts, _actor(account), form)
+            _act(parts, Actor.of(account), form)
         except HubError as error:
             words = error.words[renderer.language(request)]
             return _page(request, parts, renderer, forms, account, words, error.status)
@@ -176,7 +176,7 @@ def _page(
     error: str = "",
     status: int = 200,
 ) -> Response:
-    language, actor = renderer.language(request), _actor(account)
+    language, actor = renderer.language(request), Actor.of(account)
     found = requests.listed(parts, actor)[:SHOWN]
     since = _since(request.cookies.get(_cookie(forms), ""))
     changed = _changed(parts, since) if since is not None else frozenset()
@@ -262,7 +262,3 @@ def _unreadable(where: str) -> Rejected:
         who="person",
         where=where,
     )
-
-
-def _actor(account: Account) -> Actor:
-    return Actor(account.id, str(account.role), account.organisation)

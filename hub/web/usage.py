@@ -27,7 +27,7 @@ def add(routes: APIRouter, parts: Parts, renderer: Renderer) -> None:
         account = renderer.account(request)
         if account is None:
             return RedirectResponse("/login", 303, {"cache-control": "no-store"})
-        actor = Actor(account.id, str(account.role), account.organisation)
+        actor = Actor.of(account)
         month, error = month or metering.this_month(parts.clock()), ""
         try:
             known = metering.statement(parts, actor, month)
