@@ -86,6 +86,13 @@ class Faulty:
             self._listener = listener
         threading.Thread(target=self._serve, args=(listener,), daemon=True).start()
 
+    def renew(self) -> None:
+        """End what is open and listen again, whether or not a cut of `cut_after` has come yet."""
+        with self.turn:
+            self.cut_after = None
+            self.cut()
+            self.mend()
+
     def _serve(self, listener: socket.socket) -> None:
         while True:
             try:

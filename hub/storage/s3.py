@@ -15,14 +15,14 @@ ends as `Unavailable`, saying who must act.
 from __future__ import annotations
 
 import io
-import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from queue import Queue
 from typing import BinaryIO, Final, cast
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import ParseError
@@ -37,7 +37,6 @@ from hub.storage.objects import Writer, unknown
 PART_BYTES: Final = 8 * 1024 * 1024
 """Size of a part: bounds what a writer holds in memory (some four of them), and an object's size
 at 10,000 times this."""
-AT_ONCE: Final = 3
 SPOOL_BYTES: Final = 1024 * 1024
 PIECE: Final = 256 * 1024
 CONNECT_SECONDS: Final = 5.0
@@ -149,7 +148,7 @@ class Bucket:
                 data,
                 size,
                 part_size=PART_BYTES if size < 0 or size > PART_BYTES else 0,
-                num_parallel_uploads=AT_ONCE,
+                num_parallel_uploads=1,
             )
 
     def create(self, key: str, data: bytes) -> bool:
@@ -300,26 +299,30 @@ class _Abandoned(Exception):
 
 
 class _Upload:
-    """One end of a pipe: what is written here is uploaded meanwhile by a thread."""
+    """What is written here is uploaded meanwhile by a thread, a part at a time.
+
+    The SDK can send parts side by side, but gives up while some are still under way: their
+    threads stay for good, and a server may keep a part that comes after the upload was ended.
+    """
 
     def __init__(self, bucket: Bucket, key: str) -> None:
-        source, self._sink = os.pipe()
-        self._abandoned = False
-        self._error: Unavailable | None = None
+        self._part = bytearray()
+        self._parts: Queue[bytes | None] = Queue(maxsize=1)
+        self._rest = memoryview(b"")
+        self._ended = self._abandoned = False
+        self._error: Exception | None = None
         self._thread = threading.Thread(
-            target=self._send, args=(bucket, key, source), name="upload", daemon=True
+            target=self._send, args=(bucket, key), name="upload", daemon=True
         )
         self._thread.start()
 
     def write(self, data: bytes, /) -> int:
         """Take all of `data`. Raises `Unavailable` where the upload has failed."""
-        rest = memoryview(data)
-        while rest:
-            try:
-                rest = rest[os.write(self._sink, rest) :]
-            except BrokenPipeError:
-                self._thread.join()
-                raise self._error or _unavailable("storage-unavailable") from None
+        if self._error is not None:
+            raise self._error
+        self._part += data
+        if len(self._part) >= PART_BYTES:
+            self._hand_over()
         return len(data)
 
     def flush(self) -> None:
@@ -327,39 +330,43 @@ class _Upload:
 
     def finish(self) -> None:
         """Let it become an object. Raises `Unavailable` where it did not."""
-        os.close(self._sink)
-        self._thread.join()
+        self._hand_over()
+        self._end()
         if self._error is not None:
             raise self._error
 
     def abandon(self) -> None:
         """Let nothing come of it."""
         self._abandoned = True
-        os.close(self._sink)
-        self._thread.join()
-
-    def _send(self, bucket: Bucket, key: str, source: int) -> None:
-        with os.fdopen(source, "rb") as file:
-            try:
-                bucket.put(key, cast("BinaryIO", _Guarded(file, lambda: self._abandoned)), -1)
-            except _Abandoned:
-                return
-            except Unavailable as error:
-                self._error = error
-
-
-@dataclass(frozen=True, slots=True)
-class _Guarded:
-    """A file whose end counts only where its writer finished."""
-
-    file: io.BufferedReader
-    abandoned: Callable[[], bool]
+        self._end()
 
     def read(self, size: int) -> bytes:
-        data = self.file.read(size)
-        if len(data) < size and self.abandoned():
+        """For the SDK: at most `size` bytes of what was written, none at the end."""
+        while not self._rest and not self._ended:
+            part = self._parts.get()
+            self._ended, self._rest = part is None, memoryview(part or b"")
+        if self._abandoned:
             raise _Abandoned
-        return data
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(data)
+
+    def _hand_over(self) -> None:
+        self._parts.put(bytes(self._part))
+        self._part.clear()
+
+    def _end(self) -> None:
+        self._parts.put(None)
+        self._thread.join()
+
+    def _send(self, bucket: Bucket, key: str) -> None:
+        try:
+            bucket.put(key, cast("BinaryIO", self), -1)
+        except _Abandoned:
+            pass
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the writer's to hear
+            self._error = error
+        while not self._ended:  # nobody must wait for a part that will not be sent
+            self._ended = self._parts.get() is None
 
 
 _CODES: Final = {

@@ -174,9 +174,7 @@ def until_done(act: Callable[[], Any], way: Faulty) -> Any:
         except Unavailable:
             continue
         finally:
-            way.cut_after = None
-            way.cut()
-            way.mend()
+            way.renew()
     raise AssertionError("it never came to an end")
 
 

@@ -69,6 +69,7 @@ def test_a_large_object_comes_in_parts_and_appears_whole(bucket: Bucket) -> None
 def test_a_large_object_given_up_leaves_nothing(bucket: Bucket) -> None:
     objects = S3Objects(bucket, "zone")
     objects.put("large", [b"before"])
+    threads = set(threading.enumerate())
 
     def write() -> None:
         with objects.writing("large") as writer:
@@ -80,6 +81,18 @@ def test_a_large_object_given_up_leaves_nothing(bucket: Bucket) -> None:
         write()
     assert objects.get("large") == b"before"
     assert unfinished(bucket) == 0
+    assert set(threading.enumerate()) <= threads
+
+
+def test_what_an_upload_dies_of_reaches_its_writer(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def put(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(bucket, "put", put)
+    with pytest.raises(ZeroDivisionError):
+        S3Objects(bucket, "zone").put("large", chunks(LARGE))
 
 
 def test_zones_do_not_see_each_other(bucket: Bucket) -> None:
