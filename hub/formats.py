@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
-import xlsxwriter
 
 from analytics.model import Measure
 
@@ -110,6 +109,8 @@ def _geojson(table: pa.Table) -> bytes:
 
 def _workbook(table: pa.Table, measure: Measure, terms: Sequence[Note]) -> bytes:
     """Two sheets: the notice, which says what the figures are, and the figures."""
+    import xlsxwriter  # loaded by those who write one
+
     sink = io.BytesIO()
     options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False,
                "strings_to_numbers": False}  # fmt: skip

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from analytics import measures
 from hub import consents, demo, release, withdraw
 from hub.cli import edge
-from hub.cli.operate import Serving, add_partner, add_user
+from hub.cli.operate import add_partner, add_user
 from hub.cli.remote import Remote
 from hub.errors import Conflict, HubError
 from hub.main import compose
@@ -50,6 +50,8 @@ def demo_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON at the end.")] = False,
 ) -> None:
     """Build the demo territory in HUB_HOME and serve it."""
+    from hub.cli.serving import Serving  # the interface: most commands do without
+
     settings = Settings()
     mark = _begun(settings.home, seed, scale)  # 1
     territory = None if mark.built else _files(_partners(settings.home), mark)  # 2
@@ -62,7 +64,9 @@ def demo_command(
         with Serving(host, port if serve else 0) as serving:
             summary = _build(parts, serving.url, territory) if territory else {}  # 4
             msgspec.structs.replace(mark, built=True).write(settings.home)  # 5
-            edge.say(summary | {"url": serving.url}, as_json=as_json, text=_told(summary, serving))
+            edge.say(
+                summary | {"url": serving.url}, as_json=as_json, text=_told(summary, serving.url)
+            )
             if serve:
                 serving.wait()
     finally:
@@ -203,7 +207,7 @@ def _steps() -> Progress:
     )
 
 
-def _told(summary: dict[str, Any], serving: Serving) -> str:
+def _told(summary: dict[str, Any], url: str) -> str:
     lines = []
     if summary:
         lines += [f"Dépôts / pushes : {len(summary['pushes'])}"]
@@ -219,7 +223,7 @@ def _told(summary: dict[str, Any], serving: Serving) -> str:
         lines += [f"  {c['id']:<20} {c['secret']}" for c in summary["clients"].values()]
         lines += [f"Fichiers des partenaires / partners' files : {summary['partners']}"]
     lines += [
-        f"Indicateurs / indicators : {serving.url}/indicators",
-        f"Carte / map : {serving.url}/map",
+        f"Indicateurs / indicators : {url}/indicators",
+        f"Carte / map : {url}/map",
     ]
     return "\n".join(lines)

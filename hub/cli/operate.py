@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-import uvicorn
 
 from hub import clients, worker
 from hub.cli import edge, identity, partners
-from hub.errors import NotFound, Rejected
+from hub.errors import NotFound
 from hub.events import AuditEvent, Kind
 from hub.identity import passwords
-from hub.main import application, compose
 from hub.parts import OPERATOR, Parts
 from hub.records import Account, Agreement, Basis, Client, Organisation, Role
-from hub.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 partner = typer.Typer(no_args_is_help=True)
 user = typer.Typer(no_args_is_help=True)
 keys = typer.Typer(no_args_is_help=True)
 SCOPES: Final = ("push", "consent")
-SUPERVISE: Final = 0.5
-GRACE: Final = 45
-"""Seconds that requests under way are given when told to stop; systemd and compose give us 60."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -53,83 +45,11 @@ def serve(
     ] = 1,
 ) -> None:
     """Serve the interface and the pages, with a worker beside them."""
+    from hub.cli.serving import Serving  # the interface: most commands do without
+
     with Serving(host, port, workers) as serving:
         edge.out.print(f"Hub : {serving.url}", markup=False)
         serving.wait()
-
-
-class Serving:
-    """A web process that can only seal, and worker processes that are restarted if they die."""
-
-    def __init__(self, host: str, port: int, workers: int = 1) -> None:
-        self._parts = compose(Settings(), opens=False)
-        self._workers = workers
-        self._app = application(self._parts)
-        config = uvicorn.Config(
-            self._app,
-            host=host,
-            port=port,
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=GRACE,
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, name="web", daemon=True)
-        self._stop = threading.Event()
-        self._supervisor = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
-        self._host = host
-        self.url = f"http://{host}:{port}"
-
-    def __enter__(self) -> Serving:
-        self._thread.start()
-        self._supervisor.start()
-        while not self._server.started:
-            if not self._thread.is_alive():
-                self._stop.set()
-                raise Rejected(
-                    "address-in-use",
-                    fr=f"Le serveur n’a pas pu ouvrir {self.url} : l’adresse est sans doute prise.",
-                    en=f"The server could not open {self.url}: the address is probably taken.",
-                    who="operator",
-                )
-            self._stop.wait(0.05)
-        port = self._server.servers[0].sockets[0].getsockname()[1]
-        self.url = f"http://{self._host}:{port}"
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._supervisor.join()
-        self._app.state.stopping.set()
-        self._server.should_exit = True
-        self._thread.join()
-
-    def wait(self) -> None:
-        """Until Ctrl-C or a termination signal."""
-        signal.signal(signal.SIGTERM, lambda *_: self._stop.set())
-        try:
-            while not self._stop.wait(SUPERVISE) and self._thread.is_alive():
-                pass
-        except KeyboardInterrupt:
-            edge.err.print("Arrêt. Stopping.")
-
-    def _supervise(self) -> None:
-        children: list[subprocess.Popen[bytes]] = []
-        while not self._stop.wait(SUPERVISE if children else 0):
-            children = [child for child in children if child.poll() is None]
-            children += [_worker() for _ in range(self._workers - len(children))]
-            if not self._workers:
-                return
-        for child in children:
-            child.terminate()
-        for child in children:
-            child.wait()
-
-
-def _worker() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 - our own words
-        [sys.executable, "-m", "hub.cli", "work", "--parent", str(os.getpid())]
-    )
 
 
 def work(

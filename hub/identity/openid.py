@@ -39,6 +39,8 @@ from hub.identity.sessions import LOCKED, VOUCHED, left
 from hub.records import Account, Role, Session, Vouched
 from hub.settings import OpenidTerms
 
+CALLBACK: Final = "/login/callback"
+"""Where the provider sends people back to, below the hub's own address."""
 PATIENCE: Final = timedelta(minutes=10)
 """From `begin` to `finish`: for as long somebody may look for their second factor."""
 ID_BYTES: Final = 16

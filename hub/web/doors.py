@@ -14,13 +14,12 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from hub.errors import Denied, HubError, NotFound
-from hub.identity.openid import PATIENCE, Openid
+from hub.identity.openid import CALLBACK, PATIENCE, Openid
 from hub.identity.people import People, RequestFacts
 from hub.web.forms import Forms
 from hub.web.render import Renderer
 
 BEGIN: Final = "/login/openid"
-CALLBACK: Final = "/login/callback"
 ENDED: Final = "/login/ended"
 ANSWERS: Final = ("code", "state", "iss", "error")
 LONGEST: Final = 4096

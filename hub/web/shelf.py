@@ -1,6 +1,6 @@
 """What the pages show of data: the latest published releases, and nothing else.
 
-The real shelf is composed in `hub.main`; the memory one is beside the protocol.
+The real shelf is composed in `hub.application`; the memory one is beside the protocol.
 """
 
 from __future__ import annotations

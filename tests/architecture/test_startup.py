@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
-LATE = ("gtfs_kit", "pandas", "minio", "opa_client", "psycopg", "alembic", "rdflib")
+LATE = (
+    *("gtfs_kit", "pandas", "minio", "opa_client", "psycopg", "alembic", "rdflib"),
+    *("fastapi", "xlsxwriter"),
+)
 """Slow to load, and needed by few commands or by few hubs."""
 
 

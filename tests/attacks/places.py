@@ -25,10 +25,10 @@ from hub import (
     withdraw,
     worker,
 )
+from hub.application import application
 from hub.errors import Denied, HubError
 from hub.events import AuditEvent, Kind
 from hub.identity import tokens
-from hub.main import application
 from hub.parts import OPERATOR, Actor, Parts
 from hub.records import Account, Client, Code, Release, Role
 from hub.release import object_name

@@ -23,10 +23,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from hub import progress, push, withdraw, worker
+from hub.application import application
 from hub.audit import receipts
 from hub.cli.operate import add_partner
 from hub.consents import digest_of
-from hub.main import application, compose
+from hub.main import compose
 from hub.parts import OPERATOR, Parts
 from hub.settings import Settings
 from tests.flows import world

@@ -19,10 +19,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from hub import agreements
+from hub.application import application
 from hub.cli.operate import add_partner, add_user
 from hub.events import AuditEvent, Kind
 from hub.identity.sessions import Sessions
-from hub.main import application, compose
+from hub.main import compose
 from hub.parts import OPERATOR, Parts
 from hub.records import Role
 from hub.settings import Settings

@@ -11,13 +11,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi.testclient import TestClient
 
 from hub import consents, push, withdraw, worker
+from hub.application import application
 from hub.audit import erasure, notes, receipts, witness
 from hub.audit.notes import Witness
 from hub.audit.store import MemoryStore
 from hub.audit.verify import verify
 from hub.errors import Conflict, NotFound
 from hub.events import AuditEvent, Kind
-from hub.main import application, compose
+from hub.main import compose
 from hub.parts import OPERATOR, Parts
 from hub.reconcile import reconcile
 from hub.settings import Settings

@@ -9,12 +9,12 @@ from typer.testing import CliRunner
 
 from consent import codes
 from hub import lookup, participation, worker
+from hub.application import application
 from hub.cli.app import app
 from hub.cli.operate import add_user
 from hub.errors import NotFound
 from hub.events import Kind
 from hub.lookup import Question
-from hub.main import application
 from hub.parts import OPERATOR, Actor
 from hub.records import Role
 from hub.storage.books.records import AUDITED, NAMED

@@ -10,8 +10,9 @@ import pyotp
 import pytest
 from playwright.sync_api import Browser, Page
 
+from hub.application import application
 from hub.cli.operate import add_partner, add_user
-from hub.main import application, compose
+from hub.main import compose
 from hub.parts import Parts
 from hub.records import Role
 from hub.settings import Settings

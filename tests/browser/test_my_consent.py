@@ -14,7 +14,7 @@ import uvicorn
 from playwright.sync_api import Page
 
 from hub import birthdays, consents, participation
-from hub.main import application
+from hub.application import application
 from hub.participation import Handed
 from tests.browser.visit import Visit
 from tests.flows import world

@@ -18,7 +18,6 @@ import pytest
 
 from hub.errors import Denied, NotFound
 from hub.events import AuditEvent, Kind
-from hub.identity import passwords
 from hub.identity.openid import Openid
 from hub.identity.people import MemoryPeople, People, name_of
 from hub.identity.provider import MemoryProvider, Provider, Told
@@ -27,7 +26,7 @@ from hub.identity.sessions import Sessions
 from hub.records import Account, Role
 from hub.settings import DEFAULT_TERRITORY, load_territory
 from hub.storage.books import Books
-from tests.identity.helpers import QUICK
+from tests.hashing import QUICK
 from tests.identity.providers import CLIENT, SECRET, real, signed_in
 
 PEOPLE: Final = {"dpo": (Role.DPO, "region"), "collectivity": (Role.COLLECTIVITY, "orleans")}
@@ -126,14 +125,9 @@ def through(
 
 
 @pytest.fixture(params=[memory, embedded, vouched, provided], ids=lambda made: made.__name__)
-def door(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Door]:
-    monkeypatch.setattr(passwords, "_HASHER", QUICK)
-    passwords._nobody.cache_clear()
+def door(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Door]:
     with ExitStack() as stack:
         yield request.param(tmp_path, stack)
-    passwords._nobody.cache_clear()
 
 
 def test_a_session_from_its_beginning_to_its_end(door: Door) -> None:

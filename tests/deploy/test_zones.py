@@ -12,11 +12,12 @@ import urllib3
 from fastapi.testclient import TestClient
 
 from hub import release, withdraw, worker
+from hub.application import application
 from hub.audit.tiles import CHECKPOINT
 from hub.cli.operate import add_partner
 from hub.consents import digest_of
 from hub.errors import Unavailable
-from hub.main import application, bucket_of, compose
+from hub.main import bucket_of, compose
 from hub.parts import OPERATOR, Parts
 from hub.settings import Settings
 from hub.storage.s3 import Bucket

@@ -23,9 +23,9 @@ from fastapi.testclient import TestClient
 
 from analytics.measures import MEASURES
 from hub import release, requests
+from hub.application import application
 from hub.events import AuditEvent, Kind
 from hub.identity import tokens
-from hub.main import application
 from hub.parts import OPERATOR, Actor, Parts
 from hub.records import Account, Role, Side
 from hub.release import question

@@ -16,15 +16,14 @@ from fastapi.testclient import TestClient
 from joserfc.jwk import ECKey
 
 from hub import clients
+from hub.application import application
 from hub.cli.operate import add_partner, add_user
 from hub.errors import Denied
-from hub.identity import passwords
-from hub.main import application, compose
+from hub.main import compose
 from hub.parts import Actor, Parts
 from hub.reconcile import reconcile
 from hub.records import Role
 from hub.settings import Settings
-from tests.identity.helpers import QUICK
 from tests.web.html import Page
 
 FIRST = "correct horse"
@@ -32,14 +31,11 @@ CHOSEN = "battery staple battery"
 
 
 @pytest.fixture
-def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
-    monkeypatch.setattr(passwords, "_HASHER", QUICK)
-    passwords._nobody.cache_clear()
+def parts(tmp_path: Path) -> Iterator[Parts]:
     made = compose(Settings(home=tmp_path / "var"), opens=True)
     add_user(made, "desk", Role.STEWARD, "region", FIRST)
     yield made
     made.books.close()
-    passwords._nobody.cache_clear()
 
 
 class Browser:

@@ -12,10 +12,11 @@ from starlette.testclient import TestClient
 
 from connectors.registry import DATASETS
 from hub import agreements, push, release, worker
+from hub.application import application
 from hub.cli.operate import add_partner
 from hub.errors import Conflict, Denied, NotFound, Rejected
 from hub.events import Kind
-from hub.main import application, compose
+from hub.main import compose
 from hub.parts import OPERATOR, Actor, Parts
 from hub.reconcile import reconcile
 from hub.settings import DEFAULT_TERRITORY, Settings

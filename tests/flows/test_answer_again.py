@@ -13,8 +13,8 @@ from fastapi.testclient import TestClient
 
 from consent.model import ANSWER_WITHIN
 from hub import birthdays, consents, participation, worker
+from hub.application import application
 from hub.errors import Conflict, Denied, Rejected
-from hub.main import application
 from hub.participation import Handed
 from hub.parts import Parts
 from hub.records import Code, Grant

@@ -9,7 +9,8 @@ from fastapi.testclient import TestClient
 from pyrage import x25519
 
 from hub import backup, consents, push, retention, withdraw
-from hub.main import application, zones_of
+from hub.application import application
+from hub.main import zones_of
 from hub.parts import OPERATOR
 from tests.flows import world
 from tests.storage.scan import find

@@ -15,8 +15,8 @@ from starlette.testclient import TestClient
 
 from connectors.registry import DATASETS
 from hub import catalog, release
+from hub.application import application
 from hub.catalog import Catalogue, Entry, Listing
-from hub.main import application
 from hub.parts import Parts
 from hub.policy.gate import DenyAll
 from tests.flows import world

@@ -17,9 +17,9 @@ from fastapi.testclient import TestClient
 from pyrage import x25519
 
 from hub import birthdays, consent_proofs, consents, participation, retention, withdraw, worker
+from hub.application import application
 from hub.cli.operate import add_user
 from hub.errors import Denied, NotFound, Rejected
-from hub.main import application
 from hub.parts import OPERATOR, Actor, Parts
 from hub.reconcile import reconcile
 from hub.records import Grant, Role

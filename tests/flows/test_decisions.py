@@ -8,13 +8,14 @@ from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from hub import decisions, release, worker
+from hub.application import application
 from hub.audit import receipts
 from hub.cli.app import app
 from hub.cli.operate import add_user
 from hub.errors import Denied, NotFound, Rejected
 from hub.identity.refusals import MOST
 from hub.identity.sessions import Sessions
-from hub.main import application, compose
+from hub.main import compose
 from hub.parts import Actor, Parts
 from hub.records import Role
 from hub.settings import Settings

@@ -18,6 +18,7 @@ from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from hub import lookup, release, withdraw, worker
+from hub.application import application
 from hub.audit import merkle, proofs
 from hub.audit.entries import entry_of
 from hub.cli.app import app
@@ -26,7 +27,6 @@ from hub.consents import digest_of
 from hub.errors import Denied, HubError, NotFound, Rejected, Unauthenticated
 from hub.events import AuditEvent, Kind
 from hub.lookup import Question
-from hub.main import application
 from hub.parts import OPERATOR, Actor, Parts
 from hub.records import LoggedEvent, Role
 from tests.flows import world

@@ -11,10 +11,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from hub import push, worker
+from hub.application import application
 from hub.audit.journal import JournaledStore
 from hub.cli.operate import add_partner
 from hub.errors import Rejected, Unavailable
-from hub.main import application, compose
+from hub.main import compose
 from hub.parts import OPERATOR, Parts
 from hub.policy.gate import DenyAll
 from hub.records import PushState

@@ -18,9 +18,10 @@ from fastapi.testclient import TestClient
 
 from hub import progress, push, pushdesk, worker
 from hub.api import partners
+from hub.application import application
 from hub.audit import receipts
 from hub.cli.operate import add_partner
-from hub.main import application, compose
+from hub.main import compose
 from hub.parts import OPERATOR, Parts, utc_now
 from hub.settings import Settings
 from tests.flows.served import Served

@@ -22,8 +22,8 @@ from hub import (
     rights,
     worker,
 )  # fmt: skip
+from hub.application import application
 from hub.errors import Denied, NotFound, Rejected
-from hub.main import application
 from hub.participation import PERSON, Door, Handed
 from hub.parts import Actor, Parts
 from hub.reconcile import reconcile

@@ -9,9 +9,10 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from hub import worker
+from hub.application import application
 from hub.cli.operate import add_partner, add_user
 from hub.errors import Rejected
-from hub.main import application, compose
+from hub.main import compose
 from hub.parts import Parts
 from hub.records import Role
 from hub.settings import Settings

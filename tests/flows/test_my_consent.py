@@ -15,10 +15,10 @@ from fastapi.testclient import TestClient
 from connectors.partners.coachco2 import modes
 from consent import codes
 from hub import consents, participation, worker
+from hub.application import application
 from hub.cli.operate import add_user
 from hub.events import AuditEvent, Kind
 from hub.identity import tokens
-from hub.main import application
 from hub.participation import Handed
 from hub.parts import Parts
 from hub.records import Role

@@ -15,12 +15,13 @@ import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
+from hub.application import application
 from hub.cli.app import app as command
 from hub.cli.doctor import examine
 from hub.cli.operate import add_user
 from hub.errors import Rejected
 from hub.events import Kind
-from hub.main import application, compose
+from hub.main import compose
 from hub.parts import Parts
 from hub.reconcile import reconcile
 from hub.records import Role

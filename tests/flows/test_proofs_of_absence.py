@@ -26,11 +26,11 @@ from hub import (
     withdraw,
     worker,
 )  # fmt: skip
+from hub.application import application
 from hub.audit import contributions, receipts
 from hub.cli.app import app
 from hub.errors import NotFound, Rejected, Unavailable
 from hub.events import AuditEvent, Kind
-from hub.main import application
 from hub.parts import OPERATOR, Parts
 from hub.reconcile import reconcile
 from hub.records import Grant, Release, Withdrawal

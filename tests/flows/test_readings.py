@@ -17,9 +17,10 @@ from connectors.contract import Batch, Reading
 from connectors.partners.coachco2.export_samples import export, line, moment
 from connectors.partners.coachco2.samples import measure
 from hub import consents, push, quarantine, worker
+from hub.application import application
 from hub.cli.app import app
 from hub.cli.operate import add_partner
-from hub.main import application, compose
+from hub.main import compose
 from hub.parts import OPERATOR, Parts
 from hub.settings import Settings
 from tests.connectors.reading import real

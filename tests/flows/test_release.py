@@ -13,9 +13,9 @@ from fastapi.testclient import TestClient
 from analytics import measures
 from analytics.plan import Plan
 from hub import release, withdraw, worker
+from hub.application import application
 from hub.consents import digest_of
 from hub.errors import Denied, NotFound, Rejected
-from hub.main import application
 from hub.parts import OPERATOR, Parts
 from hub.policy.gate import DenyAll
 from hub.shelf import Shelf

@@ -18,12 +18,12 @@ from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from hub import delivery, metering, release, requests, worker
+from hub.application import application
 from hub.audit import receipts
 from hub.cli.app import app
 from hub.errors import Conflict, Denied, NotFound, Rejected
 from hub.events import AuditEvent, Kind
 from hub.identity import links, tokens
-from hub.main import application
 from hub.parts import OPERATOR, Actor, Parts
 from hub.reconcile import reconcile
 from hub.records import Account, Release, RequestState, Role

@@ -24,11 +24,11 @@ from typer.testing import CliRunner
 from analytics.measures import MEASURES
 from analytics.model import schema_of
 from hub import recipients, sharing
+from hub.application import application
 from hub.cli.app import app
 from hub.errors import Denied, HubError, NotFound, Rejected
 from hub.events import AuditEvent, Kind
 from hub.identity import tokens
-from hub.main import application
 from hub.parts import Parts
 from hub.policy.gate import DenyAll
 from hub.reconcile import reconcile

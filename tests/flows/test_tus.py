@@ -18,8 +18,9 @@ from fastapi.testclient import TestClient
 from tusclient.client import TusClient
 
 from hub import push, uploads, worker
+from hub.application import application
 from hub.cli.operate import add_partner
-from hub.main import application, compose
+from hub.main import compose
 from hub.parts import Parts
 from hub.reconcile import reconcile
 from hub.settings import Settings

@@ -7,15 +7,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from argon2 import PasswordHasher
-
 from hub.errors import NotFound
 from hub.events import AuditEvent
 from hub.records import Account, Client, Factor, Role, Session, Vouched
+from tests.hashing import QUICK
 
 NOW: Final = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 ENDPOINT: Final = "https://hub.test/oauth/token"
-QUICK: Final = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 """Hashes that verify in no time; the cost is written in the hash."""
 
 

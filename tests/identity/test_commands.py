@@ -14,11 +14,12 @@ from fastapi.testclient import TestClient
 from joserfc.jwk import ECKey
 from typer.testing import CliRunner
 
+from hub.application import application
 from hub.cli.app import app
 from hub.cli.operate import add_partner, add_user
 from hub.errors import Conflict, NotFound, Rejected, Unauthenticated
 from hub.identity.sessions import Sessions
-from hub.main import application, compose
+from hub.main import compose
 from hub.parts import Parts
 from hub.reconcile import reconcile
 from hub.records import Role

@@ -20,7 +20,8 @@ from hub.errors import Unauthenticated, Unavailable
 from hub.events import AuditEvent, Kind
 from hub.identity import oauth, passwords, proofs
 from hub.identity.oauth import TokenAnswer, TokenServer
-from tests.identity.helpers import ENDPOINT, NOW, QUICK, MemoryBooks, client
+from tests.hashing import QUICK
+from tests.identity.helpers import ENDPOINT, NOW, MemoryBooks, client
 
 GRANT = {"grant_type": "client_credentials"}
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

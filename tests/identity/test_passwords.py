@@ -1,9 +1,23 @@
+from collections.abc import Iterator
+
 import pytest
 from argon2.exceptions import HashingError, VerificationError
 
 from hub.errors import Rejected, Unavailable
 from hub.identity import passwords
-from tests.identity.helpers import QUICK
+from tests import hashing
+from tests.hashing import QUICK
+
+
+@pytest.fixture(autouse=True, scope="module")
+def real() -> Iterator[None]:
+    hashing.hash_with(hashing.REAL)
+    yield
+    hashing.hash_with(hashing.QUICK)
+
+
+def test_it_is_the_low_memory_profile_of_rfc_9106() -> None:
+    assert "$m=65536,t=3,p=4$" in passwords.hash("x")
 
 
 def test_a_password_verifies_against_its_own_hash_only() -> None:

@@ -22,8 +22,9 @@ from hub.identity.own import Own
 from hub.identity.people import RequestFacts
 from hub.identity.sessions import LOCKED, Sessions
 from hub.records import Account, Role
+from tests.hashing import QUICK
 from tests.identity import helpers
-from tests.identity.helpers import NOW, QUICK, MemoryBooks
+from tests.identity.helpers import NOW, MemoryBooks
 
 DPO = Account("acc-1", "dpo@region.test", "region", Role.DPO, QUICK.hash("pass"))
 CHOSEN = "correct horse battery"

@@ -10,7 +10,8 @@ from hub.identity.limits import MemoryLimiter
 from hub.identity.people import RequestFacts
 from hub.identity.sessions import Sessions
 from hub.records import Account, Role
-from tests.identity.helpers import NOW, QUICK, MemoryBooks
+from tests.hashing import QUICK
+from tests.identity.helpers import NOW, MemoryBooks
 
 DPO = Account("acc-1", "dpo@region.test", "region", Role.DPO, QUICK.hash("pass"))
 

@@ -12,7 +12,8 @@ from hub.identity import totp
 from hub.identity.sessions import Sessions
 from hub.identity.totp import Factors
 from hub.records import Account, Factor, Role
-from tests.identity.helpers import NOW, QUICK, MemoryBooks
+from tests.hashing import QUICK
+from tests.identity.helpers import NOW, MemoryBooks
 
 DPO = Account("acc-1", "dpo@region.test", "region", Role.DPO, QUICK.hash("pass"))
 KEY = b"k" * 32
