@@ -1,9 +1,6 @@
 """The command line as an operator types it: output, exit codes, and no content in either."""
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +10,7 @@ from pyrage import x25519
 
 from hub.audit import proofs
 from hub.events import AuditEvent, Kind
-from tests.flows import world
+from tests.flows import command, world
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,15 +23,7 @@ def home(tmp_path: Path) -> Path:
 
 def hub(home: Path, *words: str, stdin: str = "") -> tuple[int, Any, str]:
     """Run `hub`; gives the exit code, the JSON it printed (or its text) and the error stream."""
-    done = subprocess.run(
-        [sys.executable, "-m", "hub.cli", *words],
-        cwd=ROOT,
-        env={**os.environ, "HUB_HOME": str(home), "HUB_LEASE_SECONDS": "2"},
-        capture_output=True,
-        text=True,
-        input=stdin,
-        check=False,
-    )
+    done = command.run(words, {"HUB_HOME": str(home), "HUB_LEASE_SECONDS": "2"}, stdin)
     try:
         return done.returncode, json.loads(done.stdout), done.stderr
     except json.JSONDecodeError:

@@ -1,0 +1,60 @@
+"""The `hub` command as a process of its own, without the seconds its start takes.
+
+A server of forks has the command loaded; each run is a fork of it. That `python -m hub.cli` starts
+is held where the commands that stay are started: `tests/flows/served.py`.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+_FORKS: Final = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["hub.cli.app"])
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a command ended, and what it wrote."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(words: Sequence[str], settings: Mapping[str, str], stdin: str = "") -> Done:
+    """Run `hub words…` with these settings beside our environment."""
+    with TemporaryDirectory() as folder:
+        said, out, err = (str(Path(folder, name)) for name in ("in", "out", "err"))
+        Path(said).write_text(stdin, "utf-8")
+        environment = {**os.environ, **settings}
+        process = _FORKS.Process(target=_command, args=(list(words), environment, said, out, err))
+        process.start()
+        process.join()
+        code = process.exitcode
+        assert code is not None
+        return Done(code, Path(out).read_text("utf-8"), Path(err).read_text("utf-8"))
+
+
+def _command(words: list[str], environment: dict[str, str], said: str, out: str, err: str) -> None:
+    for stream, (path, flags) in enumerate(
+        ((said, os.O_RDONLY), (out, os.O_WRONLY | os.O_CREAT), (err, os.O_WRONLY | os.O_CREAT))
+    ):
+        os.dup2(os.open(path, flags), stream)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as the process
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as the process
+    sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as the process
+    os.chdir(ROOT)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["hub", *words]
+    from hub.cli.app import main
+
+    main()
