@@ -29,7 +29,7 @@ from hub import consents, withdraw
 from hub.errors import Busy, Denied, HubError, Rejected
 from hub.events import AuditEvent, Kind
 from hub.identity import passwords, tokens
-from hub.identity.limits import Limiter, MemoryLimiter
+from hub.identity.limits import Limiter
 from hub.parts import Actor, Parts
 from hub.records import Basis, Code, Contribution, Grant, Link
 from hub.storage.books import ASKED_AGAIN, GIVEN, OBJECTED, STOP
@@ -136,20 +136,14 @@ def shown(handed: Sequence[Handed]) -> list[dict[str, str]]:
 
 
 class Door:
-    """Where codes are shown. One per application: it remembers how often it was knocked at."""
+    """Where codes are shown."""
 
-    def __init__(
-        self,
-        parts: Parts,
-        *,
-        random: Random = secrets.token_bytes,
-        by_prefix: Limiter | None = None,
-        by_address: Limiter | None = None,
-    ) -> None:
+    def __init__(self, parts: Parts, *, random: Random = secrets.token_bytes) -> None:
         self.parts = parts
         self._random = random
-        self._by_prefix = by_prefix or MemoryLimiter(TRIES_BY_PREFIX)
-        self._by_address = by_address or MemoryLimiter(TRIES_BY_ADDRESS)
+        secret = parts.keyring.session_key
+        self._by_prefix = Limiter(parts.books, secret, "code", TRIES_BY_PREFIX)
+        self._by_address = Limiter(parts.books, secret, "knock", TRIES_BY_ADDRESS)
 
     def stop(self, typed: str, purpose: str, address: str) -> str:
         """Note that a code's holder ends a purpose, or `EVERY_PURPOSE`; what to `settle`.
@@ -258,10 +252,8 @@ class Door:
         asked = [(self._by_address, tokens.digest(one)) for one in addresses]
         if prefix:
             asked.append((self._by_prefix, tokens.digest(prefix)))
-        allowed = [limiter.allows(key, now) for limiter, key in asked]
-        for limiter, key in asked:
-            limiter.failed(key, now)
-        if not all(allowed):
+        # What is refused for its number counts for none: that would never end.
+        if not all(limiter.allows(key, now) for limiter, key in asked):
             raise Busy(
                 "too-many-tries",
                 fr="Trop d’essais : attendez un quart d’heure, puis recommencez.",
@@ -269,6 +261,8 @@ class Door:
                 who="person",
                 facts={"retry_after": 900},
             )
+        for limiter, key in asked:
+            limiter.failed(key, now)
 
 
 def settle(parts: Parts, about: str) -> None:

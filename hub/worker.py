@@ -118,7 +118,7 @@ def tidy(parts: Parts, now: datetime) -> None:
     quarantine.expire(parts, now)
     birthdays.sweep(parts, now)
     requests.expire(parts)
-    parts.books.forget_visits(now)
+    parts.books.forget_expired(now)
 
 
 def keep(parts: Parts, _: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import threading
 from collections import OrderedDict
 from datetime import datetime, timedelta
@@ -12,55 +13,58 @@ FAILURES: Final = 10
 SPREAD: Final = 100
 """Failures at one account from everywhere, or from one address at all accounts."""
 WINDOW: Final = timedelta(minutes=15)
-MOST_KEYS: Final = 10_000
+MOST_PLACES: Final = 10_000
 
 
-class Limiter(Protocol):
-    """Counts failures. Keys are digests: it never holds what somebody typed."""
+class Tries(Protocol):
+    """What counting needs of the books."""
+
+    def tries(self, key: bytes, now: datetime, /) -> int:
+        """How many are kept under a key that have not expired."""
+        ...
+
+    def add_try(self, key: bytes, expires_at: datetime, /) -> None:
+        """Keep one until then."""
+        ...
+
+    def forget_tries(self, key: bytes, /) -> None:
+        """Keep none under a key."""
+        ...
+
+
+class Limiter:
+    """Counts failures in the books: for every web process together, whatever is restarted.
+
+    Keys are digests: it never holds what somebody typed. `kind` and the hub's own `secret` are in
+    each key it keeps, so that nobody who reads the books finds an address or a login by trying all
+    there are.
+    """
+
+    def __init__(
+        self,
+        kept: Tries,
+        secret: bytes,
+        kind: str,
+        failures: int = FAILURES,
+        window: timedelta = WINDOW,
+    ) -> None:
+        self._kept, self._secret, self._kind = kept, secret, kind.encode()
+        self._failures, self._window = failures, window
 
     def allows(self, key: bytes, now: datetime) -> bool:
         """Whether one more attempt may be made."""
-        ...
+        return self._kept.tries(self._name(key), now) < self._failures
 
     def failed(self, key: bytes, now: datetime) -> None:
         """Count one failure."""
-        ...
+        self._kept.add_try(self._name(key), now + self._window)
 
     def forget(self, key: bytes) -> None:
         """Start anew after a success."""
-        ...
+        self._kept.forget_tries(self._name(key))
 
-
-class MemoryLimiter:
-    """Counts within one process; a restart forgets, which costs an attacker more than us."""
-
-    def __init__(self, failures: int = FAILURES, window: timedelta = WINDOW) -> None:
-        self._failures = failures
-        self._window = window
-        self._times: OrderedDict[bytes, list[datetime]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def allows(self, key: bytes, now: datetime) -> bool:
-        """See `Limiter`."""
-        with self._lock:
-            return len(self._recent(key, now)) < self._failures
-
-    def failed(self, key: bytes, now: datetime) -> None:
-        """See `Limiter`."""
-        with self._lock:
-            # Enough are kept to refuse; more would only cost memory.
-            self._times[key] = [*self._recent(key, now), now][-self._failures :]
-            self._times.move_to_end(key)
-            while len(self._times) > MOST_KEYS:
-                self._times.popitem(last=False)
-
-    def forget(self, key: bytes) -> None:
-        """See `Limiter`."""
-        with self._lock:
-            self._times.pop(key, None)
-
-    def _recent(self, key: bytes, now: datetime) -> list[datetime]:
-        return [at for at in self._times.get(key, []) if now - at < self._window]
+    def _name(self, key: bytes) -> bytes:
+        return hmac.digest(self._secret, self._kind + b"\n" + key, "sha256")
 
 
 class Limits:
@@ -72,10 +76,11 @@ class Limits:
     others for longer than the window.
     """
 
-    def __init__(self, here: Limiter | None = None) -> None:
-        self._here = here if here is not None else MemoryLimiter()
-        self._account = MemoryLimiter(SPREAD)
-        self._address = MemoryLimiter(SPREAD)
+    def __init__(self, kept: Tries, secret: bytes) -> None:
+        self._here = Limiter(kept, secret, "here")
+        self._account = Limiter(kept, secret, "account", SPREAD)
+        self._address = Limiter(kept, secret, "address", SPREAD)
+        # Of this process: after a restart everybody comes from a new place, and is let in as such.
         self._usual: OrderedDict[bytes, None] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -104,7 +109,7 @@ class Limits:
         with self._lock:
             self._usual[here] = None
             self._usual.move_to_end(here)
-            while len(self._usual) > MOST_KEYS:
+            while len(self._usual) > MOST_PLACES:
                 self._usual.popitem(last=False)
 
 

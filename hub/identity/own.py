@@ -53,7 +53,7 @@ class Own:
         self._people = people
         self._clock = clock
         self._issuer = issuer
-        self._limits = Limits()
+        self._limits = Limits(people, key)
         self._factors = Factors(people, key, random)
 
     def standing(self, token: str, /) -> Standing:

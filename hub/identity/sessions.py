@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from hub.errors import Denied, NotFound, Unauthenticated
 from hub.events import AuditEvent, Kind
 from hub.identity import passwords, tokens
-from hub.identity.limits import Limiter, Limits
+from hub.identity.limits import Limits, Tries
 from hub.identity.people import LIFETIME, RequestFacts, name_of, no_session
 from hub.identity.refusals import Refusals
 from hub.identity.totp import Factors, Kept
@@ -29,7 +29,7 @@ VOUCHED: Final = "openid"
 """Instead of a hash: a provider says who it is, and no password opens the account."""
 
 
-class Staying(Kept, Protocol):
+class Staying(Kept, Tries, Protocol):
     """What sessions need of the books."""
 
     def account(self, login: str, /) -> Account | None:
@@ -77,7 +77,6 @@ class Sessions:
         people: Staying,
         clock: Callable[[], datetime],
         *,
-        limiter: Limiter | None = None,
         random: tokens.Random = secrets.token_bytes,
         key: bytes = b"",
         open_: bool = True,
@@ -88,7 +87,7 @@ class Sessions:
         """
         self._people = people
         self._clock = clock
-        self._limits = Limits(limiter)
+        self._limits = Limits(people, key)
         self._factors = Factors(people, key, random)
         self._random = random
         self._refusals = Refusals()

@@ -87,7 +87,7 @@ READS: Final = frozenset(
         "account", "accounts", "agreement", "agreement_version", "agreement_versions",
         "agreements", "check", "check_empty", "client", "clients",
         "contributing", "contribution", "ended_by",
-        "factor", "former_key", "former_secret", "formers", "recovery_left", "vouched",
+        "factor", "tries", "former_key", "former_secret", "formers", "recovery_left", "vouched",
         "are_placed", "event_at", "event_count", "events", "grant", "grant_counts", "grants_of",
         "last_of",
         "last_event", "latest_release", "load", "marks", "open_intents", "organisations",
@@ -117,7 +117,7 @@ TECHNICAL: Final = frozenset(
         # A rewrite announced, whose event follows; how far a withdrawal is; several writes as one.
         "advance_withdrawals", "forget_rewrite", "intend_rewrite", "together",
         # Replay protection and expiry: no right is given.
-        "use_step", "end_visit", "forget_expired", "forget_visits", "use_assertion",
+        "use_step", "add_try", "forget_tries", "end_visit", "forget_expired", "use_assertion",
         # What was asked with a code has been seen to: its withdrawal is the event, if it has one.
         "stopped",
         # Files still coming in: nothing was acknowledged of them, `accept_push` is the event.

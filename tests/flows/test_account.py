@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,10 +16,12 @@ import pytest
 from fastapi.testclient import TestClient
 from joserfc.jwk import ECKey
 
-from hub import clients
+from hub import clients, worker
 from hub.application import application
 from hub.cli.operate import add_partner, add_user
 from hub.errors import Denied
+from hub.identity.limits import FAILURES, WINDOW
+from hub.identity.people import LIFETIME
 from hub.main import compose
 from hub.parts import Actor, Parts
 from hub.reconcile import reconcile
@@ -75,6 +78,20 @@ def changes(parts: Parts) -> list[str]:
         for body in told
         if body["kind"] in {"user.changed", "user.left"}
     ]
+
+
+def test_guesses_count_for_every_process_until_the_worker_forgets_them(parts: Parts) -> None:
+    for _ in range(FAILURES):
+        assert Browser(parts).signs_in("a guess") == 401
+    second = compose(parts.settings, opens=False)
+    assert Browser(second).signs_in() == 401, "in another process, too"
+    second.books.close()
+    later = parts.clock() + WINDOW
+    assert Browser(replace(parts, clock=lambda: later)).signs_in() == 303
+    worker.tidy(parts, later + LIFETIME)
+    assert parts.books.forget_expired(later + LIFETIME) == 0, "the session went, too"
+    parts.sequence()
+    assert reconcile(parts).problems == []
 
 
 def test_nobody_is_shown_the_door(parts: Parts) -> None:

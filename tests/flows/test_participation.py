@@ -15,13 +15,14 @@ from consent import codes
 from hub import consents, participation, worker
 from hub.errors import Busy, Conflict, Denied, HubError, Rejected
 from hub.identity import passwords
-from hub.identity.limits import MemoryLimiter
+from hub.identity.limits import Limiter
 from hub.participation import EVERY_PURPOSE, Door, Handed
 from hub.parts import OPERATOR, Actor, Parts
 from hub.records import Grant
 from hub.storage.books import STOP
 from hub.storage.books.books import Books
 from tests.flows import world
+from tests.identity.helpers import MemoryBooks
 from tests.storage.scan import find
 
 APP = Actor("coachco2-1", "partner", "coachco2", ("consent",))
@@ -280,7 +281,7 @@ class counted:  # noqa: N801 - reads as what it does
     def __enter__(self) -> list[str]:
         for owner, names in (
             (Books, SEEN), (codes, ("digest",)), (passwords, ("verify",)),
-            (consents, ("digest_of",)), (MemoryLimiter, ("allows", "failed")),
+            (consents, ("digest_of",)), (Limiter, ("allows", "failed")),
         ):  # fmt: skip
             for name in names:
                 self.patch.setattr(owner, name, self.noting(name, getattr(owner, name)))
@@ -347,8 +348,9 @@ def test_an_objection_does_the_same_for_every_card(parts: Parts) -> None:
 def test_a_code_guessed_a_million_times(parts: Parts) -> None:
     """By state: how many of a million tries are let through, whoever makes them."""
     made, now = [0], [GIVEN_AT]
-    by_prefix, by_address = MemoryLimiter(10), MemoryLimiter(100)
-    door = Door(replace(parts, clock=lambda: now[0]), by_prefix=by_prefix, by_address=by_address)
+    door = Door(replace(parts, clock=lambda: now[0]))
+    door._by_prefix = Limiter(MemoryBooks(), b"", "", participation.TRIES_BY_PREFIX)
+    door._by_address = Limiter(MemoryBooks(), b"", "", participation.TRIES_BY_ADDRESS)
 
     def through(address: str, prefix: str) -> bool:
         try:

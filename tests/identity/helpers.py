@@ -30,6 +30,16 @@ class MemoryBooks:
         self.former: dict[str, tuple[str, datetime]] = {}
         self.used: set[tuple[str, str]] = set()
         self.recorded: list[AuditEvent] = []
+        self.tried: list[tuple[bytes, datetime]] = []
+
+    def tries(self, key: bytes, now: datetime) -> int:
+        return sum(one == key and until > now for one, until in self.tried)
+
+    def add_try(self, key: bytes, expires_at: datetime) -> None:
+        self.tried.append((key, expires_at))
+
+    def forget_tries(self, key: bytes) -> None:
+        self.tried = [(one, until) for one, until in self.tried if one != key]
 
     def client(self, client_id: str) -> Client | None:
         return self.clients.get(client_id)

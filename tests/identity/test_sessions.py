@@ -1,12 +1,12 @@
 from dataclasses import dataclass
 from datetime import timedelta
+from hashlib import sha256
 
 import pytest
 
 from hub.errors import Unauthenticated
 from hub.events import Kind
 from hub.identity import tokens
-from hub.identity.limits import MemoryLimiter
 from hub.identity.people import RequestFacts
 from hub.identity.sessions import Sessions
 from hub.records import Account, Role
@@ -108,10 +108,14 @@ def test_a_success_forgets_the_failures(people: Sessions) -> None:
         assert people.login(DPO.login, "pass", RequestFacts("192.0.2.1"))
 
 
-def test_the_limiter_keeps_bounded_memory() -> None:
-    limiter = MemoryLimiter(failures=1)
-    for n in range(10_050):
-        limiter.failed(n.to_bytes(4, "big"), NOW)
-    assert len(limiter._times) == 10_000
-    assert limiter.allows((0).to_bytes(4, "big"), NOW)
-    assert not limiter.allows((10_049).to_bytes(4, "big"), NOW)
+def test_a_restart_forgives_nothing_and_no_address_is_kept(
+    people: Sessions, books: MemoryBooks, clock: Clock
+) -> None:
+    for _ in range(10):
+        refused(people, DPO.login, "guess")
+    again = Sessions(books, clock)
+    refused(again, DPO.login, "pass")
+    assert again.login(DPO.login, "pass", RequestFacts("198.51.100.7"))
+    plain = {tokens.digest(f"192.0.2.1\n{DPO.login}"), sha256(b"address\n192.0.2.1").digest()}
+    assert books.tried
+    assert not plain & {key for key, _ in books.tried}

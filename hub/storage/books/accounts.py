@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
@@ -22,8 +22,12 @@ from hub.storage.books.schema import (
     second_factors,
     sessions,
     tokens,
+    tries,
+    visits,
     vouched_sessions,
 )
+
+_EXPIRING: Final = (tokens, sessions, visits, assertions, former_secrets, former_keys, tries)
 
 
 class Accounts(Desk):
@@ -220,12 +224,30 @@ class Accounts(Desk):
         with self._write(event) as (connection, _):
             _end_others(connection, account_id, kept)
 
+    def tries(self, key: bytes, now: datetime) -> int:
+        """How many tries are kept under a key that have not expired."""
+        query = select(func.count()).select_from(tries)
+        with self._read() as connection:
+            return int(
+                connection.scalar(query.where(tries.c.key == key, tries.c.expires_at > now)) or 0
+            )
+
+    def add_try(self, key: bytes, expires_at: datetime) -> None:
+        """Keep a try at a secret until then."""
+        with self._change() as connection:
+            connection.execute(insert(tries).values(key=key, expires_at=expires_at))
+
+    def forget_tries(self, key: bytes) -> None:
+        """Keep no try under a key."""
+        with self._change() as connection:
+            connection.execute(delete(tries).where(tries.c.key == key))
+
     def forget_expired(self, now: datetime) -> int:
-        """Delete what no longer admits anyone: tokens, sessions, assertions, proofs; how many."""
+        """Delete what no longer admits anyone, or keeps anyone out; how many rows."""
         with self._change() as connection:
             return sum(
                 connection.execute(delete(table).where(table.c.expires_at <= now)).rowcount
-                for table in (tokens, sessions, assertions, former_secrets, former_keys)
+                for table in _EXPIRING
             )
 
 

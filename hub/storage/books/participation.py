@@ -176,11 +176,6 @@ class Participation(Desk):
         with self._change() as connection:
             connection.execute(delete(visits).where(visits.c.visit_hash == visit_hash))
 
-    def forget_visits(self, now: datetime) -> int:
-        """Delete visits that are over; how many."""
-        with self._change() as connection:
-            return connection.execute(delete(visits).where(visits.c.expires_at <= now)).rowcount
-
     def stopped(self, about: str) -> None:
         """Strike off what was asked with a code: it has been seen to."""
         with self._change() as connection:

@@ -35,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-HEAD: Final = "0015"
+HEAD: Final = "0016"
 """Revision this code works with: the newest file in `migrations/versions`."""
 
 
@@ -272,6 +272,15 @@ former_keys = Table(
     Column("public_jwk", Json, nullable=False),
     Column("expires_at", Utc, nullable=False, index=True),
     _event(),
+)
+
+# Failed tries at secrets, each until it no longer counts; under keyed digests of what was tried.
+tries = Table(
+    "tries",
+    metadata,
+    Column("number", Number, primary_key=True, autoincrement=True),
+    Column("key", LargeBinary, nullable=False, index=True),
+    Column("expires_at", Utc, nullable=False, index=True),
 )
 
 # Digests of codes that stand in for a second factor; one that was used is gone.

@@ -175,8 +175,13 @@ def test_what_expired_is_forgotten_and_what_still_admits_is_not(books: Books) ->
         books.add_token(digest(name), client().id, (), until, event=event())
         books.add_session(digest(name), account().id, until, event=event())
         books.use_assertion(name, "a", until)
-    assert books.forget_expired(NOW) == 3
+        books.add_try(b"key", until)
+    assert books.tries(b"key", NOW) == 1
+    assert books.tries(b"other", NOW) == 0
+    assert books.forget_expired(NOW) == 4
     assert books.forget_expired(NOW) == 0
     assert books.token(digest("new"), NOW) is not None
     assert books.session(digest("new"), NOW) is not None
     assert not books.use_assertion("new", "a", NOW)
+    books.forget_tries(b"key")
+    assert books.tries(b"key", NOW) == 0
