@@ -28,7 +28,7 @@ partner_named if lib.named(input.partner)
 # title: The action is one of the four
 refused contains "action_unknown" if not action_listed
 
-action_listed if input.action in {"propose", "sign", "end", "read"}
+action_listed if input.action in ["propose", "sign", "end", "read"]
 
 # METADATA
 # title: Each side acts for itself
@@ -40,16 +40,16 @@ refused contains "not_own_side" if {
 }
 
 may if {
-	input.action in {"propose", "sign", "end"}
+	input.action in ["propose", "sign", "end"]
 	input.side == "partner"
 	lib.partner_itself(input.actor, input.partner)
 	"push" in input.actor.scopes
 }
 
 may if {
-	input.action in {"propose", "sign", "end"}
+	input.action in ["propose", "sign", "end"]
 	input.side == "hub"
-	input.actor.role in {"operator", "steward"}
+	input.actor.role in ["operator", "steward"]
 }
 
 may if {
@@ -59,5 +59,5 @@ may if {
 
 may if {
 	input.action == "read"
-	input.actor.role in {"auditor", "dpo", "operator", "steward"}
+	input.actor.role in ["auditor", "dpo", "operator", "steward"]
 }

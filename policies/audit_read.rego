@@ -19,4 +19,4 @@ decision := {"allow": false, "reasons": sort(refused), "obligations": {}} if cou
 # title: Only the data-protection officer and an auditor
 refused contains "role_may_not_read_events" if not role_reads_events
 
-role_reads_events if input.actor.role in {"dpo", "auditor"}
+role_reads_events if input.actor.role in ["dpo", "auditor"]

@@ -22,7 +22,7 @@ decision := {"allow": false, "reasons": sort(refused), "obligations": {}} if cou
 # title: The action is one of these
 refused contains "action_unknown" if not action_listed
 
-action_listed if input.action in {"list", "rotate", "revoke"}
+action_listed if input.action in ["list", "rotate", "revoke"]
 
 # METADATA
 # title: The client's organisation is named

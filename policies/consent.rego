@@ -24,7 +24,7 @@ decision := {"allow": false, "reasons": sort(refused), "obligations": {}} if cou
 # title: Only partners and operators record consent, and the person who was asked; never a school
 refused contains "role_may_not_collect" if not role_collects
 
-role_collects if input.actor.role in {"partner", "operator"}
+role_collects if input.actor.role in ["partner", "operator"]
 
 role_collects if answers_again
 

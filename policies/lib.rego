@@ -25,3 +25,29 @@ partner_itself(actor, partner) if {
 	named(partner)
 	actor.organisation == partner
 }
+
+# METADATA
+# title: A list that is not empty, in which every item is named
+all_named(facts) if {
+	count(facts) > 0
+	count(facts) == count([fact | some fact in facts; is_string(fact); fact != ""])
+}
+
+# METADATA
+# title: A number from a lowest to a highest, both included
+# description: All three must be there and be numbers, for in Rego a text is more than any number.
+within(number, lowest, highest) if {
+	is_number(number)
+	is_number(lowest)
+	is_number(highest)
+	lowest <= number
+	number <= highest
+}
+
+# METADATA
+# title: A number that is not less than another
+at_least(number, lowest) if {
+	is_number(number)
+	is_number(lowest)
+	number >= lowest
+}

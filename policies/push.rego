@@ -23,7 +23,7 @@ decision := {"allow": false, "reasons": sort(refused), "obligations": {}} if cou
 # title: Only partners and operators push
 refused contains "role_may_not_push" if not role_pushes
 
-role_pushes if input.actor.role in {"partner", "operator"}
+role_pushes if input.actor.role in ["partner", "operator"]
 
 # METADATA
 # title: A partner pushes its own datasets, never another's
@@ -63,7 +63,7 @@ refused contains "basis_unknown" if {
 	not basis_known
 }
 
-basis_known if input.agreement.basis in {"consent", "public_task", "not_personal"}
+basis_known if input.agreement.basis in ["consent", "public_task", "not_personal"]
 
 # METADATA
 # title: Personal data has an impact assessment
@@ -89,7 +89,7 @@ refused contains "legal_text_missing" if {
 
 founded if lib.named(input.agreement.legal_text)
 
-founded if input.agreement.basis in {"consent", "not_personal"}
+founded if input.agreement.basis in ["consent", "not_personal"]
 
 founded if input.agreement.demo == true
 
@@ -115,13 +115,7 @@ refused contains "agreement_not_in_force" if {
 	not in_force
 }
 
-in_force if {
-	is_number(input.day)
-	is_number(input.agreement.begins)
-	is_number(input.agreement.ends)
-	input.agreement.begins <= input.day
-	input.day <= input.agreement.ends
-}
+in_force if lib.within(input.day, input.agreement.begins, input.agreement.ends)
 
 # METADATA
 # title: What the hub must do with the file

@@ -25,7 +25,7 @@ refused contains "not_entitled" if not entitled
 entitled if lib.partner_itself(input.actor, input.push.partner)
 
 entitled if {
-	input.actor.role in {"operator", "dpo"}
+	input.actor.role in ["operator", "dpo"]
 	lib.named(input.push.partner)
 }
 

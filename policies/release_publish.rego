@@ -25,10 +25,10 @@ least_people := 11
 
 # METADATA
 # title: Columns that would name or single out a person, whatever the table
-never_published := {
+never_published := [
 	"bucket", "card", "digest", "email", "name_of_person", "participant", "pseudonym", "reference",
 	"subject", "token", "token_id", "transaction", "trip",
-}
+]
 
 # METADATA
 # title: Only the hub's worker publishes; nobody hands in a table from outside
@@ -62,20 +62,17 @@ certified if input.release.certificate_ok == true
 # title: No cell shown counts fewer than eleven people
 refused contains "too_few_people" if not enough_people
 
-enough_people if {
-	is_number(input.release.k_min)
-	input.release.k_min >= least_people
-}
+enough_people if lib.at_least(input.release.k_min, least_people)
 
 # METADATA
 # title: The table shows something, and no more cells are withheld than it has
 refused contains "nothing_to_publish" if not something_shown
 
-something_shown if {
-	is_number(input.release.rows)
-	is_number(input.release.suppressed_rows)
-	input.release.suppressed_rows >= 0
-	input.release.rows > input.release.suppressed_rows
+something_shown if shows(input.release.rows, input.release.suppressed_rows)
+
+shows(rows, withheld) if {
+	lib.within(withheld, 0, rows)
+	withheld != rows
 }
 
 # METADATA
@@ -84,15 +81,9 @@ refused contains "personal_columns" if not columns_impersonal
 
 columns_impersonal if {
 	input.release.personal_columns == []
-	count(input.release.columns) > 0
-	count(named_columns) == count(input.release.columns)
+	lib.all_named(input.release.columns)
 	count(personal_names) == 0
 }
-
-named_columns := [column |
-	some column in input.release.columns
-	lib.named(column)
-]
 
 personal_names := [column |
 	some column in input.release.columns
@@ -110,32 +101,27 @@ suppressed_say_nothing if input.release.suppressed_carry_class == false
 # description: Sources are the partners' datasets about people that the table is computed from.
 refused contains "join_forbidden" if not joins_allowed
 
-joins_allowed if {
-	sources_named
-	input.release.never_joined == []
+joins_allowed if kept_apart(input.release.sources, input.release.never_joined)
+
+kept_apart(sources, never_joined) if {
+	never_joined == []
+	sources == []
 }
 
-joins_allowed if {
-	sources_named
-	count(input.release.sources) == 1
-	input.release.never_joined == input.release.sources
+kept_apart(sources, never_joined) if {
+	never_joined == []
+	lib.all_named(sources)
 }
 
-sources_named if input.release.sources == []
-
-sources_named if {
-	count(input.release.sources) > 0
-	count(named_sources) == count(input.release.sources)
+kept_apart(sources, never_joined) if {
+	never_joined == sources
+	count(sources) == 1
+	lib.all_named(sources)
 }
-
-named_sources := [source |
-	some source in input.release.sources
-	lib.named(source)
-]
 
 # METADATA
 # title: The exceptions for which a release may be restricted
-exceptions := {"business_secret"}
+exceptions := ["business_secret"]
 
 # METADATA
 # title: Open to everyone, or restricted by an exception that is cited
@@ -161,20 +147,14 @@ refused contains "business_secret_shown" if not no_business_shown
 no_business_shown if input.release.operators_shown == []
 
 no_business_shown if {
-	count(input.release.operators_shown) > 0
-	count(named_operators) == count(input.release.operators_shown)
 	input.release.open == false
+	lib.all_named(input.release.operators_shown)
 }
-
-named_operators := [operator |
-	some operator in input.release.operators_shown
-	lib.named(operator)
-]
 
 # METADATA
 # title: What goes with the release
 # description: The manifest stands beside the data; a published table is never changed in place.
-obligations := {name: value | some name, value in terms}
+obligations := terms
 
 terms["immutable"] := true
 

@@ -23,15 +23,15 @@ decision := {"allow": false, "reasons": sort(refused), "obligations": {}} if cou
 # METADATA
 # title: For what each role may read a restricted release without a request
 restricted_purposes := {
-	"auditor": {"oversight"},
-	"dpo": {"oversight"},
-	"operator": {"oversight"},
-	"steward": {"oversight"},
+	"auditor": ["oversight"],
+	"dpo": ["oversight"],
+	"operator": ["oversight"],
+	"steward": ["oversight"],
 }
 
 # METADATA
 # title: Who watches over the hub, and so reads under embargo
-watches := {"auditor", "dpo", "operator", "steward"}
+watches := ["auditor", "dpo", "operator", "steward"]
 
 # METADATA
 # title: The release is named
@@ -56,11 +56,7 @@ refused contains "embargo" if not embargo_over
 
 embargo_over if input.release.embargo_until == null
 
-embargo_over if {
-	is_number(input.now)
-	is_number(input.release.embargo_until)
-	input.now >= input.release.embargo_until
-}
+embargo_over if lib.at_least(input.now, input.release.embargo_until)
 
 embargo_over if {
 	is_number(input.release.embargo_until)
@@ -69,18 +65,16 @@ embargo_over if {
 
 # METADATA
 # title: What every reader takes on
-duties contains "attribution"
+obligations["attribution"] := true
 
-duties contains "no_reidentification"
+obligations["no_reidentification"] := true
 
 # METADATA
 # title: A reader who is known is recorded; an anonymous one leaves no trace
-duties contains "record_read" if lib.named(input.actor.id)
+obligations["record_read"] if lib.named(input.actor.id)
 
 # METADATA
 # title: A restricted release stays with its reader
-duties contains "business_secret" if input.release.open == false
+obligations["business_secret"] if input.release.open == false
 
-duties contains "no_onward_sharing" if input.release.open == false
-
-obligations := {duty: true | some duty in duties}
+obligations["no_onward_sharing"] if input.release.open == false

@@ -23,22 +23,22 @@ decision := {"allow": false, "reasons": sort(refused), "obligations": {}} if cou
 # METADATA
 # title: Who asks for data, and for which purposes
 asking_purposes := {
-	"collectivity": {"climate-plan", "evaluation", "mobility-planning", "school-transport"},
-	"operator": {"evaluation", "mobility-planning"},
-	"school": {"evaluation", "mobility-planning", "school-transport"},
+	"collectivity": ["climate-plan", "evaluation", "mobility-planning", "school-transport"],
+	"operator": ["evaluation", "mobility-planning"],
+	"school": ["evaluation", "mobility-planning", "school-transport"],
 }
 
 # METADATA
 # title: Who watches over the hub, and so reads every request and every statement of use
-watches := {"auditor", "dpo", "operator", "steward"}
+watches := ["auditor", "dpo", "operator", "steward"]
 
 # METADATA
 # title: Who decides where the policy does not
-decides := {"operator", "steward"}
+decides := ["operator", "steward"]
 
 # METADATA
 # title: The levels of detail of a published table, and "all" of them
-granularities := {"all", "department", "lycee", "lycees", "region", "zone"}
+granularities := ["all", "department", "lycee", "lycees", "region", "zone"]
 
 # METADATA
 # title: The longest a request holds, in days
@@ -52,10 +52,10 @@ fewest_people := 11
 # title: The action is one of these
 refused contains "action_unknown" if not action_listed
 
-action_listed if input.action in {
+action_listed if input.action in [
 	"submit", "approve", "refuse", "veto", "opinion", "withdraw", "revoke",
 	"read", "deliver", "usage",
-}
+]
 
 # METADATA
 # title: The asking organisation is named
@@ -90,7 +90,7 @@ supplies if {
 }
 
 may if {
-	input.action in {"submit", "withdraw", "read", "usage"}
+	input.action in ["submit", "withdraw", "read", "usage"]
 	own
 	asks
 }
@@ -102,12 +102,12 @@ may if {
 }
 
 may if {
-	input.action in {"approve", "refuse", "revoke"}
+	input.action in ["approve", "refuse", "revoke"]
 	input.actor.role in decides
 }
 
 may if {
-	input.action in {"veto", "read"}
+	input.action in ["veto", "read"]
 	supplies
 }
 
@@ -117,13 +117,13 @@ may if {
 }
 
 may if {
-	input.action in {"read", "deliver"}
+	input.action in ["read", "deliver"]
 	receives
 	asks
 }
 
 may if {
-	input.action in {"read", "usage"}
+	input.action in ["read", "usage"]
 	input.actor.role in watches
 }
 
@@ -132,7 +132,7 @@ may if {
 # description: |
 #   Nor through another account of the same organisation, nor on data it would be given.
 refused contains "own_request" if {
-	input.action in {"approve", "refuse"}
+	input.action in ["approve", "refuse"]
 	not disinterested
 }
 
@@ -152,7 +152,7 @@ refused contains "purpose_unknown" if {
 	not purpose_listed
 }
 
-granting if input.action in {"submit", "approve"}
+granting if input.action in ["submit", "approve"]
 
 purpose_listed if input.request.purpose in asking_purposes[input.request.role]
 
@@ -193,11 +193,7 @@ refused contains "duration_out_of_bounds" if {
 	not duration_bounded
 }
 
-duration_bounded if {
-	is_number(input.request.days)
-	input.request.days >= 1
-	input.request.days <= longest_days
-}
+duration_bounded if lib.within(input.request.days, 1, longest_days)
 
 # METADATA
 # title: The terms of the release are known
@@ -206,9 +202,9 @@ refused contains "release_unnamed" if {
 	not terms_known
 }
 
-handing_out if input.action in {"submit", "approve", "deliver"}
+handing_out if input.action in ["submit", "approve", "deliver"]
 
-terms_known if input.release.open in {true, false}
+terms_known if input.release.open in [true, false]
 
 # METADATA
 # title: Nothing is handed out under embargo
@@ -219,25 +215,21 @@ refused contains "embargo" if {
 
 embargo_over if input.release.embargo_until == null
 
-embargo_over if {
-	is_number(input.now)
-	is_number(input.release.embargo_until)
-	input.now >= input.release.embargo_until
-}
+embargo_over if lib.at_least(input.now, input.release.embargo_until)
 
 # METADATA
 # title: What the recipients take on, and what the hub hands out at most
-obligations := {name: value | some name, value in terms} if handing_out
+obligations := terms if handing_out
 
 obligations := {} if not_handing_out
 
 not_handing_out if not handing_out
 
-terms[name] := true if some name in {"attribution", "no_reidentification", "record_read"}
+terms[name] := true if some name in ["attribution", "no_reidentification", "record_read"]
 
 terms[name] := true if {
 	input.release.open == false
-	some name in {"business_secret", "no_onward_sharing"}
+	some name in ["business_secret", "no_onward_sharing"]
 }
 
 terms["k_min"] := fewest_people

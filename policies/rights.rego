@@ -22,13 +22,13 @@ decision := {"allow": false, "reasons": sort(refused), "obligations": {}} if cou
 # METADATA
 # title: The actions, and who may take each
 actions := {
-	"case_list": {"auditor", "dpo", "operator"},
-	"case_move": {"dpo", "operator"},
-	"case_open": {"dpo", "operator", "person"},
-	"codes_give": {"operator", "partner"},
-	"proof_open": {"dpo"},
-	"reference_link": {"partner"},
-	"rows_show": {"person"},
+	"case_list": ["auditor", "dpo", "operator"],
+	"case_move": ["dpo", "operator"],
+	"case_open": ["dpo", "operator", "person"],
+	"codes_give": ["operator", "partner"],
+	"proof_open": ["dpo"],
+	"reference_link": ["partner"],
+	"rows_show": ["person"],
 }
 
 # METADATA

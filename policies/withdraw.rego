@@ -29,7 +29,7 @@ partner_named if lib.named(input.partner)
 # title: One of the five ways
 refused contains "way_unknown" if not way_known
 
-way_known if input.via in {"code", "form", "partner", "cli", "time"}
+way_known if input.via in ["code", "form", "partner", "cli", "time"]
 
 # METADATA
 # title: Through a partner, only the one that collected the consent
@@ -56,7 +56,7 @@ refused contains "role_may_not_withdraw" if {
 	not role_withdraws
 }
 
-role_withdraws if input.actor.role in {"operator", "dpo"}
+role_withdraws if input.actor.role in ["operator", "dpo"]
 
 # METADATA
 # title: That time has run out is found by the hub's own worker

@@ -1,4 +1,4 @@
-"""The embedded engine: Rego in process, from a compiled bundle, one interpreter per thread.
+"""The embedded engine: Rego in process, compiled, one interpreter per thread and rule.
 
 Why each precaution is here (each has its test):
 
@@ -7,6 +7,9 @@ Why each precaution is here (each has its test):
 - Policies are compiled first in a process of their own (`compiling`), because some kill it, and
   the built-ins they call are allow-listed from the compiled plan: `opa.runtime()` would hand out
   the process environment, others reach the network or the clock, and none can be switched off.
+- One program per rule, of its own file and those it imports: a rule compiled among all the others
+  takes up to 70 µs longer to answer. So that both engines still see the same, a policy names
+  another package in an import and nowhere else; one that does otherwise does not start.
 - `Input()`, never an input *term*: the term parser crashes the process on deep JSON. Questions are
   bounded and cleaned before they get here (`decisions.canonical`), and what is asked is the very
   bytes whose digest the decision carries.
@@ -19,12 +22,14 @@ Why each precaution is here (each has its test):
 from __future__ import annotations
 
 import hashlib
-import json
+import re
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+import pyproj  # noqa: F401 - before the engine: loaded after it, it ends the process
 from regopy import Input, Interpreter
 from regopy.rego_shared import RegoError
 
@@ -62,6 +67,9 @@ ALLOWED_BUILTINS: Final = frozenset(
 )
 """What a policy may call: pure functions of the question. Adding one is a security decision."""
 
+_WORDS_AND_COMMENTS: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"|`[^`]*`|#[^\n]*')
+_IMPORT: Final = re.compile(r"^import data\.hub\.(\w+)$", re.MULTILINE)
+
 _ENGINE_ERRORS: Final = (
     # What the binding and the parsing of its answers are known to raise. Not `Exception`: a fault
     # of ours must surface as one, at the edge, where it is a refusal as well.
@@ -90,6 +98,7 @@ class EmbeddedGate:
             raise _unusable("policies-unreadable", "") from error
         self.bundle_digest = digest_of(self._sources)
         self._check_builtins()
+        self._programs = {rule: self._program(rule) for rule in RULES}
         self._threads = threading.local()
         # The compiler keeps global state: two threads compile one after the other.
         self._compiling = threading.Lock()
@@ -108,7 +117,7 @@ class EmbeddedGate:
         if rule not in RULES:
             return denied(rule, RULE_UNKNOWN, digest, self.bundle_digest)
         try:
-            document = self._ask(rule, json.loads(asked))
+            document = self._ask(rule, msgspec.json.decode(asked))
         except _ENGINE_ERRORS:
             # The interpreter may be left in any state: the next question gets a new one.
             self._threads.__dict__.clear()
@@ -117,20 +126,38 @@ class EmbeddedGate:
 
     def _ask(self, rule: str, question: Any) -> Any:
         """The raw decision document, None where the engine gives none."""
-        interpreter, bundle = self._compiled()
+        interpreter, bundle = self._compiled(rule)
         interpreter.set_input(Input(question))
         output = interpreter.query_bundle_entrypoint(bundle, _entry_point(rule))
         if not output.ok() or len(output) != 1 or len(output[0].expressions) != 1:
             return None
         return output[0].expressions[0]
 
-    def _compiled(self) -> tuple[Any, Any]:
+    def _compiled(self, rule: str) -> tuple[Any, Any]:
         """The calling thread's interpreter and bundle; compiled (5 ms) at its first question."""
-        if not hasattr(self._threads, "compiled"):
+        mine: dict[str, tuple[Any, Any]] = self._threads.__dict__
+        if rule not in mine:
             with self._compiling:
-                self._threads.compiled = _compile(self._sources)
-        compiled: tuple[Any, Any] = self._threads.compiled
-        return compiled
+                mine[rule] = _compile(self._programs[rule], rule)
+        return mine[rule]
+
+    def _program(self, rule: str) -> dict[str, str]:
+        """A rule's own policy and all it imports. Raises `Unavailable` for other ways to reach."""
+        program: dict[str, str] = {}
+        waiting = [rule]
+        while waiting:
+            name = f"{waiting.pop()}.rego"
+            if name in program:
+                continue
+            try:
+                program[name] = self._sources[name].decode("utf-8")
+            except KeyError as error:
+                raise _unusable("policies-do-not-compile", name) from error
+            code = _WORDS_AND_COMMENTS.sub("", program[name])
+            waiting.extend(_IMPORT.findall(code))
+            if re.search(r"\bdata\b", _IMPORT.sub("", code)):
+                raise _unusable("policy-reaches-elsewhere", name)
+        return program
 
     def _check_builtins(self) -> None:
         """Raises `Unavailable` for policies that do not compile or call what they must not."""
@@ -144,13 +171,13 @@ class EmbeddedGate:
             raise _unusable("policy-builtin-refused", ", ".join(refused))
 
 
-def _compile(sources: Mapping[str, bytes]) -> tuple[Any, Any]:
+def _compile(program: Mapping[str, str], rule: str) -> tuple[Any, Any]:
     interpreter = Interpreter()
-    for name, content in sources.items():
-        interpreter.add_module(name, content.decode("utf-8"))
-    bundle = interpreter.build(None, [_entry_point(rule) for rule in RULES])
+    for name, content in program.items():
+        interpreter.add_module(name, content)
+    bundle = interpreter.build(None, [_entry_point(rule)])
     if not bundle.ok():
-        raise ValueError("the policies do not compile")
+        raise ValueError("the policy does not compile")
     return interpreter, bundle
 
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 import rfc8785
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from regopy import Input, Interpreter
 
 from hub.errors import Unavailable
-from hub.policy.decisions import MAX_DEPTH, MAX_TEXT, MAX_VALUES
+from hub.policy.decisions import MAX_DEPTH, MAX_TEXT, MAX_VALUES, _check, _plain
 from hub.policy.gate import (
     ENGINE_FAILED,
     OUT_OF_BOUNDS,
@@ -148,6 +148,43 @@ def test_the_deepest_and_longest_question_allowed_is_answered() -> None:
         assert OUT_OF_BOUNDS not in EMBEDDED.decide("admin", question).reasons
 
 
+PLAIN_OR_NOT = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**54), 2**54)
+    | st.floats()
+    | st.sampled_from(["orleans", "é", "a[]b", "1e5", ":1.5", "\x7f", '"', "\ud800", b"x"])
+    | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.tuples(inner)
+        | st.dictionaries(st.sampled_from(["a", "\U0001f600", "\uff5e", 1]), inner, max_size=4)
+    ),
+    max_leaves=30,
+)
+
+
+@given(question=st.dictionaries(st.sampled_from(["actor", "é", "a"]), PLAIN_OR_NOT, max_size=3))
+@example(question=nested(MAX_DEPTH))
+@example(question=nested(MAX_DEPTH + 1))
+@example(question={"a": [[[[[[[[]]]]]]]]})
+@example(question={"a": 10**15})
+@example(question={"a": {"\uff5e": 1, "\U0001f600": 2}})
+@example(question={"a": "\x7f"})
+@example(question={"a": 2**53})
+@example(question={"a": "x" * (MAX_TEXT + 1)})
+def test_a_question_plain_to_see_has_the_bytes_it_has_the_long_way(question: Any) -> None:
+    short = _plain(question)
+    if short is not None:
+        _check(question)
+        assert short == rfc8785.dumps(question)
+
+
+def test_questions_of_every_rule_are_plain_to_see() -> None:
+    for rule, cases in VECTORS.items():
+        assert all(_plain(case["question"]) for case in cases.values()), rule
+
+
 @pytest.mark.parametrize("text", ['"hub"', "hub\0"])
 def test_why_texts_are_bounded_the_bare_engine_takes_these_for_others(text: str) -> None:
     """If this fails the engine was mended, and the precaution in `canonical` may be reviewed."""
@@ -246,7 +283,7 @@ class Exploding:
 )
 def test_an_engine_that_raises_denies_and_is_replaced(error: Exception) -> None:
     gate = EmbeddedGate()
-    gate._threads.compiled = (Exploding(error), None)
+    gate._threads.admin = (Exploding(error), None)
     assert gate.decide("admin", YES).reasons == (ENGINE_FAILED,)
     assert gate.decide("admin", YES).allow
 
@@ -275,6 +312,18 @@ NOT_STARTING: dict[str, tuple[str, str | None]] = {
         "policy-builtin-refused",
         HEAD + NO + 'decision := http.send({"method": "get", "url": input.url})\n',
     ),
+    "a package reached without an import": (
+        "policy-reaches-elsewhere",
+        HEAD + NO + "decision := data.hub.push.obligations if input.action\n",
+    ),
+    "all packages under another name": (
+        "policy-reaches-elsewhere",
+        "package hub.admin\n\nimport data as all\n\n" + NO + YES_IF,
+    ),
+    "a package that is not there": (
+        "policies-do-not-compile",
+        "package hub.admin\n\nimport data.hub.nowhere\n\n" + NO + YES_IF,
+    ),
     "a yes to nothing": (
         "policy-does-not-refuse",
         HEAD + 'decision := {"allow": true, "reasons": [], "obligations": {}}\n',
@@ -290,6 +339,13 @@ def test_policies_that_cannot_be_trusted_do_not_start(name: str, tmp_path: Path)
         EmbeddedGate(policies_with(tmp_path, admin=content))
     assert refused.value.code == code
     assert refused.value.who == "operator"
+
+
+def test_what_the_hub_loads_after_the_engine_does_not_end_the_process() -> None:
+    """In a new process: pyproj loaded after the bare engine aborts."""
+    program = "import hub.policy.gate, pyproj, shapely, numpy, pyarrow, duckdb, deltalake"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_engine_works_beside_the_libraries_the_hub_loads_first() -> None:

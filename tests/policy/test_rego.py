@@ -68,6 +68,7 @@ def test_what_the_two_engines_read_differently_is_not_written(source: Path) -> N
     text = code(source)
     assert not re.search(r"\b(every|with)\b", text)
     assert not re.search(r"\bdefault \w+\(", text)
+    assert not re.search(r"(:=|\bin|,|:) \{\s*\"\"(,|\s*\})", text), "a set: write a list"
     for negated in re.findall(r"\bnot\b[^\n]*", text):
         assert re.fullmatch(r"not [a-z_]+", negated.strip()), negated
 
