@@ -18,7 +18,7 @@ from hub.audit.log import Log
 from hub.audit.notes import Signer, VerifierKey
 from hub.audit.objects import ObjectStore
 from hub.audit.publish import Publisher
-from hub.audit.store import FolderStore, TileStore
+from hub.audit.store import FolderStore, LogStore
 from hub.computing import DuckDBEngine, Engine, SparkEngine
 from hub.errors import Unavailable, bad_setting
 from hub.events import AuditEvent, Kind
@@ -112,8 +112,8 @@ class Storage:
     objects: Objects
     vault: Objects
     tables: Tables
-    log: TileStore
-    public: TileStore
+    log: LogStore
+    public: LogStore
 
 
 def storage_of(settings: Settings) -> Storage:

@@ -59,7 +59,7 @@ class Edge:
             bundle = bundles[at : at + WIDTH]
             files[Tile(ENTRIES, first + at // WIDTH, len(bundle)).name] = tiles.pack(bundle)
         levels = list(self.levels)
-        rising, level = b"".join([merkle.leaf_hash(entry) for entry in entries]), 0
+        rising, level = merkle.leaf_hashes(entries), 0
         while rising:
             if level == len(levels):
                 levels.append(b"")

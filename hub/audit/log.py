@@ -3,12 +3,15 @@
 Sequencing, and why in this order:
 
 1. read the checkpoint, and the tree's right edge under it; where books and tree disagree because
-   a run ended between 5 and 6, finish that run first (*reconcile*);
+   a run ended between 4 and 6, finish that run first (*reconcile*);
 2. take pending events in the order of the books; their salted hashes are the entries;
-3. see that the checkpoint is still the one we extend: exactly one writer, or none;
-4. write tiles and bundles, durable. Nothing points at them yet: a crash here leaves litter that
-   the next run overwrites or sweeps;
-5. replace the checkpoint, atomically. From here on the entries are in the log;
+3. write tiles and bundles, durable. Nothing points at them yet: a crash here leaves litter that
+   a later run overwrites, with the same bytes or more, or drops;
+4. replace the checkpoint, where it still is the one we extend: the store compares and replaces it
+   in one act (`LogStore.advance`), so that there is exactly one writer, or none. A lease may be
+   lost while its holder is suspended; he then finds another checkpoint. From here on the entries
+   are in the log;
+5. drop the partial tiles that got their full tile: whoever does it late harms nobody;
 6. tell the books each event's index. A crash before this is what 1 repairs: an entry of the tree
    that no event owns is matched with its pending event by its value, so nothing is taken twice.
 
@@ -22,8 +25,8 @@ caller holds the log's lease while sequencing; reading needs none.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -31,7 +34,7 @@ from hub.audit import keys, merkle, notes
 from hub.audit.edge import Edge
 from hub.audit.entries import entry_of
 from hub.audit.notes import Checkpoint, Signer, VerifierKey
-from hub.audit.store import TileStore
+from hub.audit.store import LogStore
 from hub.audit.tiles import CHECKPOINT, KEYS, WIDTH, Tile, Tree
 from hub.errors import Conflict, Rejected, Unavailable
 from hub.records import LoggedEvent
@@ -85,10 +88,14 @@ class MemoryOutbox:
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """The published state that an append extends: the note as it was read, and the edge."""
+    """The published state that an append extends: the note as it was read, and the edge.
+
+    `partials` names the partial tiles there are, by level and index of the tile they begin.
+    """
 
     note: bytes | None
     edge: Edge
+    partials: Mapping[tuple[int, int], frozenset[str]] = field(default_factory=dict)
 
 
 class Log:
@@ -100,7 +107,7 @@ class Log:
 
     def __init__(
         self,
-        store: TileStore,
+        store: LogStore,
         signers: Signer | Callable[[], Sequence[Signer]],
         outbox: Outbox,
         batch: int = MAX_BATCH,
@@ -180,18 +187,15 @@ class Log:
     def sequence(self, now: datetime) -> int:
         """Take every event pending now into the tree; gives how many events got an index.
 
-        Raises `Conflict` where tree and books contradict each other or another writer shows up,
-        `Unavailable` where the store does not answer; both leave the log as it was published.
+        Raises `Conflict` where tree and books contradict each other, `Unavailable` where the store
+        does not answer or another writer was quicker; both leave the log as it was published.
         """
         with self._one_at_a_time:
             # Forgotten unless all goes well: after any failure the store is asked again.
             head, self._head = self._head, None
             placed = 0
-            failed = head is None
             if head is None or self.store.read(CHECKPOINT) != head.note:
-                head = self._load()
-                if failed:  # or began; where another process wrote, it tidied up itself
-                    self._sweep(head.edge)
+                head = self._load(littered=head is None)
                 placed += self._reconcile(head.edge)
             if head.note is None or self._rotated(head.note):
                 head = self._publish(head, [])
@@ -209,6 +213,7 @@ class Log:
                     placed += len(events)
                 # What comes meanwhile is for the next turn: else one turn might never end.
                 more = len(events) == limit
+            self.store.catch_up()
             self._head = head
             return placed
 
@@ -225,26 +230,33 @@ class Log:
         signer, *former = self._signers()
         return bool(former) and signer.verifier not in notes.verify(note, self.keys).signed_by
 
-    def _load(self) -> _Head:
+    def _load(self, *, littered: bool) -> _Head:
+        """The head as it is published; `littered` after a failure, ours or of who was before us."""
         note = self.store.read(CHECKPOINT)
-        if note is None:
-            return _Head(None, Edge())
-        checkpoint = self.opened(note)
-        edge = Edge.load(self.store, checkpoint.size)
-        if edge.root() != checkpoint.root:
-            raise _damaged("its right edge does not lead to the signed root", "tile/")
-        return _Head(note, edge)
+        edge = Edge()
+        if note is not None:
+            checkpoint = self.opened(note)
+            edge = Edge.load(self.store, checkpoint.size)
+            if edge.root() != checkpoint.root:
+                raise _damaged("its right edge does not lead to the signed root", "tile/")
+        ahead = MAX_BATCH // WIDTH + 2 if littered else 1
+        partials = {
+            (tile.level, index): frozenset(
+                self.store.names(Tile(tile.level, index).full_name + ".p")
+            )
+            for tile in edge.tiles()
+            for index in range(tile.index, tile.index + ahead)
+        }
+        return _Head(note, edge, partials)
 
     def _publish(self, head: _Head, entries: Sequence[bytes]) -> _Head:
         signer = self._heir(head)
         edge, files = head.edge.append(entries)
         note = notes.sign(Checkpoint(signer.name, edge.size, edge.root()).text(), signer)
-        self._check_alone(head)
-        self.store.write(files)
-        self._check_alone(head)
-        self.store.write({CHECKPOINT: note})
-        self._tidy(head.edge, edge)
-        return _Head(note, edge)
+        partials, gone = _partials(head.partials, edge)
+        if not self.store.advance(files, note, head.note, gone):
+            raise _overtaken()
+        return _Head(note, edge, partials)
 
     def _heir(self, head: _Head) -> Signer:
         """The key that signs next; where another signed last, the change is announced first."""
@@ -258,42 +270,10 @@ class Log:
         published = self.store.read(KEYS)
         note = keys.announce(old, signer, head.edge.size)
         if published is None or not published.endswith(note):
-            self._check_alone(head)
+            if self.store.read(CHECKPOINT) != head.note:
+                raise _overtaken()
             self.store.write({KEYS: keys.join(published, note)})
         return signer
-
-    def _check_alone(self, head: _Head) -> None:
-        """See that nobody published since: the lease should prevent it, a split log is for ever."""
-        if self.store.read(CHECKPOINT) != head.note:
-            raise Conflict(
-                "log-two-writers",
-                fr="Un autre processus écrit dans le journal : vérifiez le bail « log ».",
-                en="Another process writes to the log: check the lease “log”.",
-                who="operator",
-                where=CHECKPOINT,
-            )
-
-    def _sweep(self, edge: Edge) -> None:
-        """Drop what a crash left behind: partial tiles never published, or since filled."""
-        for tile in edge.tiles():
-            self._drop_partials(tile, above=tile.width)
-            if tile.index:
-                self._drop_partials(Tile(tile.level, tile.index - 1))
-            for ahead in range(1, MAX_BATCH // WIDTH + 2):
-                self._drop_partials(Tile(tile.level, tile.index + ahead))
-
-    def _tidy(self, before: Edge, after: Edge) -> None:
-        """Drop the partial tiles that just got their full tile; old checkpoints use that one."""
-        grown = {(tile.level, tile.index) for tile in after.tiles()}
-        for tile in before.tiles():
-            if (tile.level, tile.index) not in grown:
-                self._drop_partials(Tile(tile.level, tile.index))
-
-    def _drop_partials(self, tile: Tile, above: int = 0) -> None:
-        for name in list(self.store.names(tile.full_name + ".p")):
-            found = Tile.parse(name)
-            if found is not None and found.width > above:
-                self.store.drop(name)
 
     def _reconcile(self, edge: Edge) -> int:
         """Give the indices that a crash kept from the books. Raises `Conflict` where it cannot."""
@@ -340,6 +320,35 @@ class Log:
             if len(found) == len(wanted) or len(pending) < limit:
                 return found
             limit *= 4
+
+
+def _partials(
+    before: Mapping[tuple[int, int], frozenset[str]], edge: Edge
+) -> tuple[dict[tuple[int, int], frozenset[str]], list[str]]:
+    """The partial tiles there are with a new edge, and those that got their full tile.
+
+    Of the latter alone nobody needs any: old checkpoints use the full one. A partial tile wider
+    than its edge may be litter, and may be what another writer published while we were suspended.
+    """
+    now, gone = dict(before), list[str]()
+    for tile in edge.tiles():
+        place = (tile.level, tile.index)
+        if tile.width:
+            now[place] = now.get(place, frozenset()) | {tile.name}
+    for level, index in before:
+        if Tile.of(level, index, edge.size).width == WIDTH:
+            gone += sorted(now.pop((level, index)))
+    return now, gone
+
+
+def _overtaken() -> Unavailable:
+    return Unavailable(
+        "log-overtaken",
+        fr="Un autre processus a écrit dans le journal entre-temps : le travail sera repris.",
+        en="Another process wrote to the log meanwhile: the work will be done again.",
+        who="operator",
+        where=CHECKPOINT,
+    )
 
 
 def _damaged(reason: str, where: str) -> Unavailable:

@@ -7,7 +7,7 @@ with plain `hashlib`; a proof that does not hold raises `Rejected`, never return
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from typing import Final
 
@@ -23,6 +23,11 @@ RangeHash = Callable[[int, int], bytes]
 def leaf_hash(entry: bytes) -> bytes:
     """Hash of one entry, in a domain of its own (RFC 6962 §2.1)."""
     return sha256(b"\x00" + entry).digest()
+
+
+def leaf_hashes(entries: Iterable[bytes]) -> bytes:
+    """The hashes of some entries, one after the other."""
+    return b"".join([sha256(b"\x00" + entry).digest() for entry in entries])
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:

@@ -89,11 +89,12 @@ class Signer:
 
     name: str
     key: Ed25519PrivateKey = field(repr=False)
+    verifier: VerifierKey = field(init=False)
+    """The key others verify with."""
 
-    @property
-    def verifier(self) -> VerifierKey:
-        """The key others verify with."""
-        return VerifierKey(self.name, self.key.public_key().public_bytes_raw())
+    def __post_init__(self) -> None:
+        public = self.key.public_key().public_bytes_raw()  # once: it costs as much as a signature
+        object.__setattr__(self, "verifier", VerifierKey(self.name, public))
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,10 @@ class Objects(Protocol):
         """Names that start with `prefix`, sorted."""
         ...
 
+    def swap(self, name: str, data: bytes, over: bytes | None) -> bool:
+        """Replace an object where it still is `over` (None: where there is none); else False."""
+        ...
+
 
 class ObjectStore:
     """See `TileStore`. Raises what the objects raise."""
@@ -67,6 +71,20 @@ class ObjectStore:
     def drop(self, name: str) -> None:
         """See `TileStore`."""
         self._objects.delete(known_name(name))
+
+    def advance(
+        self, files: Mapping[str, bytes], note: bytes, over: bytes | None, gone: Iterable[str] = ()
+    ) -> bool:
+        """See `LogStore`. The server compares."""
+        self.write(files)
+        if not self._objects.swap(CHECKPOINT, note, over):
+            return False
+        for name in gone:
+            self.drop(name)
+        return True
+
+    def catch_up(self) -> None:
+        """See `LogStore`: nothing is put off."""
 
     def _put(self, name: str, files: Mapping[str, bytes]) -> None:
         self._objects.put(name, [files[name]])

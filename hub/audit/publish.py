@@ -20,7 +20,7 @@ from typing import Final
 from hub.audit import notes, tiles
 from hub.audit.log import Log
 from hub.audit.notes import Checkpoint, Note, VerifierKey
-from hub.audit.store import TileStore
+from hub.audit.store import LogStore
 from hub.audit.tiles import CHECKPOINT, ENTRIES, KEYS, WIDTH, WITNESSED, Tile, Tree
 from hub.errors import Conflict, Rejected, Unavailable
 
@@ -37,7 +37,7 @@ def next_moment(now: datetime, period: timedelta) -> datetime:
 class Publisher:
     """Copies a log to its public store. The caller holds the lease "publication"."""
 
-    def __init__(self, log: Log, public: TileStore, witnesses: Sequence[VerifierKey] = ()) -> None:
+    def __init__(self, log: Log, public: LogStore, witnesses: Sequence[VerifierKey] = ()) -> None:
         self._log = log
         self.public = public
         self.witnesses = tuple(witnesses)
@@ -56,10 +56,14 @@ class Publisher:
         return note
 
     def publish(self) -> Checkpoint:
-        """Bring the public copy to the log's head. Raises `Conflict` where that goes back."""
+        """Bring the public copy to the log's head. Raises `Conflict` where that goes back.
+
+        `Unavailable` where another publisher did so meanwhile.
+        """
         note = self._log.checkpoint()
         head = self._log.opened(note)
-        before = self._published()
+        published = self.public.read(CHECKPOINT)
+        before = None if published is None else self._log.opened(published)
         if before is not None:
             self._check_extends(before, head)
         keys = self._log.store.read(KEYS)
@@ -69,7 +73,7 @@ class Publisher:
         seen = self.public.read(WITNESSED)
         if seen is not None and notes.text_of(seen) == notes.text_of(note):
             note = seen
-        self.public.write({CHECKPOINT: note})
+        self._replace(published, note)
         return head
 
     def accept(self, note: bytes) -> Checkpoint:
@@ -90,11 +94,22 @@ class Publisher:
         seen = self.public.read(WITNESSED)
         lines = [*notes.verify(note, keys).lines, *self._latest(cosigned, seen, head)]
         whole = f"{cosigned.text}\n{''.join(lines)}".encode()
-        files = {WITNESSED: whole}
-        if notes.text_of(self.checkpoint()) == cosigned.text:
-            files[CHECKPOINT] = whole
-        self.public.write(files)
+        self.public.write({WITNESSED: whole})
+        published = self.checkpoint()
+        if notes.text_of(published) == cosigned.text:
+            self._replace(published, whole)
         return head
+
+    def _replace(self, published: bytes | None, note: bytes) -> None:
+        """Publish a checkpoint over the one that was seen, whoever had the lease meanwhile."""
+        if not self.public.advance({}, note, published):
+            raise Unavailable(
+                "log-overtaken",
+                fr="Un autre processus a publié le journal entre-temps : ce sera repris.",
+                en="Another process published the log meanwhile: it will be done again.",
+                who="operator",
+                where=CHECKPOINT,
+            )
 
     def _latest(self, cosigned: Note, seen: bytes | None, head: Checkpoint) -> list[str]:
         """One line of each witness that saw this checkpoint, its latest."""
@@ -118,10 +133,6 @@ class Publisher:
             if theirs:
                 lines.append(max(theirs)[1])
         return lines
-
-    def _published(self) -> Checkpoint | None:
-        note = self.public.read(CHECKPOINT)
-        return None if note is None else self._log.opened(note)
 
     def _check_extends(self, before: Checkpoint, head: Checkpoint) -> None:
         same = (

@@ -7,15 +7,18 @@ the log orders its writes so that it need not be.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
 from hub.audit import tiles
+from hub.audit.tiles import CHECKPOINT
 from hub.errors import NotFound, Unavailable
 
 SCRATCH: Final = ".scratch"
@@ -42,6 +45,28 @@ class TileStore(Protocol):
         ...
 
 
+class LogStore(TileStore, Protocol):
+    """Where a log is written: its checkpoint is replaced by whoever knows the present one."""
+
+    def advance(
+        self, files: Mapping[str, bytes], note: bytes, over: bytes | None, gone: Iterable[str] = ()
+    ) -> bool:
+        """Write files, replace the checkpoint `over` by `note`, then drop what is `gone`.
+
+        Durable on return. False where the checkpoint is another one by now, however long ago the
+        caller last looked: it stays, and files nothing points at may have been written. Raises
+        `Unavailable`; it may be replaced then, or not.
+        """
+        ...
+
+    def catch_up(self) -> None:
+        """Do what `advance` put off for whoever reads the files without this store."""
+        ...
+
+
+_comparing: Final = threading.RLock()
+
+
 class MemoryStore:
     """The obvious store: a dict. It is the specification of the others."""
 
@@ -65,6 +90,22 @@ class MemoryStore:
     def drop(self, name: str) -> None:
         """See `TileStore`."""
         self.files.pop(known_name(name), None)
+
+    def advance(
+        self, files: Mapping[str, bytes], note: bytes, over: bytes | None, gone: Iterable[str] = ()
+    ) -> bool:
+        """See `LogStore`."""
+        self.write(files)
+        with _comparing:
+            if self.read(CHECKPOINT) != over:
+                return False
+            self.write({CHECKPOINT: note})
+        for name in gone:
+            self.drop(name)
+        return True
+
+    def catch_up(self) -> None:
+        """See `LogStore`: nothing is put off."""
 
 
 class FolderStore:
@@ -130,6 +171,33 @@ class FolderStore:
         if target.parent.suffix == ".p":
             with suppress(OSError):  # not empty, or gone
                 target.parent.rmdir()
+
+    def advance(
+        self, files: Mapping[str, bytes], note: bytes, over: bytes | None, gone: Iterable[str] = ()
+    ) -> bool:
+        """See `LogStore`. Who compares and replaces has a lock on the folder."""
+        self.write(files)
+        with self._alone():
+            if self.read(CHECKPOINT) != over:
+                return False
+            self.write({CHECKPOINT: note})
+        for name in gone:
+            self.drop(name)
+        return True
+
+    def catch_up(self) -> None:
+        """See `LogStore`: nothing is put off."""
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with storage_fails():
+            self.root.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(handle)
 
     def _make(self, folders: set[Path]) -> set[Path]:
         """Create folders; give those whose listing changes with this write."""

@@ -89,6 +89,9 @@ def is_name(name: str) -> bool:
 
 def pack(entries: Sequence[bytes]) -> bytes:
     """An entry bundle, or the end of one."""
+    if len({len(entry) for entry in entries}) == 1:
+        length = len(entries[0]).to_bytes(2, "big")
+        return length + length.join(entries)
     return b"".join([len(entry).to_bytes(2, "big") + entry for entry in entries])
 
 

@@ -261,7 +261,7 @@ def _leaf_hashes(bundle: bytes) -> Hashes:
     entries = tiles.unpack(bundle)
     if len(tiles.pack(entries)) != len(bundle):
         return None
-    return b"".join([merkle.leaf_hash(entry) for entry in entries])
+    return merkle.leaf_hashes(entries)
 
 
 def _differences(one: bytes, other: bytes) -> Iterator[int]:

@@ -179,6 +179,9 @@ def _conditional(settings: Settings) -> None:
     try:
         if not bucket.create(key, b"first") or bucket.create(key, b"second"):
             raise _unable("conditional-write", "If-None-Match")
+        tag = bucket.read(key, io.BytesIO())
+        if not bucket.replace(key, b"second", tag) or bucket.replace(key, b"third", tag):
+            raise _unable("conditional-write", "If-Match")
     finally:
         bucket.delete(key)
 

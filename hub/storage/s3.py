@@ -106,8 +106,8 @@ class Bucket:
         """The full name of an object in the bucket."""
         return f"{self.address.prefix}/{name}" if self.address.prefix else name
 
-    def read(self, key: str, sink: BinaryIO) -> int:
-        """Copy an object whole into `sink`; its size. Raises `NotFound`, `Unavailable`."""
+    def read(self, key: str, sink: BinaryIO) -> str:
+        """Copy an object whole into `sink`; its tag. Raises `NotFound`, `Unavailable`."""
         with s3_errors():
             answer = self.client.get_object(self.name, key)
             try:
@@ -117,7 +117,7 @@ class Bucket:
                     size += sink.write(piece)
                     if time.monotonic() - began > self.silence + size / SLOWEST:
                         raise _unavailable("storage-slow")
-                return size
+                return str(answer.headers.get("ETag", ""))
             finally:
                 answer.close()
                 answer.release_conn()
@@ -152,20 +152,28 @@ class Bucket:
             )
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object unless there is one of this name; False where there was.
+        """Write an object unless there is one of this name; False where there was."""
+        return self._put_if({"If-None-Match": "*"}, key, data)
+
+    def replace(self, key: str, data: bytes, tag: str) -> bool:
+        """Write an object where it still is the one `read` gave this tag; else False."""
+        return self._put_if({"If-Match": tag}, key, data)
+
+    def _put_if(self, condition: dict[str, str], key: str, data: bytes) -> bool:
+        """Write an object on a condition; False where it does not hold.
 
         The SDK has no conditional write; a link it signs, used at once, has. Never tried twice:
         a second try would meet the object the first one made.
         """
         with s3_errors():
             link = self.client.get_presigned_url("PUT", self.name, key, LINK)
-            answer = self.http.request(
-                "PUT", link, body=data, headers={"If-None-Match": "*"}, retries=False
-            )
+            answer = self.http.request("PUT", link, body=data, headers=condition, retries=False)
         if answer.status in {409, 412}:
             return False
         if answer.status != 200:
             self.must_exist()
+            if answer.status == 404:
+                return False  # there is no object to replace
             raise _by_status(answer.status)
         return True
 
@@ -284,6 +292,18 @@ class S3Objects:
     def delete(self, name: str) -> None:
         """See `Objects.delete`."""
         self._bucket.delete(self._key(name))
+
+    def swap(self, name: str, data: bytes, over: bytes | None) -> bool:
+        """Replace an object where it still is `over` (None: where there is none); else False."""
+        key = self._key(name)
+        if over is None:
+            return self._bucket.create(key, data)
+        present = io.BytesIO()
+        try:
+            tag = self._bucket.read(key, present)
+        except NotFound:
+            return False
+        return present.getvalue() == over and self._bucket.replace(key, data, tag)
 
     def list(self, prefix: str = "") -> Iterator[str]:
         """See `Objects.list`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.audit.log import Log, MemoryOutbox
 from hub.audit.notes import Signer
-from hub.audit.store import MemoryStore, TileStore
+from hub.audit.store import LogStore, MemoryStore
+from hub.audit.tiles import CHECKPOINT
 from hub.errors import Unavailable
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -36,7 +37,7 @@ def record(outbox: MemoryOutbox, count: int) -> None:
         outbox.add(b'{"n":%d}' % n, hashlib.sha256(b"salt %d" % n).digest())
 
 
-def grown(store: TileStore, *batches: int) -> tuple[Log, MemoryOutbox]:
+def grown(store: LogStore, *batches: int) -> tuple[Log, MemoryOutbox]:
     """A log that took these batches, one checkpoint after each."""
     outbox = MemoryOutbox()
     log = Log(store, signer(), outbox)
@@ -66,6 +67,19 @@ class FailingStore:
                 self.inner.write({name: data})
             if failing:
                 raise out_of_order()
+
+    def advance(
+        self, files: Mapping[str, bytes], note: bytes, over: bytes | None, gone: Iterable[str] = ()
+    ) -> bool:
+        self.write(files)
+        if self.inner.read(CHECKPOINT) != over:
+            return False
+        self.write({CHECKPOINT: note})
+        for name in gone:
+            self.drop(name)
+        return True
+
+    def catch_up(self) -> None: ...
 
     def names(self, prefix: str = "") -> Iterator[str]:
         return self.inner.names(prefix)

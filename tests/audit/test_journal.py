@@ -115,12 +115,12 @@ def test_whoever_reads_next_finishes_what_a_killed_writer_began(
     left = stop
     put = JournaledStore._put
 
-    def dying(store: JournaledStore, target: Path, data: bytes) -> None:
+    def dying(store: JournaledStore, target: str, data: bytes) -> None:
         nonlocal left
         left -= 1
         if not left:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data[: len(data) // 2])
+            Path(target).parent.mkdir(parents=True, exist_ok=True)
+            Path(target).write_bytes(data[: len(data) // 2])
             raise Killed
         put(store, target, data)
 

@@ -1,6 +1,6 @@
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -144,55 +144,60 @@ def test_a_turn_ends_though_events_never_do() -> None:
     assert log.sequence(NOW) == 1
 
 
-def test_litter_of_a_crash_in_another_order_is_swept() -> None:
-    """Tiles of an unpublished batch [1, 3] must not stay beside the published [1, 2, 3]."""
+@pytest.mark.parametrize("steps", [(550, 450), (100, 900)])
+def test_litter_of_a_crash_goes_with_the_tiles_it_was_to_begin(steps: tuple[int, ...]) -> None:
+    """Also where the tile is filled within one batch, and so never partial again."""
 
-    class Late(MemoryOutbox):
-        hidden = 2
+    class Slow(MemoryOutbox):
+        shown = 0
 
         def pending_events(self, limit: int) -> list[LoggedEvent]:
-            shown = [e for e in super().pending_events(10**6) if e.sequence != self.hidden]
-            return shown[:limit]
+            return [e for e in super().pending_events(limit) if e.sequence <= self.shown]
 
-    store, outbox = MemoryStore(), Late()
+    store, outbox = MemoryStore(), Slow()
     Log(store, signer(), outbox).sequence(NOW)
-    record(outbox, 600)
+    record(outbox, 1000)
+    outbox.shown = 600
     fails_at_checkpoint = FailingStore(store, 8, after=False)
     with pytest.raises(Unavailable):
         Log(fails_at_checkpoint, signer(), outbox).sequence(NOW)
-    assert {"tile/0/002.p/87", "tile/entries/002.p/87", "tile/1/000.p/2"} <= set(store.files)
-    outbox.hidden = 0
-    Log(store, signer(), outbox, batch=550).sequence(NOW)
+    litter = {"tile/0/002.p/88", "tile/entries/002.p/88", "tile/1/000.p/2"}
+    assert litter <= set(store.files)
+    log = Log(store, signer(), outbox)
+    outbox.shown = 0
+    for step in steps:
+        outbox.shown += step
+        assert log.sequence(NOW) == step
     check_whole(store, outbox)
+    partial = {name for name in store.names() if ".p/" in name and not name.startswith("tile/1")}
+    assert partial == {"tile/0/003.p/232", "tile/entries/003.p/232"}
 
 
-@pytest.mark.parametrize("moment", ["tiles", "checkpoint"])
+@pytest.mark.parametrize("moment", ["before its tiles", "after its tiles"])
 def test_a_second_writer_is_noticed_before_the_checkpoint(moment: str) -> None:
     store = MemoryStore()
     _, outbox = grown(store, 10)
-    intruding = True
 
     class Intruded(MemoryStore):
         """Lets another log publish between our reading and our writing."""
 
         files = store.files
+        waits = True
 
-        def __init__(self) -> None:
-            self.reads = 0
+        def __init__(self) -> None: ...
 
-        def read(self, name: str) -> bytes | None:
-            nonlocal intruding
-            if name == "checkpoint":
-                self.reads += 1
-                if intruding and self.reads == (2 if moment == "tiles" else 3):
-                    intruding = False
-                    record(outbox, 5)
-                    Log(store, signer(), outbox).sequence(NOW)
-            return super().read(name)
+        def write(self, files: Mapping[str, bytes]) -> None:
+            if moment == "after its tiles":
+                super().write(files)
+            if self.waits:
+                self.waits = False
+                record(outbox, 5)
+                Log(store, signer(), outbox).sequence(NOW)
+            super().write(files)
 
     log = Log(Intruded(), signer(), outbox)
     record(outbox, 3)
-    with pytest.raises(Conflict, match="Another process"):
+    with pytest.raises(Unavailable, match="Another process"):
         log.sequence(NOW)
     log.sequence(NOW)
     check_whole(store, outbox)

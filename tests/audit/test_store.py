@@ -7,28 +7,29 @@ import pytest
 
 from hub.audit.journal import JournaledStore
 from hub.audit.objects import ObjectStore
-from hub.audit.store import SCRATCH, FolderStore, MemoryStore, TileStore
+from hub.audit.store import SCRATCH, FolderStore, LogStore, MemoryStore
 from hub.errors import NotFound, Unavailable
-from tests.storage.buckets import OBJECTS, SERVERS
+from hub.storage.s3 import S3Objects
+from tests.storage.buckets import SERVERS, bucket
 
 
 @pytest.fixture(params=["memory", "folder", "journal", *SERVERS])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> TileStore:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> LogStore:
     if request.param in SERVERS:
-        return ObjectStore(OBJECTS[request.param](tmp_path))
+        return ObjectStore(S3Objects(bucket(request.param), "zone"))
     if request.param == "journal":
         return JournaledStore(tmp_path / "log", limit=400)
     return MemoryStore() if request.param == "memory" else FolderStore(tmp_path / "log")
 
 
-def test_nothing_is_there_at_first(store: TileStore) -> None:
+def test_nothing_is_there_at_first(store: LogStore) -> None:
     assert store.read("checkpoint") is None
     assert store.read("tile/0/000.p/3") is None
     assert list(store.names()) == []
     store.drop("tile/0/000.p/3")
 
 
-def test_what_was_written_is_read_and_replaced(store: TileStore) -> None:
+def test_what_was_written_is_read_and_replaced(store: LogStore) -> None:
     store.write({"checkpoint": b"one", "tile/0/000.p/3": b"abc", "tile/0/x001/000": b""})
     store.write({"checkpoint": b"two"})
     assert store.read("checkpoint") == b"two"
@@ -36,7 +37,7 @@ def test_what_was_written_is_read_and_replaced(store: TileStore) -> None:
     assert store.read("tile/0/x001/000") == b""
 
 
-def test_a_full_tile_lives_beside_its_partial_ones(store: TileStore) -> None:
+def test_a_full_tile_lives_beside_its_partial_ones(store: LogStore) -> None:
     store.write({"tile/0/000.p/3": b"abc", "tile/0/000.p/30": b"x"})
     store.write({"tile/0/000": b"full"})
     assert list(store.names("tile/0/000.p")) == ["tile/0/000.p/3", "tile/0/000.p/30"]
@@ -48,7 +49,7 @@ def test_a_full_tile_lives_beside_its_partial_ones(store: TileStore) -> None:
     assert store.read("tile/0/000.p/3") is None
 
 
-def test_reading_below_a_file_finds_nothing(store: TileStore) -> None:
+def test_reading_below_a_file_finds_nothing(store: LogStore) -> None:
     store.write({"tile/0/000.p/3": b"abc", "checkpoint": b"c"})
     assert store.read("tile/0/000") is None
     store.drop("tile/0/000") if store.read("tile/0/000") else None
@@ -58,7 +59,7 @@ def test_reading_below_a_file_finds_nothing(store: TileStore) -> None:
 @pytest.mark.parametrize(
     "name", ["../checkpoint", "/etc/passwd", "tile/0/000.p/0", "", "tile", SCRATCH, "a\x00b"]
 )
-def test_other_names_never_reach_the_disk(store: TileStore, name: str) -> None:
+def test_other_names_never_reach_the_disk(store: LogStore, name: str) -> None:
     for act in (store.read, store.drop, lambda n: store.write({n: b""})):
         with pytest.raises(NotFound):
             act(name)

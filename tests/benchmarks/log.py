@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import statistics
@@ -23,28 +24,33 @@ from hub.audit.verify import verify
 from hub.records import LoggedEvent
 from tests.audit.helpers import signer
 from tests.benchmarks import plot
-from tests.benchmarks.runner import Row, limited, paired, seconds
+from tests.benchmarks.runner import ROUNDS, Row, limited, paired, seconds
 
 BATCH: Final = 256
 BATCHES: Final = 40
 FULL: Final = 2
 """SQLite's number for `synchronous=FULL`."""
 MILLION: Final = 1_000_000
+TURNS: Final = 60
 SIZES: Final = tuple(10**n for n in range(3, 8))
 PLOT: Final = Path("build/append-cost.svg")
 NOW: Final = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 class Outbox:
-    """Books of a given number of events, made when they are asked for."""
+    """Books of so many events, made before anything is timed: `recorded` says how many count."""
 
-    def __init__(self, placed: int = 0) -> None:
-        self.placed = self.recorded = placed
+    def __init__(self, placed: int = 0, more: int = 0) -> None:
+        self.placed = self.recorded = self._first = placed
+        self._events = [
+            LoggedEvent(n, b'{"n":%d}' % n, os.urandom(32), None)
+            for n in range(placed, placed + more)
+        ]
 
     def pending_events(self, limit: int) -> list[LoggedEvent]:
         """See `Outbox` of the log."""
         upto = min(self.recorded, self.placed + limit)
-        return [LoggedEvent(n, b'{"n":%d}' % n, b"s" * 32, None) for n in range(self.placed, upto)]
+        return self._events[self.placed - self._first : upto - self._first]
 
     def place_events(self, placed: Sequence[tuple[int, int]], /) -> None:
         """See `Outbox` of the log."""
@@ -73,12 +79,18 @@ def filled(store: TileStore, size: int) -> None:
 
 
 def appends(folder: Path, first: int, name: str) -> Row:
-    """Batches of 256 with a root each, both on disk before the next.
+    """Batches of 256 with a root each, on disk before the next batch is looked at.
 
-    The peer's SQLite is as it opens it: rollback journal, `synchronous=FULL`. What we put off
-    until the journal is full (`settle`) is done, and counted, within each round.
+    Both sides find their input made. Ours is given events, each a short body and its salt; timed
+    are the salted hashes, the leaves, the tiles, the root, its signature, the journal's record and
+    its `fdatasync`. What is put off until a turn ends and until the journal is full (the tiles as
+    files, each with its `fsync`: `settle`) is done, and timed, within each round. The peer is given
+    32 bytes an entry, ready: timed are the leaves, a transaction that stores entries and leaves,
+    and the root, which nothing signs or keeps. Its SQLite is as it opens it: rollback journal,
+    `synchronous=FULL`.
     """
-    outbox = Outbox()
+    timed = BATCH * BATCHES
+    outbox = Outbox(more=first + timed * (1 + ROUNDS))
     store = JournaledStore(folder / f"log-{first}")
     log = Log(store, signer(), outbox, batch=BATCH)
     outbox.recorded = first
@@ -88,16 +100,19 @@ def appends(folder: Path, first: int, name: str) -> Row:
     tree.append_entries([os.urandom(32) for _ in range(first)])
 
     def ours() -> None:
-        outbox.recorded += BATCH * BATCHES
+        outbox.recorded += timed
         log.sequence(NOW)
         store.settle()
 
+    batches = iter([[os.urandom(32) for _ in range(BATCH)] for _ in range(BATCHES * (1 + ROUNDS))])
+
     def peer() -> None:
-        for _ in range(BATCHES):
-            tree.append_entries([os.urandom(32) for _ in range(BATCH)])
+        for batch in itertools.islice(batches, BATCHES):
+            tree.append_entries(batch)
             tree.get_root()
 
     row = paired(name, "pymerkle on SQLite", ours, peer, at_most=1 / 1.5)
+    assert log.size == tree.get_size() == first + timed * (1 + ROUNDS)
     tree.close()
     return row
 
@@ -175,7 +190,7 @@ def growth() -> dict[int, float]:
     """
     logs = {size: _at(size) for size in SIZES}
     costs: dict[int, list[float]] = {size: [] for size in SIZES}
-    for _ in range(60):
+    for _ in range(TURNS):
         for size, (log, outbox) in logs.items():
             outbox.recorded += BATCH
             costs[size].append(seconds(lambda log=log: log.sequence(NOW)))  # type: ignore[misc]
@@ -200,7 +215,7 @@ def _at(size: int) -> tuple[Log, Outbox]:
     )
     head = Checkpoint(signer().name, size, edge.root())
     store.write({CHECKPOINT: notes.sign(head.text(), signer())})
-    outbox = Outbox(size)
+    outbox = Outbox(size, BATCH * TURNS)
     log = Log(store, signer(), outbox, batch=BATCH)
     log.sequence(NOW)
     assert Tree(store, size).root() == head.root

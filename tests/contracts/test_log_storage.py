@@ -21,16 +21,17 @@ from hypothesis.stateful import (
 
 from hub.audit.journal import JournaledStore
 from hub.audit.objects import ObjectStore
-from hub.audit.store import FolderStore, MemoryStore, TileStore
-from tests.storage.buckets import OBJECTS, SERVERS
+from hub.audit.store import FolderStore, LogStore, MemoryStore
+from hub.storage.s3 import S3Objects
+from tests.storage.buckets import SERVERS, bucket
 
 
-def on(server: str) -> Callable[[Path], TileStore]:
+def on(server: str) -> Callable[[Path], LogStore]:
     """Makes a store in a bucket with nothing in it."""
-    return lambda path: ObjectStore(OBJECTS[server](path))
+    return lambda _: ObjectStore(S3Objects(bucket(server), "zone"))
 
 
-STORES: Final[dict[str, Callable[[Path], TileStore]]] = {
+STORES: Final[dict[str, Callable[[Path], LogStore]]] = {
     "folder": FolderStore,
     # So small that it settles again and again within a run.
     "journal": lambda path: JournaledStore(path, limit=400),
@@ -45,7 +46,7 @@ class AgreesWithMemory(RuleBasedStateMachine):
     """A store and memory, side by side. `opened` gives the same store each time, as a restart."""
 
     folders: Iterator[Path]
-    make: Callable[[Path], TileStore]
+    make: Callable[[Path], LogStore]
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,6 +57,25 @@ class AgreesWithMemory(RuleBasedStateMachine):
     def write(self, files: dict[str, bytes]) -> None:
         self.memory.write(files)
         self.other.write(files)
+
+    @rule(
+        files=FILES,
+        note=st.binary(max_size=20),
+        known=st.booleans(),
+        gone=st.lists(st.sampled_from(NAMES[1:]), max_size=2),
+    )
+    def advance(self, files: dict[str, bytes], note: bytes, known: bool, gone: list[str]) -> None:
+        files.pop("checkpoint", None)
+        over = self.memory.read("checkpoint") if known else b"another"
+        done = self.memory.advance(files, note, over, gone)
+        assert self.other.advance(files, note, over, gone) == done
+        # Where it was not done, its files may be there or not: nothing points at them.
+        if not done:
+            self.other.write(files)
+
+    @rule()
+    def catch_up(self) -> None:
+        self.other.catch_up()
 
     @rule(name=st.sampled_from(NAMES))
     def drop(self, name: str) -> None:

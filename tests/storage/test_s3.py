@@ -135,6 +135,22 @@ def test_of_two_who_create_an_object_one_does(bucket: Bucket) -> None:
     assert not bucket.create("zone/once", b"later")
 
 
+def test_an_object_is_swapped_only_for_the_one_it_was_told(bucket: Bucket) -> None:
+    objects = S3Objects(bucket, "zone")
+    assert not objects.swap("a", b"one", b"nothing yet")
+    assert objects.swap("a", b"one", None)
+    assert not objects.swap("a", b"two", None)
+    assert not objects.swap("a", b"two", b"zero")
+    assert objects.swap("a", b"two", b"one")
+    assert objects.get("a") == b"two"
+    tag = bucket.read(bucket.key("zone/a"), io.BytesIO())
+    objects.put("a", [b"three"])
+    assert not bucket.replace(bucket.key("zone/a"), b"four", tag)
+    objects.delete("a")
+    assert not bucket.replace(bucket.key("zone/a"), b"four", tag)
+    assert not objects.exists("a")
+
+
 # Settings that are wrong ----------------------------------------------------------------------
 
 ACTS: dict[str, Callable[[S3Objects], Any]] = {
