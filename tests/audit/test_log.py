@@ -203,6 +203,27 @@ def test_a_second_writer_is_noticed_before_the_checkpoint(moment: str) -> None:
     check_whole(store, outbox)
 
 
+def test_a_slow_writer_may_tell_the_books_while_another_makes_it_good() -> None:
+    class Slow(MemoryOutbox):
+        told: Sequence[tuple[int, int]] = ()
+
+        def place_events(self, placed: Sequence[tuple[int, int]], /) -> None:
+            self.told = placed
+            raise out_of_order()
+
+        def pending_events(self, limit: int) -> list[LoggedEvent]:
+            MemoryOutbox.place_events(self, self.told)
+            self.told = ()
+            return super().pending_events(limit)
+
+    store, outbox = MemoryStore(), Slow()
+    record(outbox, 5)
+    with pytest.raises(Unavailable):
+        Log(store, signer(), outbox).sequence(NOW)
+    assert Log(store, signer(), outbox).sequence(NOW) == 0
+    check_whole(store, outbox)
+
+
 def test_books_that_lost_events_are_noticed() -> None:
     store = MemoryStore()
     _, outbox = grown(store, 20)

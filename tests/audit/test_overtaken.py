@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from hub.audit.store import FolderStore, LogStore
 from hub.audit.verify import verify
 from hub.errors import Unavailable
 from hub.storage.books import Books
+from hub.storage.books.leases import Held
 from hub.storage.s3 import S3Objects
 from tests.audit.helpers import NOW, record, signer
 from tests.audit.many_writers import LEASE, books_in, event, log_in, now
@@ -48,11 +50,9 @@ def resumed(process: subprocess.Popen[str]) -> str:
     return said.strip()
 
 
-def take_over(books: Books, log: Log) -> None:
-    """Sequence as another process does once the lease of the suspended one has run out."""
-    books.record(event=event("of another"))
-    with books.holding("log", "another", lambda: now() + 2 * LEASE, LEASE, timedelta(0)):
-        log.sequence(now())
+def taking_over(books: Books) -> AbstractContextManager[Held]:
+    """The lease of the log, as another process has it once the suspended one's has run out."""
+    return books.holding("log", "another", lambda: now() + 2 * LEASE, LEASE, timedelta(0))
 
 
 def whole(folder: Path, books: Books) -> int:
@@ -69,7 +69,9 @@ def test_a_holder_suspended_past_its_lease_writes_no_second_head(tmp_path: Path)
     log = log_in(tmp_path, books)
     log.sequence(now())
     process = suspended(tmp_path, "advance")
-    take_over(books, log)
+    books.record(event=event("of another"))
+    with taking_over(books):
+        log.sequence(now())
     head = log.checkpoint()
     assert resumed(process) == "log-overtaken"
     assert log.checkpoint() == head
@@ -85,10 +87,13 @@ def test_who_takes_over_from_one_suspended_in_its_write_waits_for_it(tmp_path: P
     books = books_in(tmp_path)
     log_in(tmp_path, books).sequence(now())
     process = suspended(tmp_path, "_append")
-    other = threading.Thread(target=lambda: take_over(books, log_in(tmp_path, books)))
-    other.start()
-    assert resumed(process) == "lease-lost"
-    other.join()
+    books.record(event=event("of another"))
+    log = log_in(tmp_path, books)
+    with taking_over(books):
+        other = threading.Thread(target=lambda: log.sequence(now()))
+        other.start()
+        assert resumed(process) == "lease-lost"
+        other.join()
     assert whole(tmp_path, books) == 6
     books.close()
 

@@ -163,13 +163,18 @@ class Events(Desk):
         Saying the same again is fine, for a log that recovers from a crash. A `Conflict` where
         an event already has another place, or a place another event; nothing is then placed.
         """
-        known = set(self._places([sequence for sequence, _ in placed])) if placed else set()
-        new = [{"event": s, "log_index": i} for s, i in placed if (s, i) not in known]
-        if not new:
+        if not placed:
             return
+        sequences = [sequence for sequence, _ in placed]
+        between = event_places.c.event.between(min(sequences), max(sequences))
+        columns = (event_places.c.event, event_places.c.log_index)
         try:
             with self._change() as connection:
-                connection.execute(insert(event_places), new)
+                # In the transaction: one who lost the log's lease may say the same just now.
+                known = {tuple(row) for row in connection.execute(select(*columns).where(between))}
+                new = [{"event": s, "log_index": i} for s, i in placed if (s, i) not in known]
+                if new:
+                    connection.execute(insert(event_places), new)
         except Conflict as error:
             raise Conflict(
                 "event-placed-elsewhere",
@@ -177,13 +182,6 @@ class Events(Desk):
                 en="The log places a placed event elsewhere; verify the log.",
                 who="operator",
             ) from error
-
-    def _places(self, sequences: Sequence[int]) -> Iterator[tuple[int, int]]:
-        """Which of these events have a place, and which."""
-        columns = (event_places.c.event, event_places.c.log_index)
-        between = event_places.c.event.between(min(sequences), max(sequences))
-        with self._read() as connection:
-            yield from (tuple(row) for row in connection.execute(select(*columns).where(between)))
 
 
 _LAST_PLACED: Final = select(func.coalesce(func.max(event_places.c.event), 0))
