@@ -13,7 +13,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -64,6 +64,25 @@ class LogStore(TileStore, Protocol):
         ...
 
 
+def _advance(
+    store: TileStore,
+    alone: AbstractContextManager[object],
+    files: Mapping[str, bytes],
+    note: bytes,
+    over: bytes | None,
+    gone: Iterable[str],
+) -> bool:
+    """See `LogStore`. `alone` keeps others from comparing and replacing meanwhile."""
+    store.write(files)
+    with alone:
+        if store.read(CHECKPOINT) != over:
+            return False
+        store.write({CHECKPOINT: note})
+    for name in gone:
+        store.drop(name)
+    return True
+
+
 _comparing: Final = threading.RLock()
 
 
@@ -95,14 +114,7 @@ class MemoryStore:
         self, files: Mapping[str, bytes], note: bytes, over: bytes | None, gone: Iterable[str] = ()
     ) -> bool:
         """See `LogStore`."""
-        self.write(files)
-        with _comparing:
-            if self.read(CHECKPOINT) != over:
-                return False
-            self.write({CHECKPOINT: note})
-        for name in gone:
-            self.drop(name)
-        return True
+        return _advance(self, _comparing, files, note, over, gone)
 
     def catch_up(self) -> None:
         """See `LogStore`: nothing is put off."""
@@ -176,14 +188,7 @@ class FolderStore:
         self, files: Mapping[str, bytes], note: bytes, over: bytes | None, gone: Iterable[str] = ()
     ) -> bool:
         """See `LogStore`. Who compares and replaces has a lock on the folder."""
-        self.write(files)
-        with self._alone():
-            if self.read(CHECKPOINT) != over:
-                return False
-            self.write({CHECKPOINT: note})
-        for name in gone:
-            self.drop(name)
-        return True
+        return _advance(self, self._alone(), files, note, over, gone)
 
     def catch_up(self) -> None:
         """See `LogStore`: nothing is put off."""
