@@ -127,7 +127,7 @@ def test_a_log_that_cannot_be_written_delays_the_receipt_only(
     def fail(*_: object) -> None:
         raise Unavailable("log-storage", fr="plein", en="full", who="operator")
 
-    monkeypatch.setattr(JournaledStore, "write", fail)
+    monkeypatch.setattr(JournaledStore, "advance", fail)
     worker.step(parts)
     stored = parts.books.push(made.id)
     assert stored is not None
