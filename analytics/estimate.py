@@ -38,7 +38,8 @@ def strata(
 ) -> tuple[Stratum, ...]:
     """Sum contributions by (school year, population) and lycée.
 
-    Who is drawn how often depends on the order of people: pass them sorted.
+    Who is drawn how often depends on the order of people: pass them sorted, by nothing that a key
+    of the hub decides.
     """
     labels = people.values.shape[1]
     spots = len(keys) * lycees

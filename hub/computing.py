@@ -2,7 +2,7 @@
 
 An engine opens the pinned list of Parquet files of each table (hive partitioning, partition columns
 as text) and hands out Ibis tables; what is asked of them runs where the files were opened. Results
-are the same but for the last digits of sums of floats, which every release rounds away.
+are the same to the last bit: what measures add up is whole numbers.
 
 Spark is a cluster of others: what it keeps on its disks and sends between its machines is
 encrypted, and it must know the hub's secret. Its workers read the files themselves, so `HUB_HOME`

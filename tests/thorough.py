@@ -2,7 +2,7 @@
 
 A quick sample by default; all of the log's with `THOROUGH=yes`, as in CI; with `THOROUGH=all` also
 those that take long (1,000 pushes under kills, a 5 GB file, kills at every step of a batch of
-withdrawals, every cut of a real service, many more made-up requests).
+withdrawals, every cut of a real service, the demo at full scale, many more made-up requests).
 """
 
 from __future__ import annotations

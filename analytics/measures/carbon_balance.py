@@ -51,14 +51,19 @@ LABELS: Final = tuple(
 )
 
 
+MICROGRAMS: Final = 1_000_000_000
+"""In a kilogram. Whole ones add up to the same in any order, on any engine; floats would not."""
+
+
 def _per_metre(mode: Any, coefficients: Mapping[str, Mapping[str, float]], label: str) -> Any:
-    """The coefficient of a mode column, in kg per metre; a mode without one counts as unknown."""
-    cases = [(mode == name, row[label] / 1000) for name, row in sorted(coefficients.items())]
-    return ibis.cases(*cases, else_=coefficients["UNKNOWN"][label] / 1000)
+    """The coefficient of a mode column, in µg per metre; a mode without one counts as unknown."""
+    each = {name: row[label] * (MICROGRAMS / 1000) for name, row in sorted(coefficients.items())}
+    return ibis.cases(*((mode == name, value) for name, value in each.items()),
+                      else_=each["UNKNOWN"])  # fmt: skip
 
 
 def _ways(trips: Any, person: list[str], plan: Plan) -> Any:
-    """Ways a year of each person: two a school day, or two a week for those who board.
+    """Trips of each person, and ways a year: two a school day, or two a week for those who board.
 
     Boarders show in their days: outward on Sunday or Monday, back on Friday or Saturday. Three
     trips are the least that can show it.
@@ -68,14 +73,14 @@ def _ways(trips: Any, person: list[str], plan: Plan) -> Any:
     edge = ibis.ifelse(outward, weekday.isin([6, 0]), weekday.isin([4, 5]))
     habits = trips.group_by(person).aggregate(edge=edge.ifelse(1, 0).mean(), n=trips.count())
     weekly = (habits["edge"] >= plan.weekly_share) & (habits["n"] >= 3)
-    return habits.select(*person, ways=ibis.ifelse(weekly, 2.0 * plan.days / 5, 2.0 * plan.days))
+    ways = ibis.ifelse(weekly, 2.0 * plan.days / 5, 2.0 * plan.days)
+    return habits.select(*person, "n", ways=ways)
 
 
 def compute(tables: Mapping[str, Any], plan: Plan, rng: Generator) -> Cells:
     """Mean kilograms per person and year for every variant, scope and bound, summed by lycée."""
     bound = contributions.bounded(tables[contributions.TRIPS_TABLE], plan)
     person = ["period", "population", "pseudonym", "uai"]
-    trip = [*person, "date", "of_day"]  # `of_day` numbers a person's trips of a day
     trips = bound.trips
     driven, driving = (
         {
@@ -86,19 +91,20 @@ def compute(tables: Mapping[str, Any], plan: Plan, rng: Generator) -> Cells:
     )
     told = ibis.coalesce(trips["sections"].length(), 0) > 0
     piece = trips.filter(told)
-    piece = piece.select(*trip, "shrink", section=piece["sections"].unnest())
+    piece = piece.select(*person, "shrink", section=piece["sections"].unnest())
     pieces = piece.select(
-        *trip,
+        *person,
         mode=piece["section"]["mode"],
         metres=piece["section"]["distance_m"] * piece["shrink"],
     )
     bare = trips.filter(~told)
     pieces = pieces.union(
-        bare.select(*trip, mode=bare["main_mode"], metres=bare["distance_m"] * bare["shrink"])
+        bare.select(*person, mode=bare["main_mode"], metres=bare["distance_m"] * bare["shrink"])
     )
-    metres = ibis.coalesce(pieces["metres"], 0.0)
+    # No piece of a trip is longer than a trip may be.
+    metres = ibis.least(ibis.coalesce(pieces["metres"], 0.0), 1000.0 * plan.trip_km)
     passenger = pieces["population"].isin(list(plan.driven))
-    summed = pieces.group_by(trip).aggregate(
+    summed = pieces.group_by(person).aggregate(
         **{
             label: (
                 metres
@@ -107,15 +113,16 @@ def compute(tables: Mapping[str, Any], plan: Plan, rng: Generator) -> Cells:
                     _per_metre(pieces["mode"], driven, label),
                     _per_metre(pieces["mode"], driving, label),
                 )
-            ).sum()
+            )
+            .round()
+            .sum()
             for label in LABELS
         }
     )
-    means = summed.group_by(person).aggregate(**{label: summed[label].mean() for label in LABELS})
     ways = _ways(trips, person, plan)
-    people = means.join(ways, person).select(
-        *(means[name] for name in person),
-        **{label: means[label] * ways["ways"] for label in LABELS},
+    people = summed.join(ways, person).select(
+        *(summed[name] for name in person),
+        **{label: summed[label] / ways["n"] * ways["ways"] / float(MICROGRAMS) for label in LABELS},
     )
     return contributions.cells("carbon-balance", LABELS, people, bound.truncated, tables, plan, rng)
 

@@ -42,7 +42,15 @@ def bounded(trips: Any, plan: Plan) -> Bounded:
     their kept trips go (ties: the first code); trips to another lycée are left out.
     """
     person = ["period", "population", "pseudonym"]
-    order = ["quarter_hour", "uai", "direction", "distance_m", "duration_s", "main_mode"]
+    order = [
+        "quarter_hour",
+        "uai",
+        "direction",
+        "distance_m",
+        "duration_s",
+        "main_mode",
+        "sections",
+    ]
     ranked = trips.mutate(
         month=trips["date"].truncate("M"),
         of_day=ibis.row_number().over(
@@ -91,12 +99,15 @@ def cells(
     plan: Plan,
     rng: Generator,
 ) -> Cells:
-    """Sum one row per person (period, population, pseudonym, uai and a column per label).
+    """Sum one row per person (period, population, uai and a column per label).
 
-    People of a lycée the directory does not hold count in no area and are left out.
+    People are put in the order of what they contribute: pseudonyms differ between two hubs of the
+    same rows, and figures must not. People of a lycée the directory does not hold count in no area
+    and are left out.
     """
     known = directory(tables[LYCEES_TABLE])
-    rows = per_person.order_by(["period", "population", "uai", "pseudonym"]).to_pyarrow()
+    ordered = ["period", "population", "uai", *labels]
+    rows = per_person.select(ordered).order_by(ordered).to_pyarrow()
     spot = pc.index_in(rows.column("uai"), known.column("uai").combine_chunks())
     rows = rows.filter(pc.is_valid(spot))
     lycee = np.asarray(pc.drop_null(spot).to_numpy(), np.int64)
