@@ -6,9 +6,12 @@ import json
 import re
 import shutil
 import subprocess
+import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 import yaml  # type: ignore[import-untyped]
 
@@ -26,6 +29,22 @@ def instructions() -> list[tuple[str, str]]:
     text = (DEPLOY / "Containerfile").read_text("utf-8")
     lines = re.sub(r"\\\n", " ", re.sub(r"(?m)^#.*\n", "", text)).splitlines()
     return [(line.split()[0], line.partition(" ")[2].strip()) for line in lines if line.strip()]
+
+
+def test_compose_is_what_its_specification_allows() -> None:
+    schema = json.loads((Path(__file__).parent / "schemas" / "compose-spec.json").read_text())
+    validator = jsonschema_rs.validator_for(schema)
+    assert [(e.instance_path, e.message) for e in validator.iter_errors(COMPOSE)] == []
+    wrong = COMPOSE | {"services": {"hub": {"comand": []}}}
+    assert not validator.is_valid(wrong), "a word it does not know is not let by"
+
+
+def test_hadolint_finds_nothing_in_the_containerfile() -> None:
+    hadolint = Path(sys.executable).parent / "hadolint"
+    done = subprocess.run(
+        [hadolint, "--no-color", DEPLOY / "Containerfile"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def test_every_setting_named_in_deploy_exists() -> None:
@@ -47,9 +66,13 @@ def test_the_container_runs_as_an_ordinary_user_from_locked_packages() -> None:
         "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT", "CMD",
     }  # fmt: skip
     assert {name for name, _ in found} <= known
-    users = [value for name, value in found if name == "USER"]
-    assert users == ["10001:10001"]
-    assert found.index(("USER", users[0])) < [n for n, _ in found].index("ENTRYPOINT")
+    stages = [n for n, (name, _) in enumerate(found) if name == "FROM"]
+    build, *_, spark, default = [
+        value.rpartition(" ")[2] for name, value in found if name == "FROM"
+    ]
+    assert (build, spark, default) == ("build", "spark", "hub")
+    for first, end in pairwise(stages[1:]):
+        assert [v for n, v in found[first:end] if n == "USER"][-1] == "10001:10001"
     installs = [value for name, value in found if name == "RUN" and "pip install" in value]
     assert all("--require-hashes" in value for value in installs)
     assert installs
@@ -61,7 +84,8 @@ def test_the_container_runs_as_an_ordinary_user_from_locked_packages() -> None:
 
 
 def test_every_container_is_confined() -> None:
-    assert {"hub", "worker", "books", "objects", "policy", "proxy"} == set(COMPOSE["services"])
+    always = {name for name, one in COMPOSE["services"].items() if "profiles" not in one}
+    assert always == {"hub", "worker", "books", "objects", "policy", "proxy"}
     for name, service in COMPOSE["services"].items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
