@@ -1,7 +1,7 @@
 """Each contract fails on each implementation that breaks it: seen here, not believed.
 
 A flaw replaces one method of an implementation; the contract's test that should see it must fail,
-on every implementation alike. `Engine` on Spark is left out: seeing it takes long.
+on every implementation alike; `Engine` on Spark with `THOROUGH=all` only, for it takes long.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ from hub.storage.vault import Vault
 from tests.audit import test_store
 from tests.contracts import test_books, test_computing, test_objects, test_tables, test_vault
 from tests.contracts.test_books import Open, open_books
+from tests.contracts.test_computing import spark
 from tests.contracts.test_log_storage import STORES
 from tests.policy import test_gate
 from tests.policy.cases import server_gate
 from tests.storage.buckets import OBJECTS
 from tests.storage.making import Interrupted
+from tests.thorough import EVERYTHING
 
-__all__ = ["open_books"]
+__all__ = ["open_books", "spark"]
 
 Method = Callable[..., Any]
 EVERY: Final = pytest.mark.parametrize
@@ -360,7 +362,24 @@ def leaves_out_a_file(tables: Method) -> Method:
     return lambda self, files: tables(self, {name: paths[:1] for name, paths in files.items()})
 
 
-def test_the_contract_of_computing_sees(tmp_path: Path) -> None:
-    contract = test_computing.test_measures_over_files_are_those_over_rows_in_memory
-    with in_place(DuckDBEngine, Flaw("tables", leaves_out_a_file, contract)):
-        contract(DuckDBEngine(), tmp_path)
+ENGINE_FLAWS: Final = {
+    "a file is left out": Flaw(
+        "tables", leaves_out_a_file,
+        test_computing.test_measures_over_files_are_those_over_rows_in_memory,
+    ),
+    "nothing was tried": Flaw(
+        "check", always("well"), lambda engine, _: test_computing.test_it_says_what_it_is(engine)
+    ),
+}  # fmt: skip
+LONG: Final = pytest.mark.skipif(not EVERYTHING, reason="a measure on Spark takes long")
+
+
+@test_computing.pytestmark
+@named(ENGINE_FLAWS)
+@EVERY("kind", ["duckdb", pytest.param("spark", marks=LONG)])
+def test_the_contract_of_computing_sees(
+    kind: str, flaw: Flaw, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    engine = DuckDBEngine() if kind == "duckdb" else request.getfixturevalue("spark")
+    with in_place(type(engine), flaw):
+        flaw.seen_by(engine, tmp_path)
