@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,7 @@ def main() -> int:
     parser.add_argument("--policies", type=Path, default=POLICIES)
     parser.add_argument("folder", type=Path)
     asked = parser.parse_args()
+    opa = _program(asked.opa)
     folder: Path = asked.folder
     folder.mkdir(parents=True, exist_ok=True)
     sources = policy_sources(asked.policies)
@@ -53,18 +55,19 @@ def main() -> int:
                 serialization.NoEncryption(),
             )
         )
-        (scratch / "capabilities.json").write_text(_capabilities(asked.opa), "utf-8")
+        (scratch / "capabilities.json").write_text(_capabilities(opa), "utf-8")
         (scratch / "policies").mkdir()
         for file, content in sources.items():
             (scratch / "policies" / file).write_bytes(content)
         done = subprocess.run(  # noqa: S603 - the program the operator named
             [
-                *(asked.opa, "build", "--bundle", scratch / "policies", "--revision", revision),
-                *("--capabilities", scratch / "capabilities.json"),
-                *("--signing-key", scratch / "key.pem", "--signing-alg", "ES256"),
-                *("--output", folder / "bundle.tar.gz"),
+                *(opa, "build", "--bundle", "policies", "--revision", revision),
+                *("--capabilities", "capabilities.json"),
+                *("--signing-key", "key.pem", "--signing-alg", "ES256"),
+                *("--output", (folder / "bundle.tar.gz").absolute()),
             ],
             check=False,
+            cwd=scratch,  # what files are called in the bundle begins here
         )
     if done.returncode == 0:
         public = key.public_key().public_bytes(
@@ -73,6 +76,13 @@ def main() -> int:
         (folder / "public.pem").write_bytes(public)
         (folder / "revision").write_text(revision, "utf-8")
     return done.returncode
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        sys.exit(f"no program {name}: name one with --opa")
+    return str(Path(found).absolute())
 
 
 def _signing_key(path: Path | None) -> ec.EllipticCurvePrivateKey:

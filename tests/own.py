@@ -23,7 +23,7 @@ import psycopg
 from hub.storage.s3 import Address, Bucket
 from tests.faulty import Faulty
 from tests.flows.served import free_port
-from tests.policy.cases import opa
+from tests.policy.cases import opa, serving
 from tests.services import STATE, missing, needed
 
 ROOT: Final = Path(__file__).parents[1]
@@ -216,11 +216,5 @@ def policy(folder: Path) -> Iterator[Service]:
         check=True, cwd=ROOT, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     port = free_port()
-    command = [
-        program, "run", "--server", "--addr", f"127.0.0.1:{port}", "--log-level", "error",
-        "--disable-telemetry", "--bundle", str(folder / "bundle.tar.gz"),
-        "--verification-key", str(folder / "public.pem"), "--verification-key-id", "hub",
-        "--signing-alg", "ES256",
-    ]  # fmt: skip
-    with running(Service(command, port)) as it:
+    with running(Service(serving(program, folder, port), port)) as it:
         yield it

@@ -62,6 +62,16 @@ def server_gate() -> ServerGate:
     return gate
 
 
+def serving(program: Path | str, folder: Path, port: int) -> list[str]:
+    """The words that start an OPA server on the bundle of a folder, if its signature holds."""
+    return [
+        str(program), "run", "--server", "--addr", f"127.0.0.1:{port}", "--bundle",
+        str(folder / "bundle.tar.gz"), "--verification-key", str(folder / "public.pem"),
+        "--verification-key-id", "hub", "--signing-alg", "ES256", "--disable-telemetry",
+        "--log-level", "error",
+    ]  # fmt: skip
+
+
 @contextmanager
 def own_server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """An OPA server of one's own, which may be killed: its address and its process."""
@@ -73,12 +83,8 @@ def own_server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     subprocess.run(made, check=True, capture_output=True, cwd=POLICIES.parent)
     port = free_port()
     process = subprocess.Popen(
-        [str(program), "run", "--server", "--addr", f"127.0.0.1:{port}", "--bundle",
-         str(folder / "bundle.tar.gz"), "--verification-key", str(folder / "public.pem"),
-         "--verification-key-id", "hub", "--signing-alg", "ES256", "--disable-telemetry",
-         "--log-level", "error"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        serving(program, folder, port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         while True:
             assert process.poll() is None, "the OPA server did not start"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import pytest
@@ -22,9 +23,12 @@ from hub.errors import Rejected, Unavailable
 from hub.parts import OPERATOR
 from hub.policy.gate import ENGINE_FAILED, POLICIES, RULES, EmbeddedGate, ServerGate
 from tests.faulty import Faulty, answer
+from tests.flows.served import free_port
 from tests.flows.world import hub_in
+from tests.own import Service, running
 from tests.policy.cases import (
     ALLOWED,
+    PATIENT,
     VECTORS,
     changed,
     facts,
@@ -32,6 +36,7 @@ from tests.policy.cases import (
     policies_with,
     policy_url,
     server_gate,
+    serving,
 )
 
 EMBEDDED = EmbeddedGate()
@@ -283,7 +288,9 @@ def test_a_bundle_is_signed_and_says_by_which_policies_it_decides(tmp_path: Path
     assert b"BEGIN PUBLIC KEY" in (tmp_path / "public.pem").read_bytes()
     assert not list(tmp_path.glob("key*"))
     with tarfile.open(tmp_path / "bundle.tar.gz") as packed:
-        names = {Path(name).name for name in packed.getnames()}
+        whole = packed.getnames()
+        assert {str(Path(name).parent) for name in whole} == {"/", "/policies"}
+        names = {Path(name).name for name in whole}
         manifest = packed.extractfile("/.manifest")
         assert manifest
         assert json.load(manifest)["revision"] == EMBEDDED.bundle_digest
@@ -302,21 +309,54 @@ def test_a_policy_that_reaches_out_becomes_no_bundle(tmp_path: Path, built_in: s
     assert f"undefined function {built_in.partition('(')[0]}" in done.stdout + done.stderr
 
 
+def repacked(packed: Path, changed: Mapping[str, bytes | None]) -> None:
+    """The same bundle with files replaced, added or (for None) left out."""
+    with tarfile.open(packed) as old:
+        files = {one.name: old.extractfile(one) for one in old.getmembers() if one.isfile()}
+        content = {name: file.read() for name, file in files.items() if file} | dict(changed)
+    with tarfile.open(packed, "w:gz") as new:
+        for name, data in content.items():
+            if data is not None:
+                entry = tarfile.TarInfo(name)
+                entry.size = len(data)
+                new.addfile(entry, io.BytesIO(data))
+
+
+TAMPERED: Final[Mapping[str, Mapping[str, bytes | None]]] = {
+    "a policy changed": {
+        "/policies/admin.rego": b'package hub.admin\n\ndecision := {"allow": true}\n'
+    },
+    "a policy more": {"/policies/more.rego": b"package hub.more\n"},
+    "a policy less": {"/policies/admin.rego": None},
+    "another revision": {"/.manifest": b'{"revision":"0","roots":[""],"rego_version":1}'},
+    "no signature": {"/.signatures.json": None},
+    "no policy's signature": {"/.signatures.json": b'{"signatures":[]}'},
+}
+
+
 @needs_opa
-def test_a_bundle_that_was_changed_is_not_loaded(tmp_path: Path) -> None:
+def test_the_server_serves_the_bundle_as_it_was_signed_and_no_other(tmp_path: Path) -> None:
     assert bundle(POLICIES, tmp_path).returncode == 0
-    folder = tmp_path / "open"
-    with tarfile.open(tmp_path / "bundle.tar.gz") as packed:
-        packed.extractall(folder, filter="tar")
-    query = [
-        *(str(OPA), "build", "--bundle", str(folder), "--signing-alg", "ES256"),
-        *("--verification-key", str(tmp_path / "public.pem")),
-        *("--verification-key-id", "hub", "--output", str(tmp_path / "again.tar.gz")),
-    ]
-    # `build` verifies what it reads, as the server does; without a change it is content.
-    done = subprocess.run(query, capture_output=True, text=True)
-    assert "verif" not in done.stderr, done.stderr
-    changed_file = next(folder.rglob("admin.rego"))
-    changed_file.write_text(changed_file.read_text("utf-8") + "# more\n", "utf-8")
-    done = subprocess.run(query, capture_output=True, text=True)
-    assert done.returncode != 0
+    signed = (tmp_path / "bundle.tar.gz").read_bytes()
+    command = serving(str(OPA), tmp_path, free_port())
+    for what, files in TAMPERED.items():
+        (tmp_path / "bundle.tar.gz").write_bytes(signed)
+        repacked(tmp_path / "bundle.tar.gz", files)
+        assert refused(command), what
+    (tmp_path / "bundle.tar.gz").write_bytes(signed)
+    repacked(tmp_path / "bundle.tar.gz", {})
+    port = free_port()
+    with running(Service(serving(str(OPA), tmp_path, port), port)):
+        gate = ServerGate(f"http://127.0.0.1:{port}", deadline=PATIENT)
+        assert gate.decide("admin", YES).allow
+    # Signed, but by somebody else.
+    other = tmp_path / "other"
+    assert bundle(POLICIES, other).returncode == 0
+    (other / "public.pem").write_bytes((tmp_path / "public.pem").read_bytes())
+    assert refused(serving(str(OPA), other, free_port()))
+
+
+def refused(command: list[str]) -> bool:
+    """Whether the server ends instead of serving, because of the bundle."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return done.returncode != 0 and "error: load error: bundle" in done.stdout + done.stderr
