@@ -72,7 +72,7 @@ def create(parts: Parts, actor: Actor, zones: Mapping[str, Zone]) -> Backup:
 
     Raises `Rejected` where no recipient is set.
     """
-    parts.require("admin", actor, {"action": "backup_make"})
+    decision = parts.require("admin", actor, {"action": "backup_make"})
     if not parts.settings.backup_recipient:
         raise Rejected(
             "backup-recipient-missing",
@@ -83,7 +83,8 @@ def create(parts: Parts, actor: Actor, zones: Mapping[str, Zone]) -> Backup:
     recipient = sealing.recipient_from(parts.settings.backup_recipient)
     now = parts.clock()
     made = Backup(parts.new_id(now), now, now + journal.KEPT)
-    parts.books.begin_backup(made, event=_event(Kind.BACKUP_BEGUN, actor.organisation, made))  # 1
+    event = parts.told(_event(Kind.BACKUP_BEGUN, actor.organisation, made), decision)
+    parts.books.begin_backup(made, event=event)  # 1
     with ExitStack() as waiting:
         waiting.enter_context(parts.holding_withdrawals())  # 2
         for dataset in sorted(parts.datasets):

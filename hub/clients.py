@@ -20,6 +20,7 @@ from hub.events import AuditEvent, Kind
 from hub.identity import passwords
 from hub.identity.proofs import KEY_TYPES
 from hub.parts import OPERATOR, Actor, Parts
+from hub.policy.gate import Decision
 from hub.records import Client
 
 DAYS: Final = 7
@@ -58,7 +59,7 @@ def rotate(
     Raises `Denied`, `NotFound`, and `Rejected` for what is no public key, a client that proves
     itself in the other way, or days out of bounds.
     """
-    client = _of(parts, actor, "rotate", client_id)
+    client, decision = _of(parts, actor, "rotate", client_id)
     if not 0 <= days <= LONGEST_DAYS:
         raise Rejected(
             "days-out-of-bounds",
@@ -83,7 +84,7 @@ def rotate(
             who="partner",
         )
     change = "secret_replaced" if jwk is None else "key_replaced"
-    event = _event(parts, actor, client_id, change, {"former_until": until.isoformat()})
+    event = _event(parts, actor, client_id, change, decision, {"former_until": until.isoformat()})
     if jwk is not None:
         parts.books.replace_client_key(client_id, jwk, until, event=event)
         return Renewed(client, until)
@@ -94,10 +95,10 @@ def rotate(
 
 def revoke(parts: Parts, actor: Actor, client_id: str) -> None:
     """End a client: its tokens, its secrets and its keys, at once."""
-    client = _of(parts, actor, "revoke", client_id)
+    client, decision = _of(parts, actor, "revoke", client_id)
     parts.books.change_client(
         replace(client, secret_hash=None, public_jwk=None),
-        event=_event(parts, actor, client_id, "revoked"),
+        event=_event(parts, actor, client_id, "revoked", decision),
     )
 
 
@@ -117,26 +118,31 @@ def public_key(jwk: Mapping[str, Any]) -> None:
         )
 
 
-def _may(parts: Parts, actor: Actor, action: str, organisation: str) -> None:
+def _may(parts: Parts, actor: Actor, action: str, organisation: str) -> Decision:
     asked = {"action": action, "organisation": organisation, "person": actor.person}
-    parts.require("client", actor, asked)
+    return parts.require("client", actor, asked)
 
 
-def _of(parts: Parts, actor: Actor, action: str, client_id: str) -> Client:
-    """The client, once the policy allows. Somebody else's is as good as none."""
+def _of(parts: Parts, actor: Actor, action: str, client_id: str) -> tuple[Client, Decision]:
+    """The client, and what the policy allowed. Somebody else's is as good as none."""
     found = parts.books.client(client_id)
     if found is None:
         _may(parts, actor, "list", actor.organisation)
         raise _no_client()
-    _may(parts, actor, action, found.organisation)
-    return found
+    return found, _may(parts, actor, action, found.organisation)
 
 
 def _event(
-    parts: Parts, actor: Actor, client_id: str, change: str, facts: Mapping[str, Any] | None = None
+    parts: Parts,
+    actor: Actor,
+    client_id: str,
+    change: str,
+    decision: Decision,
+    facts: Mapping[str, Any] | None = None,
 ) -> AuditEvent:
     said = {"change": change, "by": actor.id, **(facts or {})}
-    return AuditEvent(Kind.CLIENT_CHANGED, actor.organisation, client_id, parts.clock(), said)
+    event = AuditEvent(Kind.CLIENT_CHANGED, actor.organisation, client_id, parts.clock(), said)
+    return parts.told(event, decision)
 
 
 def _no_client() -> NotFound:

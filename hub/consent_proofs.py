@@ -93,7 +93,7 @@ def hand_out(parts: Parts, actor: Actor, grant_id: str, ground: str) -> bytes:
     Raises `Denied`, `Rejected` for another ground, `NotFound` where there is none (yet, or any
     more): while a consent stands, `hub consent show` has its record.
     """
-    parts.require("rights", actor, {"action": "proof_open"})
+    decision = parts.require("rights", actor, {"action": "proof_open"})
     if ground not in GROUNDS:
         raise Rejected(
             "not-in-the-list",
@@ -112,11 +112,9 @@ def hand_out(parts: Parts, actor: Actor, grant_id: str, ground: str) -> bytes:
             "was one, or its five years are over.",
             who="person",
         )
-    parts.books.record(
-        event=AuditEvent(
-            Kind.PROOF_OPENED, actor.organisation, grant_id, parts.clock(), {"ground": ground}
-        )
-    )
+    facts = {"ground": ground}
+    event = AuditEvent(Kind.PROOF_OPENED, actor.organisation, grant_id, parts.clock(), facts)
+    parts.books.record(event=parts.told(event, decision))
     log.warning("a sealed proof of consent was handed to an officer: %s", ground)
     return proof.sealed
 

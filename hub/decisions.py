@@ -29,17 +29,12 @@ def find(parts: Parts, actor: Actor, decision_id: str) -> tuple[Mapping[str, Any
         raise _unknown()
     shown = decisions.shown(body)
     if (shown["actor"], shown["organisation"]) != (actor.id, actor.organisation):
-        if not parts.policy.decide("audit_read", {"actor": actor.facts()}).allow:
+        allowed = parts.ask("audit_read", actor, {})
+        if not allowed.allow:
             raise _unknown()
-        parts.books.record(
-            event=AuditEvent(
-                Kind.EVENTS_READ,
-                actor.organisation,
-                actor.id,
-                parts.clock(),
-                {"search": {"about": decision_id}},
-            )
-        )
+        asked = {"search": {"about": decision_id}}
+        event = AuditEvent(Kind.EVENTS_READ, actor.organisation, actor.id, parts.clock(), asked)
+        parts.books.record(event=parts.told(event, allowed))
     return shown, found[0].index
 
 

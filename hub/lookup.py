@@ -209,24 +209,18 @@ def shown(event: LoggedEvent) -> dict[str, Any]:
 
 
 def _begin(parts: Parts, actor: Actor, asked: Question, how: Mapping[str, Any]) -> Search:
-    parts.require("audit_read", actor, {})
+    decision = parts.require("audit_read", actor, {})
     search = asked.search()
     if asked.about:
         # A code stands for its person here: what befell their grants befell the code.
         traces = [f"about:{name}" for name in parts.books.traces_of(asked.about)]
         others = tuple(topic for topic in search.topics if not topic.startswith("about:"))
         search = replace(search, topics=others, any_of=tuple(traces))
-    parts.books.record(
-        event=AuditEvent(
-            Kind.EVENTS_READ,
-            actor.organisation,
-            actor.id,
-            parts.clock(),
-            # What was asked is quoted whole, so that a look for one person's traces is seen; it
-            # is under one name, so that the look is not found as if it were what it looked for.
-            {"search": asked.facts(), **how},
-        )
-    )
+    # What was asked is quoted whole, so that a look for one person's traces is seen; it is under
+    # one name, so that the look is not found as if it were what it looked for.
+    facts = {"search": asked.facts(), **how}
+    event = AuditEvent(Kind.EVENTS_READ, actor.organisation, actor.id, parts.clock(), facts)
+    parts.books.record(event=parts.told(event, decision))
     return search
 
 

@@ -110,7 +110,7 @@ def again(
     otherwise one partner could give itself a code that shows another's rows. Raises `Denied`, and
     `Rejected` "consent-ended" where the consent no longer stands.
     """
-    parts.require("rights", actor, {"action": "codes_give", "partner": grant.partner})
+    decision = parts.require("rights", actor, {"action": "codes_give", "partner": grant.partner})
     if grant.state not in {GIVEN, ASKED_AGAIN}:
         raise Rejected(
             "consent-ended",
@@ -121,11 +121,12 @@ def again(
     now = parts.clock()
     former = parts.books.participant_of(grant.partner, grant.subject, now)
     made = _made(parts, grant, _holders(grant), parts.new_id(now), random)
+    event = AuditEvent(Kind.CODES_GIVEN, actor.organisation, grant.id, now, {"codes": len(made)})
     parts.books.replace_codes(
         former,
         [code for code, _ in made],
         [_link(grant, made[0][0], now)],
-        event=AuditEvent(Kind.CODES_GIVEN, actor.organisation, grant.id, now, {"codes": len(made)}),
+        event=parts.told(event, decision),
     )
     return [given for _, given in made]
 
@@ -227,7 +228,9 @@ class Door:
         Raises `Denied`; `Rejected` for what cannot be read; `Conflict` link-replayed.
         """
         partner = actor.organisation
-        self.parts.require("rights", actor, {"action": "reference_link", "partner": partner})
+        decision = self.parts.require(
+            "rights", actor, {"action": "reference_link", "partner": partner}
+        )
         digest = self._digest(typed, f"client {actor.id}")
         try:
             subject = consents.digest_of(self.parts, partner, reference)
@@ -235,10 +238,9 @@ class Door:
             raise _rejected(error) from error
         (mark,) = self.parts.refusal_marks([subject])
         now = self.parts.clock()
+        event = AuditEvent(Kind.REFERENCE_LINKED, partner, actor.id, now, {"partner": partner})
         self.parts.books.link(
-            Link(partner, subject, digest, now),
-            mark,
-            event=AuditEvent(Kind.REFERENCE_LINKED, partner, actor.id, now, {"partner": partner}),
+            Link(partner, subject, digest, now), mark, event=self.parts.told(event, decision)
         )
 
     def _digest(self, typed: str, address: str) -> bytes:

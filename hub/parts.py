@@ -136,7 +136,7 @@ class Parts:
         Raises `Unavailable` where nobody decides: a list with holes would look like all there is.
         """
         asked = {"actor": actor.facts() if actor else None, **question}
-        decision = self.policy.decide(rule, asked)
+        decision = replace(self.policy.decide(rule, asked), question=asked)
         _no_outage(decision)
         return decision
 
@@ -277,15 +277,15 @@ class Parts:
         """Let another key sign the log; the former one's receipts and proofs go on to hold.
 
         The event comes first. Killed after the key is made, the next sequencing announces it.
+        Raises `Denied`.
         """
+        decision = self.require("admin", OPERATOR, {"action": "keys_rotate"})
         with self._holding("log"):
             self.log.sequence(self.clock())
             old, size = self.log.signer.verifier, self.log.size
-            self.books.record(
-                event=AuditEvent(
-                    Kind.KEY_ROTATED, "hub", "log", self.clock(), {"old": str(old), "size": size}
-                )
-            )
+            facts = {"old": str(old), "size": size}
+            event = AuditEvent(Kind.KEY_ROTATED, "hub", "log", self.clock(), facts)
+            self.books.record(event=self.told(event, decision))
             self.keyring.rotate_log_key()
             self.log.sequence(self.clock())
             self.keyring.retire_log_keys()

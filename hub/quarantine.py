@@ -123,7 +123,7 @@ def replay(parts: Parts, actor: Actor, push_id: str) -> Replayed:
 
     Raises `Conflict` where the push's edition of a reference dataset has been replaced since.
     """
-    parts.require("admin", actor, {"action": "quarantine_replay"})
+    decision = parts.require("admin", actor, {"action": "quarantine_replay"})
     push = parts.books.push(push_id)
     if push is None:
         raise pushes.unknown_push()
@@ -166,7 +166,10 @@ def replay(parts: Parts, actor: Actor, push_id: str) -> Replayed:
             mode="replace" if dataset.key in readings.RESENT else "append",
         )
         after = state(parts.tables, name)
-        facts = {"commits": {name: commit(before, after, made.version, made.rows)}}
+        facts = {
+            "commits": {name: commit(before, after, made.version, made.rows)},
+            "policy": [decision.replayable()],
+        }
         gone = _leave(parts, actor, push, number, made.rows, facts)  # 6
     parts.sequence()
     return Replayed(push_id, finished + gone, made.rows, len(rows) - gone)
@@ -183,6 +186,19 @@ def transaction(push_id: str, number: int) -> str:
 def table_of(dataset: Dataset) -> str:
     """The one table rows can be replayed into."""
     return f"{dataset.key}/{next(iter(dataset.tables))}"
+
+
+def drop(parts: Parts, actor: Actor, push_id: str) -> int:
+    """Destroy the rows set aside of a push. Returns their number. Raises `Denied`."""
+    decision = parts.require("admin", actor, {"action": "quarantine_drop"})
+    event = AuditEvent(
+        Kind.QUARANTINE_DROPPED,
+        actor.organisation,
+        push_id,
+        parts.clock(),
+        {"because": actor.role},
+    )
+    return parts.books.drop_set_aside(push=push_id, event=parts.told(event, decision))
 
 
 def expire(parts: Parts, now: datetime) -> int:

@@ -38,6 +38,7 @@ from hub import contributors, journal
 from hub.errors import NotFound, Rejected, Unavailable
 from hub.events import AuditEvent, Kind
 from hub.parts import Actor, Parts
+from hub.policy.gate import Decision
 from hub.records import Agreement, Basis, Case, Code, Release
 from hub.stages import ACTS
 from hub.storage.books.rights import case_moved
@@ -137,12 +138,10 @@ def own_rows(parts: Parts, actor: Actor, code: Code, how: str) -> list[Rows]:
 
     Raises `Denied`, and `Unavailable` where a table was purged while it was read: ask again.
     """
-    parts.require("rights", actor, {"action": "rows_show"})
-    parts.books.record(
-        event=AuditEvent(
-            Kind.ROWS_SHOWN, actor.organisation, code.id, parts.clock(), {"format": how}
-        )
-    )
+    decision = parts.require("rights", actor, {"action": "rows_show"})
+    facts = {"format": how}
+    event = AuditEvent(Kind.ROWS_SHOWN, actor.organisation, code.id, parts.clock(), facts)
+    parts.books.record(event=parts.told(event, decision))
     return list(_rows(parts, code))
 
 
@@ -293,7 +292,8 @@ def extend(parts: Parts, actor: Actor, case_id: str, reason: str) -> Case:
     Raises `Denied`, `NotFound`, `Conflict` (not open any more) and `Rejected` (too late, or no
     such reason).
     """
-    case, now = _taken(parts, actor, case_id)
+    case, decision = _taken(parts, actor, case_id)
+    now = parts.clock()
     _listed(reason, EXTENSIONS, "reason")
     if now > case.due_at:
         raise Rejected(
@@ -304,7 +304,8 @@ def extend(parts: Parts, actor: Actor, case_id: str, reason: str) -> Case:
         )
     longer = due(case.opened_at, MONTHS + MORE_MONTHS)
     moved = replace(case, state=EXTENDED, due_at=longer, extended_for=reason)
-    return _moved(parts, actor, case, moved, Kind.CASE_EXTENDED, {"reason": reason})
+    event = AuditEvent(Kind.CASE_EXTENDED, actor.organisation, case.id, now, {"reason": reason})
+    return _moved(parts, case, moved, parts.told(event, decision))
 
 
 def close(parts: Parts, actor: Actor, case_id: str, answer: str, ground: str = "") -> Case:
@@ -312,7 +313,8 @@ def close(parts: Parts, actor: Actor, case_id: str, answer: str, ground: str = "
 
     Raises `Denied`, `NotFound`, `Conflict` (answered already), `Rejected` (not in the lists).
     """
-    case, now = _taken(parts, actor, case_id)
+    case, decision = _taken(parts, actor, case_id)
+    now = parts.clock()
     _listed(answer, ANSWERS, "answer")
     if (answer == "done") != (ground == ""):
         _listed("", GROUNDS, "ground")
@@ -320,7 +322,8 @@ def close(parts: Parts, actor: Actor, case_id: str, answer: str, ground: str = "
         _listed(ground, GROUNDS, "ground")
     moved = replace(case, state=answer, closed_at=now, ground=ground)
     facts = {"answer": answer, "ground": ground, "late": now > case.due_at}
-    return _moved(parts, actor, case, moved, Kind.CASE_CLOSED, facts)
+    event = AuditEvent(Kind.CASE_CLOSED, actor.organisation, case.id, now, facts)
+    return _moved(parts, case, moved, parts.told(event, decision))
 
 
 def register(parts: Parts, actor: Actor) -> list[Case]:
@@ -412,8 +415,8 @@ def _personal(parts: Parts) -> list[Agreement]:
     ]
 
 
-def _taken(parts: Parts, actor: Actor, case_id: str) -> tuple[Case, datetime]:
-    parts.require("rights", actor, {"action": "case_move"})
+def _taken(parts: Parts, actor: Actor, case_id: str) -> tuple[Case, Decision]:
+    decision = parts.require("rights", actor, {"action": "case_move"})
     case = parts.books.case(case_id)
     if case is None:
         raise NotFound(
@@ -422,15 +425,12 @@ def _taken(parts: Parts, actor: Actor, case_id: str) -> tuple[Case, datetime]:
             en="No case has this number.",
             who="operator",
         )
-    return case, parts.clock()
+    return case, decision
 
 
-def _moved(
-    parts: Parts, actor: Actor, case: Case, moved: Case, kind: Kind, facts: Mapping[str, Any]
-) -> Case:
+def _moved(parts: Parts, case: Case, moved: Case, event: AuditEvent) -> Case:
     if moved.state not in TRANSITIONS[case.state]:
         raise case_moved()
-    event = AuditEvent(kind, actor.organisation, case.id, parts.clock(), facts)
     return parts.books.move_case(moved, was=case.state, event=event)
 
 

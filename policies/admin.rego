@@ -18,8 +18,8 @@ decision := {"allow": false, "reasons": sort(refused), "obligations": {}} if cou
 # METADATA
 # title: What the operator alone does
 takers := ["operator"] if input.action in [
-	"agreement_record", "backup_make", "hub_check", "keys_rotate", "partner_add",
-	"quarantine_drop", "quarantine_replay", "retention_run", "share_add", "user_add",
+	"backup_make", "hub_check", "keys_rotate", "partner_add", "quarantine_drop",
+	"quarantine_replay", "retention_run", "share_add", "user_add",
 ]
 
 # METADATA
@@ -45,7 +45,7 @@ takers := ["dpo", "operator", "steward"] if input.action == "share_revoke"
 
 # METADATA
 # title: What a steward alone does
-takers := ["steward"] if input.action in ["release_retract", "request_decide"]
+takers := ["steward"] if input.action == "release_retract"
 
 # METADATA
 # title: The action is in one of these lists

@@ -90,6 +90,7 @@ def import_(file: Path, partner: Partner, as_json: Json = False) -> None:
 def show(consent_id: str, as_json: Json = False) -> None:
     """A consent by its number."""
     with edge.opened() as parts:
+        parts.require("admin", OPERATOR, {"action": "consent_show"})
         grant = parts.books.grant(consent_id)
         if grant is None:
             raise consents.unknown_grant()

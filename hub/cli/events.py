@@ -106,6 +106,7 @@ def _write(path: Path, parts: Parts, actor: Actor, asked: Question) -> None:
 def reconcile_command(as_json: Json = False) -> None:
     """Compare books, tables, releases and vault with the log; name whatever does not fit."""
     with edge.opened() as parts:
+        parts.require("admin", OPERATOR, {"action": "audit_reconcile"})
         with edge.err.status("…") as status:
             report = reconcile(parts, status.update)
         checked = ", ".join(f"{name} {count}" for name, count in report.checked.items())

@@ -99,9 +99,10 @@ def user_totp(
             who="operator",
         )
     with edge.opened() as parts:
-        parts.require("admin", OPERATOR, {"action": "user_add"})
+        decision = parts.require("admin", OPERATOR, {"action": "user_add"})
         account = _local(parts, login)
-        factors = Factors(parts.books, parts.keyring.session_key)
+        facts = {"policy": [decision.replayable()]}
+        factors = Factors(parts.books, parts.keyring.session_key, facts=facts)
         shown: dict[str, Any] = {"login": login}
         if off:
             factors.drop(account, parts.clock())
@@ -115,9 +116,9 @@ def user_totp(
 
 
 def _keep(parts: Parts, account: Account, password_hash: str, change: str) -> None:
-    parts.require("admin", OPERATOR, {"action": "user_add"})
+    decision = parts.require("admin", OPERATOR, {"action": "user_add"})
     event = AuditEvent(Kind.USER_CHANGED, "hub", account.id, parts.clock(), {"change": change})
-    parts.books.change_password(account.id, password_hash, event=event)
+    parts.books.change_password(account.id, password_hash, event=parts.told(event, decision))
 
 
 def _account(parts: Parts, login: str) -> Account:

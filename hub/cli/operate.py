@@ -78,7 +78,8 @@ def add_partner(
     """Add a partner of the territory file with its agreements; returns its client and secret.
 
     The secret is shown once and kept as a hash. With a public key (RFC 7517) there is none: the
-    client then signs its token requests (`private_key_jwt`). Raises `Rejected` for a private key.
+    client then signs its token requests (`private_key_jwt`). Raises `Rejected` for a private key,
+    and `Denied`.
     """
     if jwk is not None:
         clients.public_key(jwk)
@@ -91,6 +92,7 @@ def add_partner(
             who="operator",
             facts={"known": [p.id for p in parts.territory.partners]},
         )
+    decision = parts.require("admin", OPERATOR, {"action": "partner_add"})
     now = parts.clock()
     secret = parts.token(32)
     client = Client(
@@ -102,13 +104,16 @@ def add_partner(
         public_jwk=jwk,
         created_at=now,
     )
+
+    def told(kind: Kind, about: str, facts: Mapping[str, Any]) -> AuditEvent:
+        return parts.told(AuditEvent(kind, "hub", about, now, facts), decision)
+
     parts.books.add_organisation(
         Organisation(partner_id, terms.name),
-        event=AuditEvent(Kind.PARTNER_ADDED, "hub", partner_id, now, {"name": terms.name}),
+        event=told(Kind.PARTNER_ADDED, partner_id, {"name": terms.name}),
     )
     parts.books.add_client(
-        client,
-        event=AuditEvent(Kind.PARTNER_ADDED, "hub", client.id, now, {"partner": partner_id}),
+        client, event=told(Kind.PARTNER_ADDED, client.id, {"partner": partner_id})
     )
     for entry in parts.territory.agreements:
         if entry.partner != partner_id:
@@ -121,11 +126,9 @@ def add_partner(
                 basis=Basis(entry.basis),
                 terms=entry.terms(),
             ),
-            event=AuditEvent(
+            event=told(
                 Kind.AGREEMENT_RECORDED,
-                "hub",
                 f"{partner_id}/{entry.dataset}",
-                now,
                 {"purpose": entry.purpose, "basis": entry.basis},
             ),
         )
@@ -141,7 +144,6 @@ def partner_add(
     """Add a partner named in the territory file; its secret is shown this once."""
     key = edge.public_key(jwk) if jwk else None
     with edge.opened() as parts:
-        parts.require("admin", OPERATOR, {"action": "partner_add"})
         client, secret = add_partner(parts, partner_id, key)
         shown = {"partner": partner_id, "client_id": client.id, "client_secret": secret}
         edge.say(shown, as_json=as_json)
@@ -151,6 +153,7 @@ def partner_add(
 def partner_list(as_json: Json = False) -> None:
     """Partners and their agreements."""
     with edge.opened() as parts:
+        parts.require("admin", OPERATOR, {"action": "partner_list"})
         rows: list[Any] = [
             {
                 "partner": a.partner,
@@ -164,7 +167,8 @@ def partner_list(as_json: Json = False) -> None:
 
 
 def add_user(parts: Parts, login: str, role: Role, organisation: str, password: str) -> Account:
-    """Add a local account; the password is kept as an argon2 hash."""
+    """Add a local account; the password is kept as an argon2 hash. Raises `Denied`."""
+    decision = parts.require("admin", OPERATOR, {"action": "user_add"})
     now = parts.clock()
     account = Account(
         id=f"user-{parts.token(6)}",
@@ -173,10 +177,8 @@ def add_user(parts: Parts, login: str, role: Role, organisation: str, password: 
         role=role,
         password_hash=passwords.hash(password),
     )
-    parts.books.add_account(
-        account,
-        event=AuditEvent(Kind.USER_ADDED, "hub", account.id, now, {"role": str(role)}),
-    )
+    event = AuditEvent(Kind.USER_ADDED, "hub", account.id, now, {"role": str(role)})
+    parts.books.add_account(account, event=parts.told(event, decision))
     return account
 
 
@@ -189,7 +191,6 @@ def user_add(
 ) -> None:
     """Add an account with a generated password, shown this once."""
     with edge.opened() as parts:
-        parts.require("admin", OPERATOR, {"action": "user_add"})
         password = parts.token(12)
         account = add_user(parts, login, role, organisation, password)
         shown = {"login": account.login, "role": str(role), "password": password}
@@ -200,6 +201,7 @@ def user_add(
 def user_list(as_json: Json = False) -> None:
     """Accounts and their roles."""
     with edge.opened() as parts:
+        parts.require("admin", OPERATOR, {"action": "user_list"})
         rows: list[Any] = [
             {"id": a.id, "login": a.login, "role": str(a.role), "organisation": a.organisation}
             for a in parts.books.accounts()
@@ -211,6 +213,7 @@ def user_list(as_json: Json = False) -> None:
 def keys_show(as_json: Json = False) -> None:
     """The public halves: whom to seal for, and how to verify receipts and the log."""
     with edge.opened() as parts:
+        parts.require("admin", OPERATOR, {"action": "keys_show"})
         shown = {"recipient": parts.keyring.recipient, "log": str(parts.log.signer.verifier)}
         edge.say(shown, as_json=as_json)
 
@@ -219,7 +222,6 @@ def keys_show(as_json: Json = False) -> None:
 def keys_rotate(as_json: Json = False) -> None:
     """Let a new key sign the log and receipts; what the former one signed goes on to hold."""
     with edge.opened() as parts:
-        parts.require("admin", OPERATOR, {"action": "keys_rotate"})
         parts.rotate_log_key()
         present, *former = parts.log.keys
         shown = {

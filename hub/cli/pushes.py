@@ -23,7 +23,6 @@ from hub import progress, pull, push, quarantine, worker
 from hub.cli import edge
 from hub.cli.remote import Remote, Say, part
 from hub.errors import Rejected
-from hub.events import AuditEvent, Kind
 from hub.parts import OPERATOR, Parts
 from hub.records import PushState
 
@@ -203,6 +202,7 @@ def pushes_command(
 ) -> None:
     """List pushes, or show one."""
     with edge.opened() as parts:
+        parts.require("admin", OPERATOR, {"action": "push_list"})
         if push_id is None:
             rows = [push.shown(made, operator=True) for made in parts.books.pushes(limit=1000)]
             columns = ("id", "partner", "dataset", "state", "received", "valid", "rejected", "kept")
@@ -269,11 +269,5 @@ def quarantine_drop(
 ) -> None:
     """Destroy the rows set aside of one push."""
     with edge.opened() as parts:
-        parts.require("admin", OPERATOR, {"action": "quarantine_drop"})
-        dropped = parts.books.drop_set_aside(
-            push=push_id,
-            event=AuditEvent(
-                Kind.QUARANTINE_DROPPED, "hub", push_id, parts.clock(), {"because": "operator"}
-            ),
-        )
+        dropped = quarantine.drop(parts, OPERATOR, push_id)
         edge.say({"push": push_id, "dropped": dropped}, as_json=as_json)

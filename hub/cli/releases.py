@@ -10,7 +10,7 @@ import typer
 from analytics import measures
 from hub import release
 from hub.cli import edge
-from hub.parts import OPERATOR
+from hub.parts import OPERATOR, Parts
 from hub.records import Release
 from hub.shelf import Shelf
 
@@ -32,6 +32,7 @@ def build(
 ) -> None:
     """Build releases: measured, protected, attacked, approved, published."""
     with edge.opened() as parts:
+        parts.require("admin", OPERATOR, {"action": "release_build"})
         made = [
             release.build(parts, name)
             for name in ([measure] if measure else list(measures.MEASURES))
@@ -44,7 +45,11 @@ def build(
 def list_(as_json: Json = False) -> None:
     """Published releases."""
     with edge.opened() as parts:
-        rows = [_row(item) for item in parts.books.releases()]
+        rows = [
+            _row(item)
+            for item in parts.books.releases()
+            if release.readable(parts, item, OPERATOR, OVERSIGHT)
+        ]
         edge.table(rows, ("id", "measure", "period", "published_at", "log_index"), as_json=as_json)
 
 
@@ -52,7 +57,7 @@ def list_(as_json: Json = False) -> None:
 def show(release_id: str, as_json: Json = False) -> None:
     """The manifest of a release."""
     with edge.opened() as parts:
-        edge.say(dict(Shelf(parts).release(release_id).manifest), as_json=as_json)
+        edge.say(dict(_readable(parts, release_id).manifest), as_json=as_json)
 
 
 @app.command("get")
@@ -75,7 +80,14 @@ def get(
 def receipt(release_id: str) -> None:
     """The signed receipt of a release, with its proof."""
     with edge.opened() as parts:
-        typer.echo(release.receipt(parts, Shelf(parts).release(release_id)), nl=False)
+        typer.echo(release.receipt(parts, _readable(parts, release_id)), nl=False)
+
+
+def _readable(parts: Parts, release_id: str) -> Release:
+    """A release, once the policy lets the operator read it."""
+    found = Shelf(parts).release(release_id)
+    parts.require("release_read", OPERATOR, release.question(parts, found, OVERSIGHT))
+    return found
 
 
 def _row(item: Release) -> dict[str, Any]:

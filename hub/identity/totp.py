@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import pyotp
 from cryptography.exceptions import InvalidTag
@@ -86,12 +86,22 @@ class Kept(Protocol):
 
 
 class Factors:
-    """Second factors over the books. `key`: 32 bytes of the keyring, for everybody's secrets."""
+    """Second factors over the books. `key`: 32 bytes of the keyring, for everybody's secrets.
 
-    def __init__(self, kept: Kept, key: bytes, random: tokens.Random = secrets.token_bytes) -> None:
+    `facts`: what each event tells besides, such as the decision that lets an operator act.
+    """
+
+    def __init__(
+        self,
+        kept: Kept,
+        key: bytes,
+        random: tokens.Random = secrets.token_bytes,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
         self._kept = kept
         self._seal = AESGCM(HKDF(SHA256(), 32, None, b"hub second factors").derive(key))
         self._random = random
+        self._facts = facts or {}
 
     def begin(self, account: Account, issuer: str, now: datetime) -> str:
         """A new secret, as the `otpauth:` address an app reads. `Conflict` where one is confirmed.
@@ -101,7 +111,7 @@ class Factors:
         secret = base64.b32encode(self._random(SECRET_BYTES)).decode()
         nonce = self._random(_NONCE)
         sealed = nonce + self._seal.encrypt(nonce, secret.encode(), account.id.encode())
-        self._kept.begin_factor(account.id, sealed, event=_said(account, now, "factor_begun"))
+        self._kept.begin_factor(account.id, sealed, event=self._said(account, now, "factor_begun"))
         return pyotp.TOTP(secret, name=account.login, issuer=issuer).provisioning_uri()
 
     def confirm(
@@ -121,14 +131,14 @@ class Factors:
                 who="person",
             )
         codes, digests = self._recovery()
-        event = _said(account, now, "factor_confirmed")
+        event = self._said(account, now, "factor_confirmed")
         self._kept.confirm_factor(account.id, digests, kept, event=event)
         return codes
 
     def renew_recovery(self, account: Account, now: datetime) -> list[str]:
         """Other recovery codes, to be shown this once; those before end."""
         codes, digests = self._recovery()
-        event = _said(account, now, "recovery_replaced")
+        event = self._said(account, now, "recovery_replaced")
         self._kept.replace_recovery(account.id, digests, event=event)
         return codes
 
@@ -142,7 +152,7 @@ class Factors:
 
     def drop(self, account: Account, now: datetime) -> None:
         """Ask for no code any more."""
-        self._kept.drop_factor(account.id, event=_said(account, now, "factor_dropped"))
+        self._kept.drop_factor(account.id, event=self._said(account, now, "factor_dropped"))
 
     def passes(self, account: Account | None, code: str, now: datetime) -> Callable[[], bool]:
         """Whether a code lets this account in: work of the same length whoever it is.
@@ -159,10 +169,14 @@ class Factors:
 
     def _recovers(self, account: Account, code: str, now: datetime) -> bool:
         with suppress(NotFound):
-            event = _said(account, now, "recovery_used")
+            event = self._said(account, now, "recovery_used")
             self._kept.use_recovery(account.id, _recovery_digest(code), event=event)
             return True
         return False
+
+    def _said(self, account: Account, now: datetime, change: str) -> AuditEvent:
+        facts = {**self._facts, "change": change}
+        return AuditEvent(Kind.USER_CHANGED, account.organisation, account.id, now, facts)
 
     def _recovery(self) -> tuple[list[str], list[bytes]]:
         plain = [base64.b32encode(self._random(RECOVERY_BYTES)).decode() for _ in range(RECOVERY)]
@@ -199,8 +213,3 @@ class Factors:
 def _recovery_digest(code: str) -> bytes:
     """What is kept of a recovery code, however it was typed."""
     return tokens.digest("".join(code.upper().replace("-", " ").split()))
-
-
-def _said(account: Account, now: datetime, change: str) -> AuditEvent:
-    facts = {"change": change}
-    return AuditEvent(Kind.USER_CHANGED, account.organisation, account.id, now, facts)

@@ -4,23 +4,45 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 import pytest
+from pyrage import x25519
 from typer.testing import CliRunner
 
-from hub import agreements, push, recipients, uploads, withdraw, worker
+from hub import (
+    agreements,
+    backup,
+    clients,
+    consent_proofs,
+    decisions,
+    lookup,
+    participation,
+    push,
+    quarantine,
+    recipients,
+    rights,
+    uploads,
+    withdraw,
+    worker,
+)
 from hub.cli.app import app
 from hub.errors import Denied
 from hub.events import Kind
+from hub.main import zones_of
 from hub.parts import OPERATOR, Actor, Parts
 from hub.policy.gate import POLICIES, EmbeddedGate
 from hub.records import LoggedEvent, Role
 from hub.replay import replay
 from hub.storage.books import Search
+from tests.flows import test_quarantine as set_aside
 from tests.flows import world
+from tests.flows.test_participation import APP, BUS, GIVEN_AT, give, stop
 
+DPO: Final = Actor("dpo-1", "dpo", "region")
 STRANGER = Actor("orange-1", "partner", "orange", ("push",))
 
 
@@ -137,3 +159,88 @@ def test_what_else_a_decision_allows_is_replayed_too(parts: Parts) -> None:
     made = replay(parts, parts.policy)
     assert made.same
     assert {"admin", "withdraw", "agreement", "push", "consent"} <= set(made.asked)
+
+
+# Each kind of event that follows from a decision ------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def after_it_all(tmp_path_factory: pytest.TempPathFactory) -> Parts:
+    """A hub in which everything was done that a policy decides and an event tells."""
+    sealed_for = str(x25519.Identity.generate().to_public())
+    home = tmp_path_factory.mktemp("replay") / "var"
+    made = world.hub_in(home, backup_recipient=sealed_for, proof_recipient=sealed_for)
+    parts = replace(made, clock=lambda: GIVEN_AT + timedelta(days=1))
+    for act in (_persons_acts, _operators_acts, _partners_acts):
+        act(parts)
+    return parts
+
+
+def _persons_acts(parts: Parts) -> None:
+    grant, (code,) = give(parts)
+    participation.Door(parts).link(BUS, code.code, "card-1")
+    (code,) = participation.again(parts, APP, grant)
+    rights.own_rows(parts, participation.PERSON, rights.holder_of(parts, code.code), "json")
+    case = rights.open_for(parts, DPO, "access", "everything", code.code)
+    rights.extend(parts, DPO, case.id, "complexity")
+    rights.close(parts, DPO, case.id, "done")
+    stop(parts, code.code)
+    worker.drain(parts)
+    consent_proofs.hand_out(parts, DPO, grant.id, "person")
+    lookup.look(parts, DPO, lookup.Question())
+
+
+def _operators_acts(parts: Parts) -> None:
+    parts.rotate_log_key()
+    backup.create(parts, OPERATOR, zones_of(parts.settings))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HUB_HOME", str(parts.settings.home))
+        for words in ("add anne --role dpo", "password anne", "lock anne", "totp anne"):
+            done = CliRunner().invoke(app, ["user", *words.split()])
+            assert done.exit_code == 0, done.output
+    client = recipients.add(parts, recipients.Asked("cd37", Role.COLLECTIVITY))[0]
+    recipients.revoke(parts, client.id)
+    with pytest.raises(Denied):
+        push.accept(parts, STRANGER, "transdev", "validations", [world.taps(["A"])])
+    (event,) = parts.books.events(kind=Kind.ACCESS_DENIED)
+    decisions.find(parts, DPO, str(msgspec.json.decode(event.body)["facts"]["decision"]))
+
+
+def _partners_acts(parts: Parts) -> None:
+    for last in (quarantine.drop, quarantine.replay):
+        pushed = world.pushed(parts, "transdev/validations", set_aside.taps(9, 3))
+        last(set_aside.fixed(parts), OPERATOR, pushed.id)
+    made = next(c for c in parts.books.clients() if c.organisation == "transdev")
+    clients.rotate(parts, OPERATOR, made.id)
+    clients.revoke(parts, OPERATOR, made.id)
+    (number,) = [one.number for one in parts.books.agreements() if one.dataset == "flows"]
+    agreements.end(parts, OPERATOR, number)
+
+
+KEPT: Final = {
+    Kind.PARTNER_ADDED, Kind.AGREEMENT_RECORDED, Kind.AGREEMENT_ENDED, Kind.USER_ADDED,
+    Kind.USER_CHANGED, Kind.CLIENT_CHANGED, Kind.KEY_ROTATED, Kind.PUSH_ACCEPTED,
+    Kind.CONSENT_GIVEN, Kind.CODES_GIVEN, Kind.REFERENCE_LINKED, Kind.ROWS_SHOWN,
+    Kind.CASE_OPENED, Kind.CASE_EXTENDED, Kind.CASE_CLOSED, Kind.CONSENT_WITHDRAWN,
+    Kind.PROOF_OPENED, Kind.EVENTS_READ, Kind.BACKUP_BEGUN, Kind.QUARANTINE_DROPPED,
+    Kind.QUARANTINE_REPLAYED, Kind.SHARE_ADDED, Kind.SHARE_REVOKED, Kind.ACCESS_DENIED,
+}  # fmt: skip
+"""Events of acts a policy allowed or refused. Those of requests and releases: see their tests."""
+
+
+def test_every_event_that_follows_from_a_decision_keeps_it(after_it_all: Parts) -> None:
+    told: dict[str, list[bool]] = {}
+    for event in after_it_all.books.events(limit=10_000):
+        body: dict[str, Any] = msgspec.json.decode(event.body)
+        told.setdefault(body["kind"], []).append("policy" in body["facts"])
+    assert {kind for kind in KEPT if not told.get(kind)} == set(), "was not done"
+    assert {kind for kind in KEPT if not all(told[kind])} == set()
+
+
+def test_all_of_it_is_replayed_and_comes_out_the_same(after_it_all: Parts) -> None:
+    made = replay(after_it_all, after_it_all.policy)
+    assert made.same, made.differences
+    assert made.unasked == 0
+    assert {
+        "admin", "agreement", "audit_read", "client", "consent", "push", "rights", "withdraw",
+    } == set(made.asked)  # fmt: skip
