@@ -36,7 +36,7 @@ _ENGINE: Final = _Engine()
 
 
 class Lookup:
-    """Values known, texts, bytes or integers, each at its place from 0 on.
+    """Values known, texts or bytes, each at its place from 0 on.
 
     Those added since are looked up by themselves until they are a quarter of those before: few are
     new in a chunk, and they should not cost hashing all that is known.
@@ -83,9 +83,7 @@ class Lookup:
         return places
 
     def _hash(self, values: pa.Array) -> npt.NDArray[np.uint64]:
-        """64 bits of each value; of an integer itself."""
-        if pa.types.is_integer(values.type):
-            return np.asarray(pc.fill_null(values, 0).to_numpy(), np.uint64)
+        """64 bits of each value."""
         engine = _ENGINE.connection
         engine.register("offered", pa.table({"value": values}))
         try:

@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 from analytics import recognise
 from connectors.contract import Batch, Dataset, Malformed, Reading, Rejected, Warned
 from consent import gate, pseudonyms
-from consent.remembered import Remembered
+from consent.remembered import Numbered, Remembered
 from hub.records import Agreement
 
 MAKERS: Final[Mapping[str, str]] = {
@@ -42,6 +42,8 @@ MAKERS: Final[Mapping[str, str]] = {
 }
 
 
+GROUP: Final = 262_144
+"""Rows of people that go on together: what is asked once a group is asked seldom enough."""
 _STEP: Final = 1 << 20
 _AHEAD: Final = 4
 
@@ -230,24 +232,29 @@ def recognise_rows(
     chunks: Iterable[Parsed], places: recognise.Places, rules: recognise.Rules, tally: Tally
 ) -> Iterator[Recognised]:
     """Keep what the hub exists for, coarse in place and time; count the rest as dropped."""
-    whole: list[Parsed] = []
+    waiting: list[Parsed] = []
     for chunk in chunks:
         if chunk.dataset.subject is None:
             yield Recognised._mint(chunk.dataset, chunk.table, chunk.rows)
             continue
-        treatment = TREATMENTS[chunk.dataset.key]
-        if treatment.whole_file:
-            whole.append(chunk)
-            continue
-        rows = treatment.coarsen(chunk.rows, places, rules)
-        tally.dropped += chunk.rows.num_rows - rows.num_rows
-        yield Recognised._mint(chunk.dataset, chunk.table, rows)
-    if whole:
-        dataset, table = whole[0].dataset, whole[0].table
-        together = pa.concat_tables([chunk.rows for chunk in whole])
-        rows = TREATMENTS[dataset.key].coarsen(together, places, rules)
-        tally.dropped += together.num_rows - rows.num_rows
-        yield Recognised._mint(dataset, table, rows)
+        waiting.append(chunk)
+        enough = sum(one.rows.num_rows for one in waiting) >= GROUP
+        if enough and not TREATMENTS[chunk.dataset.key].whole_file:
+            rows = _coarse(waiting, places, rules, tally)
+            waiting = []
+            yield Recognised._mint(chunk.dataset, chunk.table, rows)
+    if waiting:
+        rows = _coarse(waiting, places, rules, tally)
+        yield Recognised._mint(waiting[0].dataset, waiting[0].table, rows)
+
+
+def _coarse(
+    chunks: list[Parsed], places: recognise.Places, rules: recognise.Rules, tally: Tally
+) -> pa.Table:
+    together = pa.concat_tables([chunk.rows for chunk in chunks])
+    rows = TREATMENTS[chunks[0].dataset.key].coarsen(together, places, rules)
+    tally.dropped += together.num_rows - rows.num_rows
+    return rows
 
 
 @contextmanager
@@ -288,7 +295,7 @@ class People:
         self.agreement = agreement
         self._standing, self._digest_key, self._key_of = standing, digest_key, key_of
         self._asked = Remembered(self._ask)
-        self._named: dict[str, Remembered] = {}
+        self._named: dict[str, Numbered] = {}
 
     def answers(self, references: pa.Array) -> tuple[pa.Array, pa.RecordBatch, int]:
         """About each raw reference: its row in the batch, with `digest`, `admitted`, `population`.
@@ -303,7 +310,7 @@ class People:
         """`pseudonym` and `bucket` in a period of each of these persons, given their digests."""
         if period not in self._named:
             key = self._key_of(period)
-            self._named[period] = Remembered(lambda unseen: _named(key, unseen))
+            self._named[period] = Numbered(lambda unseen: _named(key, unseen))
         places = self._named[period].places(persons, digests)
         made = self._named[period].made
         assert made is not None
@@ -313,7 +320,7 @@ class People:
         digests = pseudonyms.digests(self._digest_key, self.agreement.partner, references)
         verdict = gate.admit(digests, str(self.agreement.basis), self._standing)
         return pa.record_batch(
-            [digests, verdict.admitted, verdict.population],
+            [digests, verdict.admitted, pc.dictionary_encode(verdict.population)],
             names=["digest", "admitted", "population"],
         )
 
@@ -342,11 +349,13 @@ def admit(chunk: Recognised, people: People) -> Admitted:
         return Admitted._mint(chunk.dataset, chunk.table, rows)
     places, answers, before = people.answers(rows.column("subject").combine_chunks())
     rows = rows.drop_columns(["subject"])
-    for name in ("digest", "population"):
-        values = pa.DictionaryArray.from_arrays(places, answers.column(name))
-        rows = rows.append_column(name, values)
-    rows = rows.append_column("person", pc.add(places.cast(pa.int64()), before))
+    digests = pa.DictionaryArray.from_arrays(places, answers.column("digest"))
+    rows = rows.append_column("digest", digests)
+    rows = rows.append_column("population", answers.column("population").take(places))
+    rows = rows.append_column("person", pc.add(places, before))
     admitted = answers.column("admitted").take(places)
+    if pc.all(admitted).as_py():
+        return Admitted._mint(chunk.dataset, chunk.table, rows)
     out = pc.invert(admitted)
     digests = answers.column("digest").take(places.filter(out))
     refused = _refused(rows.column("period").filter(out), digests)
@@ -380,10 +389,5 @@ def pseudonymise(chunk: Admitted, people: People) -> Pseudonymous:
         part = part.drop_columns(["digest", "person"])
         for name in ("pseudonym", "bucket"):
             part = part.append_column(name, names.column(name))
-        part = part.set_column(
-            part.column_names.index("population"),
-            "population",
-            part.column("population").cast(pa.string()),
-        )
         parts.append(part)
     return Pseudonymous._mint(chunk.dataset, chunk.table, pa.concat_tables(parts), chunk.refused)

@@ -59,7 +59,16 @@ from hub.storage.leaves import (
     write_spans,
 )
 from hub.storage.parquet import Written, write
-from hub.storage.rows import BUCKET, PARTITIONS, PERIOD, Days, check_columns, leaving, looked_at
+from hub.storage.rows import (
+    BUCKET,
+    PARTITIONS,
+    PERIOD,
+    Days,
+    check_columns,
+    leaving,
+    looked_at,
+    spelled_out,
+)
 
 Actions = list[AddAction | RemoveAction]
 
@@ -126,17 +135,18 @@ class DeltaFolder:
             first = next(parts, None)
             if first is None:
                 return (-1 if table is None else table.version()), 0
+            schema = spelled_out(first.schema)
             if table is not None:
                 partitioned = bool(table.metadata().partition_columns)
-                check_columns(schema_of(table), first.schema, same_kind=partitioned == personal)
+                check_columns(schema_of(table), schema, same_kind=partitioned == personal)
             partitions = PARTITIONS if personal else None
             written = write(self._path, chain([first], parts), first.schema, partitions)
             rows = sum(file.rows for file in written)
-            self._blank(first.schema, refused, written)
+            self._blank(schema, refused, written)
             with ExitStack() as undo:
                 undo.callback(self._abandon, written)
                 for _ in range(_ATTEMPTS):
-                    table = self._open() or self._create(first.schema, partitions)
+                    table = self._open() or self._create(schema, partitions)
                     done = committed(table, push)
                     if done is not None:
                         return done
@@ -146,7 +156,7 @@ class DeltaFolder:
                     ]
                     version = table.version() + 1
                     said = marks(push, version, rows)
-                    if self._commit(table, first.schema, partitions, actions, said):
+                    if self._commit(table, schema, partitions, actions, said):
                         undo.pop_all()
                         return version, rows
                 raise _contended()

@@ -27,7 +27,9 @@ _PERIOD: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,31}")
 
 
 def plain(rows: pa.Table, *, personal: bool) -> pa.Table:
-    """Cast to the types Delta has: no dictionary, no fixed-size or large type, times in µs.
+    """Cast to the types Delta has: no fixed-size or large type, times in µs.
+
+    Texts may be a dictionary, which is how Parquet keeps them: `spelled_out` has them one by one.
 
     Raises `TypeError` where a personal table would get rows without period, bucket and
     pseudonym, or an open table a pseudonym: a defect of the stages, not of the input.
@@ -39,6 +41,15 @@ def plain(rows: pa.Table, *, personal: bool) -> pa.Table:
     elif PSEUDONYM in rows.column_names:
         raise TypeError("rows with a pseudonym belong in a personal table")
     return rows
+
+
+def spelled_out(schema: pa.Schema) -> pa.Schema:
+    """The columns as Delta and whoever reads see them: none is a dictionary."""
+    return pa.schema([(field.name, _value_type(field.type)) for field in schema])
+
+
+def _value_type(type_: pa.DataType) -> pa.DataType:
+    return type_.value_type if pa.types.is_dictionary(type_) else type_
 
 
 def leaving(rows: pa.Table, names: pa.Array, days: Days | None = None) -> pa.ChunkedArray:
@@ -73,7 +84,7 @@ def check_columns(table: pa.Schema, rows: pa.Schema, *, same_kind: bool) -> None
 def _check_personal(rows: pa.Table) -> None:
     types = {PERIOD: pa.string(), BUCKET: pa.int16(), PSEUDONYM: pa.binary()}
     for name, type_ in types.items():
-        if name not in rows.column_names or rows.schema.field(name).type != type_:
+        if name not in rows.column_names or _value_type(rows.schema.field(name).type) != type_:
             raise TypeError(f"a personal table needs a column {name} of type {type_}")
         if rows.column(name).null_count:
             raise TypeError(f"a personal row without {name}")
@@ -84,7 +95,8 @@ def _check_personal(rows: pa.Table) -> None:
 
 def _plain_type(type_: pa.DataType) -> pa.DataType:
     if pa.types.is_dictionary(type_):
-        return _plain_type(type_.value_type)
+        values = _plain_type(type_.value_type)
+        return pa.dictionary(pa.int32(), values) if pa.types.is_string(values) else values
     if pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
         return pa.string()
     if pa.types.is_fixed_size_binary(type_) or pa.types.is_large_binary(type_):

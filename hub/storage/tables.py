@@ -29,7 +29,15 @@ from hub.storage.delta import DeltaFolder
 from hub.storage.durable import checked_name
 from hub.storage.leaves import Layout
 from hub.storage.parquet import write
-from hub.storage.rows import PARTITIONS, PERIOD, Days, check_columns, leaving, plain
+from hub.storage.rows import (
+    PARTITIONS,
+    PERIOD,
+    Days,
+    check_columns,
+    leaving,
+    plain,
+    spelled_out,
+)
 
 Mode = Literal["append", "replace"]
 
@@ -321,7 +329,7 @@ class MemoryTables(Tables):
         rows = list(parts)
         if not rows:
             return (-1 if table is None else table.version), 0
-        together = pa.concat_tables(rows)
+        together = pa.concat_tables([part.cast(spelled_out(part.schema)) for part in rows])
         if table is None:
             # Version 0 is the creation, as in Delta.
             table = _Remembered(personal, {0: together.slice(0, 0)})

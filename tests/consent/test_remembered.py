@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consent import remembered
-from consent.remembered import Remembered
+from consent.remembered import Numbered, Remembered
 
 CHUNKS = st.lists(st.lists(st.text(max_size=2) | st.none(), max_size=6), max_size=6)
 
@@ -45,17 +45,33 @@ def test_each_value_is_asked_about_once_and_answered_in_place(
     assert len(maker.asked) == len(set(maker.asked))
 
 
-@given(CHUNKS)
-def test_what_is_made_may_be_made_of_another_value(chunks: list[list[str | None]]) -> None:
+@given(CHUNKS, st.integers(0, 3))
+def test_what_is_made_of_numbered_values_is_made_once(
+    chunks: list[list[str | None]], first: int
+) -> None:
     maker = Maker()
-    known = Remembered(maker)
+    known = Numbered(maker)
     numbers: dict[str | None, int] = {}
     for chunk in chunks:
-        values = [numbers.setdefault(text, len(numbers)) for text in chunk]
-        places = known.places(pa.array(values, pa.int64()), pa.array(chunk, pa.string()))
-        assert known.made is not None
-        assert known.made.column("text").take(places).to_pylist() == chunk
+        values = [numbers.setdefault(text, first + len(numbers)) for text in chunk]
+        assert numbered(known, values, chunk) == chunk
     assert len(maker.asked) == len(set(maker.asked))
+
+
+def numbered(known: Numbered, values: list[int], chunk: list[str | None]) -> list[str | None]:
+    places = known.places(pa.array(values, pa.int64()), pa.array(chunk, pa.string()))
+    assert known.made is not None
+    return list(known.made.column("text").take(places).to_pylist())
+
+
+def test_numbered_values_are_bounded_and_may_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembered, "MOST", 3)
+    maker = Maker()
+    known = Numbered(maker)
+    for values, chunk in (([4, 5], ["a", "b"]), ([9], ["c"]), ([11], ["d"]), ([4, 5], ["a", "b"])):
+        assert numbered(known, values, list(chunk)) == chunk
+        assert len(known._places) <= 6
+    assert maker.asked == ["a", "b", "c", "d", "a", "b"]
 
 
 def test_what_is_remembered_is_bounded_and_no_number_is_given_twice(

@@ -10,10 +10,11 @@ younger and counts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
+import numpy as np
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -50,6 +51,8 @@ SAYS_NO: Final = (REFUSED, OBJECTED)
 """States that stand against: a refusal where the basis is consent, else an objection."""
 
 _AT_ONCE: Final = 500
+_MANY: Final = 10_000
+"""People who said several things, beyond whom asking of everyone at once is quicker."""
 
 Given = tuple[Sequence[Grant], Sequence[Contribution], AuditEvent]
 """Grants, their secrets and the event that tells of them."""
@@ -105,56 +108,30 @@ class Grants(Desk):
         Each digest appears once, on one side. A grant that is not given yet, has ended or has
         expired at `now` does not count; a refusal counts whatever the clock says.
 
-        The digests come as one text for each population and side: as many rows as people would
-        each be a turn for the interpreter, while a push is being read on the other core.
+        Almost everyone has said one thing only, and it needs no ordering: of the others alone it
+        is asked what they said last.
         """
-        against = grants.c.state.in_(SAYS_NO)
-        acts = (
-            select(
-                grants.c.subject,
-                grants.c.population,
-                grants.c.expires_at,
-                against.label("against"),
-                func.row_number()
-                .over(
-                    partition_by=grants.c.subject,
-                    order_by=(
-                        grants.c.given_at.desc(),
-                        case((against, 0), else_=1),
-                        grants.c.number.desc(),
-                    ),
-                )
-                .label("age"),
-            )
-            .where(grants.c.partner == partner, grants.c.purpose == purpose)
-            .where(grants.c.ended_at.is_(None))
-            .where(or_(against, and_(grants.c.state == GIVEN, grants.c.given_at <= now)))
-            .subquery()
-        )
         granted: list[bytes] = []
         populations: list[str] = []
         objected: list[bytes] = []
+        acts = _acts(partner, purpose, now)
         with self._read() as connection:
-            latest = (
-                select(
-                    acts.c.against,
-                    acts.c.population,
-                    func.aggregate_strings(_hex(connection, acts.c.subject), ""),
-                )
-                .where(
-                    acts.c.age == 1,
-                    or_(acts.c.against, acts.c.expires_at.is_(None), acts.c.expires_at > now),
-                    func.length(acts.c.subject) == DIGEST_BYTES,  # the gate refuses all others
-                )
-                .group_by(acts.c.against, acts.c.population)
-            )
-            for no, population, text in connection.execute(latest):
-                digests = _digests(text)
-                if no:
-                    objected += digests
-                else:
-                    granted += digests
-                    populations += [population] * len(digests)
+            said = _by_side(connection, acts, now)
+            again = _again([digest for side in said for digest in side.digests])
+            if len(again) > _MANY:
+                said = _by_side(connection, _latest(acts), now)
+            elif again:
+                said = [replace(s, digests=[d for d in s.digests if d not in again]) for s in said]
+                unclear = sorted(again)
+                for start in range(0, len(unclear), _AT_ONCE):
+                    theirs = acts.where(grants.c.subject.in_(unclear[start : start + _AT_ONCE]))
+                    said += _by_side(connection, _latest(theirs), now)
+        for side in said:
+            if side.against:
+                objected += side.digests
+            elif side.stands:
+                granted += side.digests
+                populations += [side.population] * len(side.digests)
         return granted, populations, objected
 
     def refusals(self, partner: str, purpose: str) -> list[tuple[bytes, datetime]]:
@@ -279,6 +256,68 @@ class Grants(Desk):
             fulfil(connection, WITHDRAWAL, *(one for one in ids if one != promised))
             after = {row.id: withdrawal_of(row) for row in _find(connection, ids)}
         return [after[one] for one in ids]
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """People who said the same: for or against, whether it still counts, in which population."""
+
+    against: bool
+    stands: bool
+    population: str
+    digests: list[bytes]
+
+
+def _acts(partner: str, purpose: str, now: datetime) -> Select[Any]:
+    """What people said to a purpose of a partner that has not ended and is not to come."""
+    against = grants.c.state.in_(SAYS_NO)
+    return (
+        select(
+            grants.c.subject,
+            grants.c.population,
+            grants.c.expires_at,
+            grants.c.given_at,
+            grants.c.number,
+            against.label("against"),
+        )
+        .where(grants.c.partner == partner, grants.c.purpose == purpose)
+        .where(grants.c.ended_at.is_(None))
+        .where(or_(against, and_(grants.c.state == GIVEN, grants.c.given_at <= now)))
+        .where(func.length(grants.c.subject) == DIGEST_BYTES)  # the gate refuses all others
+    )
+
+
+def _latest(query: Select[Any]) -> Select[Any]:
+    """Of each person the last act; of two at the same instant the refusal."""
+    acts = query.subquery()
+    order = (acts.c.given_at.desc(), case((acts.c.against, 0), else_=1), acts.c.number.desc())
+    age = func.row_number().over(partition_by=acts.c.subject, order_by=order)
+    aged = select(acts, age.label("age")).subquery()
+    return select(aged).where(aged.c.age == 1)
+
+
+def _by_side(connection: Connection, query: Select[Any], now: datetime) -> list[_Side]:
+    """The people of these acts.
+
+    The digests come as one text for each side: as many rows as people would each be a turn for the
+    interpreter, while a push is being read on the other core.
+    """
+    acts = query.subquery()
+    stands = or_(acts.c.against, acts.c.expires_at.is_(None), acts.c.expires_at > now)
+    sides = (acts.c.against, stands.label("stands"), acts.c.population)
+    texts = func.aggregate_strings(_hex(connection, acts.c.subject), "")
+    rows = connection.execute(select(*sides, texts).group_by(*sides))
+    return [_Side(bool(no), bool(yes), name, _digests(text)) for no, yes, name, text in rows]
+
+
+def _again(digests: Sequence[bytes]) -> set[bytes]:
+    """Those that stand here more than once, and perhaps a few that do not."""
+    leading = np.frombuffer(b"".join(digests), np.uint64)[:: DIGEST_BYTES // 8]
+    ordered = np.sort(leading)
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(repeated):
+        return set()
+    return {digests[n] for n in np.flatnonzero(np.isin(leading, repeated)).tolist()}
 
 
 def _hex(connection: Connection, column: ColumnElement[bytes]) -> ColumnElement[str]:

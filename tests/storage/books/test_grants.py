@@ -8,8 +8,8 @@ from sqlalchemy import event as sql
 
 from hub.errors import Conflict, NotFound
 from hub.events import Kind
-from hub.records import Basis, Organisation
-from hub.storage.books import OBJECTED, REFUSED, WITHDRAWN, Books
+from hub.records import Basis, Grant, Organisation
+from hub.storage.books import OBJECTED, REFUSED, WITHDRAWN, Books, grants
 from tests.storage.books.made import (
     HOUR,
     NOW,
@@ -252,3 +252,31 @@ def test_an_import_of_a_whole_region_is_one_statement_and_one_event(books: Books
     books.give([grant(f"g{n}", f"person {n}") for n in range(5000)], event=GIVE)
     assert len([s for s in seen if s.startswith("INSERT INTO grants")]) == 1
     assert len(granted(books)) == 5000
+
+
+@pytest.mark.parametrize("many", [0, 10_000])
+@pytest.mark.parametrize("at_once", [1, 500])
+def test_who_said_several_things_is_told_by_the_last_however_it_is_asked(
+    books: Books, monkeypatch: pytest.MonkeyPatch, many: int, at_once: int
+) -> None:
+    monkeypatch.setattr(grants, "_MANY", many)
+    monkeypatch.setattr(grants, "_AT_ONCE", at_once)
+    given: list[Grant] = []
+    for number in range(5):
+        who = f"person-{number}"
+        given.append(grant(f"{who}-first", who, NOW - 3 * HOUR, population="first"))
+        if number:
+            given.append(grant(f"{who}-then", who, NOW - 2 * HOUR, population="then"))
+        if number > 2:
+            no = grant(f"{who}-no", who, NOW - 2 * HOUR, state=OBJECTED, expires_at=None)
+            given.append(no)
+        if number == 4:
+            given.append(grant(f"{who}-over", who, NOW - HOUR, expires_at=NOW))
+    books.give(given, event=GIVE)
+    stand, populations, objected = books.standing("coachco2", PURPOSE, NOW)
+    assert dict(zip(stand, populations, strict=True)) == {
+        digest("person-0"): "first",
+        digest("person-1"): "then",
+        digest("person-2"): "then",
+    }
+    assert objected == [digest("person-3")]
