@@ -56,20 +56,22 @@ TRIPS: Final = pa.schema(
 )
 """Recognised trips. Distances to 100 m, durations to the minute, app CO2 to 10 g."""
 
+_FEW: Final = pa.dictionary(pa.int32(), pa.string())
+
 TAPS: Final = pa.schema(
     [
         ("subject", pa.string()),
-        ("period", pa.string()),
+        ("period", _FEW),
         ("date", pa.date32()),
         ("quarter_hour", pa.int16()),
-        ("fare_action", pa.string()),
+        ("fare_action", _FEW),
         ("trip_id", pa.string()),
-        ("stop_id", pa.string()),
-        ("rider_category", pa.string()),
-        ("fare_product", pa.string()),
+        ("stop_id", _FEW),
+        ("rider_category", _FEW),
+        ("fare_product", _FEW),
     ]
 )
-"""Badge taps; a period is a calendar month."""
+"""Badge taps; a period is a calendar month. Tables keep texts, however they come here."""
 
 _IDENTITY: Final = (
     pa.field("population", pa.string()),
@@ -305,9 +307,10 @@ def coarsen_taps(validations: pa.Table, places: Places, rules: Rules) -> pa.Tabl
     # A file has some hundred days in millions of rows.
     days = pc.dictionary_encode(dates)
     months = pc.strftime(days.dictionary.cast(pa.timestamp("s")), format="%Y-%m")
+    months = pc.dictionary_encode(months)
     columns: dict[str, Any] = {
         "subject": validations.column("subject"),
-        "period": months.take(days.indices),
+        "period": months.take(days.indices),  # the few months, not a text for each row
         "date": dates,
         "quarter_hour": quarter.cast(pa.int16()),
         "fare_action": validations.column("fare_action"),

@@ -253,6 +253,7 @@ def _typed(
     raw = {n: _one(table.column(str(p))) for n, p in header.places.items() if p >= 0}
     for name, make in layout.supplied.items():
         raw[name] = make(raw, table.num_rows)
+    coded = {field.name for field in layout.schema if pa.types.is_dictionary(field.type)}
     columns: dict[str, pa.Array] = {}
     for column in layout.columns:
         if column.name not in raw:
@@ -260,7 +261,7 @@ def _typed(
             continue
         cells = raw[column.name]
         if column.kind.fast is None:
-            cells, broken, formulas = _convert(cells, column)
+            cells, broken, formulas = _convert(cells, column, coded=column.name in coded)
             if broken is not None or formulas is not None:
                 return None
         if column.blank and cells.null_count:
@@ -310,21 +311,29 @@ def _all_finite(cells: pa.Array) -> bool:
 # What a spreadsheet would run: a free text that starts as a formula does. A number with its sign
 # is none.
 _FORMULA: Final = r"^(?:[=@]|[+-].*[(|!])"
+SIGNS: Final = "=@+-"
 
 
-def _convert(cells: pa.Array, column: Column) -> tuple[pa.Array, pa.Array | None, pa.Array | None]:
+def _convert(
+    cells: pa.Array, column: Column, *, coded: bool = False
+) -> tuple[pa.Array, pa.Array | None, pa.Array | None]:
     """Text cells as the column's kind: values, which do not match it, which are formulas.
 
     Either of the last two is None where no cell is. Trims. Works on distinct values where the
-    cells come as a dictionary.
+    cells come as a dictionary, and leaves them one if `coded`.
     """
     distinct = cells.dictionary if pa.types.is_dictionary(cells.type) else cells
-    trimmed = pc.utf8_trim_whitespace(distinct)
-    trimmed = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
-    if column.kind.prepare:
-        trimmed = column.kind.prepare(trimmed)
+    trimmed, sign = distinct, False
+    if column.kind.prepare or not (edges := _edges(distinct)).plain:
+        trimmed = pc.utf8_trim_whitespace(distinct)
+        trimmed = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
+        if column.kind.prepare:
+            trimmed = column.kind.prepare(trimmed)
+        sign = column.kind is TEXT and _any_sign(trimmed)
+    else:
+        sign = edges.sign
     wrong = formulas = None
-    if column.kind is TEXT and _any_sign(trimmed):
+    if column.kind is TEXT and sign:
         formulas = pc.match_substring_regex(trimmed, _FORMULA)
         formulas = formulas if pc.any(formulas).as_py() else None
     if column.kind.pattern:
@@ -340,12 +349,45 @@ def _convert(cells: pa.Array, column: Column) -> tuple[pa.Array, pa.Array | None
         return values, wrong, formulas
     wrong = None if wrong is None else pc.fill_null(wrong.take(cells.indices), fill_value=False)
     formulas = None if formulas is None else formulas.take(cells.indices)
+    if coded and not values.null_count:
+        return pa.DictionaryArray.from_arrays(cells.indices, values), wrong, formulas
     return values.take(cells.indices), wrong, formulas
+
+
+@dataclass(frozen=True, slots=True)
+class _Edges:
+    """Of some texts: nothing is to be trimmed and none is empty; one starts as a formula may."""
+
+    plain: bool
+    sign: bool
+
+
+_BLANK, _SIGN = 1, 2
+_EDGE: Final = np.full(256, _BLANK, np.uint8)
+_EDGE[0x21:0x7F] = 0  # all else may be part of a blank: of some, UTF-8 writes several bytes
+_EDGE[[ord(sign) for sign in SIGNS]] = _SIGN
+
+
+def _edges(texts: pa.Array) -> _Edges:
+    """Look at the first and the last byte of each text: much cheaper than to trim them."""
+    if texts.null_count == len(texts):
+        return _Edges(plain=True, sign=False)
+    _, offsets, data = texts.buffers()
+    ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    starts, ends = ends[:-1], ends[1:]
+    if texts.null_count:
+        there = texts.is_valid().to_numpy(zero_copy_only=False)
+        starts, ends = starts[there], ends[there]
+    if (starts == ends).any():
+        return _Edges(plain=False, sign=False)
+    content = np.frombuffer(data, np.uint8)
+    first, last = _EDGE[content[starts]], _EDGE[content[ends - 1]]
+    return _Edges(plain=not ((first | last) & _BLANK).any(), sign=bool((first & _SIGN).any()))
 
 
 def _any_sign(texts: pa.Array) -> bool:
     """Whether any text starts with a sign a formula may start with; much cheaper than matching."""
-    return any(pc.any(pc.starts_with(texts, pattern=sign)).as_py() for sign in "=@+-")
+    return any(pc.any(pc.starts_with(texts, pattern=sign)).as_py() for sign in SIGNS)
 
 
 def _finish(columns: Columns, layout: Layout, rows: int) -> pa.RecordBatch:

@@ -64,10 +64,10 @@ def write(
                 files.close()
         paths = [(path, rows) for path, rows in files.written if rows]
         written = sorted(
-            (described(root, path, rows) for path, rows in paths), key=lambda file: file.path
+            (described(root, made, rows) for made, rows in paths), key=lambda file: file.path
         )
-        for folder in sorted({path.parent for path, _ in paths}):
-            sync_up(folder, root)
+        for place in sorted({made.parent for made, _ in paths}):
+            sync_up(place, root)
         whole = True
     finally:
         if not whole:

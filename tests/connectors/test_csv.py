@@ -7,13 +7,15 @@ import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors import csvblocks
 from connectors.contract import Malformed
-from connectors.csvrows import read_csv
+from connectors.csvrows import _edges, read_csv
 from connectors.partners import transdev
 from connectors.registry import DATASETS
 from tests.connectors.reading import READING, Outcome, read
@@ -268,3 +270,21 @@ def test_a_repeat_among_ascending_transactions_is_found(number: int) -> None:
     got = read(TAPS, file(*lines, *again, *more))
     assert [(row.position, row.code) for row in got.rejected] == [(2 + 200, "duplicate_row")]
     assert got.rows == {"validations": 260}
+
+
+EDGY = st.text(alphabet="a =@+-\t\u00e9\u00a0\u2003\x1c\x7f\x85", max_size=3) | st.none()
+
+
+@given(st.lists(EDGY, max_size=6), st.integers(0, 3))
+def test_texts_whose_edges_are_plain_have_nothing_to_trim(
+    texts: list[str | None], start: int
+) -> None:
+    values = pa.array(texts, pa.string()).slice(start)
+    edges, told = _edges(values), values.to_pylist()
+    trimmed = pc.utf8_trim_whitespace(values)
+    if edges.plain:
+        assert trimmed.equals(values)
+        assert "" not in told
+        assert edges.sign == any(text[0] in "=@+-" for text in told if text)
+    elif all(text is None or (text.isascii() and text.isprintable()) for text in told):
+        assert not trimmed.equals(values) or "" in told

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,7 +22,7 @@ ROW = st.tuples(
 SMALL = {"_ROWS_WAITING": 4, "_ROWS_HELD": 9, "_ROWS_PER_GROUP": 3, "_OPEN_FILES": 2}
 
 
-def table(rows: list[tuple[str, int, str | None]], *, coded: bool) -> pa.Table:
+def table(rows: Sequence[tuple[str, int, str | None]], *, coded: bool) -> pa.Table:
     periods, buckets, stops = zip(*rows, strict=True) if rows else ((), (), ())
     texts = pa.array(stops, pa.string())
     return pa.table(

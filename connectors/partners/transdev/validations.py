@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from connectors.columnmaps import mapped
 from connectors.contract import Batch, Dataset, Example, Reading
-from connectors.csvrows import read_csv
+from connectors.csvrows import DICTIONARY, read_csv
 from connectors.documented import documented
 from connectors.layouts import (
     BOOLEAN,
@@ -50,18 +50,20 @@ SCHEMA: Final = documented(
     ("transaction", pa.string(), "identifiant de la validation", "identifier of the tap"),
     ("service_date", pa.date32(), "jour de service", "service day"),
     ("event_timestamp", pa.timestamp("us"), "heure locale", "local time"),
-    ("fare_action", pa.string(), "action (montée, descente…)", "action (entry, exit…)"),
+    ("fare_action", DICTIONARY, "action (montée, descente…)", "action (entry, exit…)"),
     ("trip_id", pa.string(), "course", "trip"),
-    ("stop_id", pa.string(), "arrêt", "stop"),
-    ("rider_category", pa.string(), "catégorie de voyageur", "rider category"),
-    ("fare_product", pa.string(), "titre", "fare product"),
+    ("stop_id", DICTIONARY, "arrêt", "stop"),
+    ("rider_category", DICTIONARY, "catégorie de voyageur", "rider category"),
+    ("fare_product", DICTIONARY, "titre", "fare product"),
     optional=("trip_id", "stop_id", "rider_category", "fare_product"),
 )
 
 
 def _finish(columns: Columns) -> Mapping[str, pa.Array]:
     # The scheduled trip is the one a GTFS knows.
-    trip = pc.coalesce(columns["trip_id_scheduled"], columns["trip_id_performed"])
+    trip, performed = columns["trip_id_scheduled"], columns["trip_id_performed"]
+    if performed.null_count < len(performed):
+        trip = pc.coalesce(trip, performed)
     return {**columns, "trip_id": trip}
 
 
