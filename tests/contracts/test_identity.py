@@ -27,7 +27,7 @@ from hub.records import Account, Role
 from hub.settings import DEFAULT_TERRITORY, load_territory
 from hub.storage.books import Books
 from tests.hashing import QUICK
-from tests.identity.providers import CLIENT, SECRET, real, signed_in
+from tests.identity.providers import CLIENT, SECRET, keycloak, real, signed_in
 
 PEOPLE: Final = {"dpo": (Role.DPO, "region"), "collectivity": (Role.COLLECTIVITY, "orleans")}
 KINDS: Final = frozenset({Kind.USER_AUTHENTICATED, Kind.USER_REFUSED, Kind.USER_LEFT})
@@ -91,12 +91,19 @@ def vouched(home: Path, stack: ExitStack) -> Door:
 
 
 def provided(home: Path, stack: ExitStack) -> Door:
-    """Through the real one."""
+    """Through a small real one."""
     running = stack.enter_context(real("http://testserver"))
-    callback, scopes = "http://testserver/login/callback", ("openid", "profile")
-    registration = Registration(
-        running.issuer, CLIENT, SECRET, callback, "http://testserver/", scopes
-    )
+    return at(running.issuer, ("openid", "profile"), home, stack)
+
+
+def at_keycloak(home: Path, stack: ExitStack) -> Door:
+    """Through the one a region is likely to have."""
+    return at(keycloak().issuer, ("openid",), home, stack)
+
+
+def at(issuer: str, scopes: tuple[str, ...], home: Path, stack: ExitStack) -> Door:
+    callback = "http://testserver/login/callback"
+    registration = Registration(issuer, CLIENT, SECRET, callback, "http://testserver/", scopes)
 
     def back(address: str, name: str) -> dict[str, str]:
         # Whoever is unknown here is somebody there, whom no rule gives a role.
@@ -124,7 +131,9 @@ def through(
     return Door(Sessions(books, clock), enter, lambda: of(books), clock)
 
 
-@pytest.fixture(params=[memory, embedded, vouched, provided], ids=lambda made: made.__name__)
+@pytest.fixture(
+    params=[memory, embedded, vouched, provided, at_keycloak], ids=lambda made: made.__name__
+)
 def door(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Door]:
     with ExitStack() as stack:
         yield request.param(tmp_path, stack)

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from html import unescape
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,11 +23,12 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx2
+import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from tests.flows.served import free_port
-from tests.services import STATE, needed
+from tests.services import STATE, found, needed
 
 PROGRAM: Final = Path(__file__).parents[2] / "deploy" / "oidc" / "provider.mjs"
 SECRET: Final = "hub-secret-of-the-tests"
@@ -89,11 +92,56 @@ def real(*hubs: str, **settings: str) -> Iterator[Real]:
             made.stop()
 
 
+@dataclass(frozen=True)
+class Keycloak:
+    """The realm of `deploy/oidc/keycloak.json` at a Keycloak, and its administrator."""
+
+    address: str
+    password: str
+
+    @property
+    def issuer(self) -> str:
+        return f"{self.address}/realms/region"
+
+    def administer(self, method: str, path: str, told: Any = None) -> Any:
+        """A request to the realm's administration; what it answers."""
+        asked = {
+            "grant_type": "password", "client_id": "admin-cli",
+            "username": "admin", "password": self.password,
+        }  # fmt: skip
+        at = f"{self.address}/realms/master/protocol/openid-connect/token"
+        token = httpx2.post(at, data=asked).raise_for_status().json()["access_token"]
+        answer = httpx2.request(
+            method, f"{self.address}/admin/realms/region/{path}", json=told,
+            headers={"authorization": f"Bearer {token}"}, timeout=60,  # a key takes seconds to make
+        ).raise_for_status()  # fmt: skip
+        return answer.json() if answer.content else None
+
+    def rotate(self) -> None:
+        """From now on another key signs."""
+        config = {"priority": [str(1000 + int(time.time()))], "algorithm": ["RS256"]}
+        kind = "org.keycloak.keys.KeyProvider"
+        self.administer(
+            "POST", "components",
+            {"name": "next", "providerId": "rsa-generated", "providerType": kind, "config": config},
+        )  # fmt: skip
+
+
+def keycloak() -> Keycloak:
+    """The one `deploy/services keycloak` started. No test run requires it: it is slow to begin."""
+    told = found("keycloak")
+    if told is None:
+        pytest.skip("no Keycloak runs; `deploy/services keycloak` starts one")
+    return Keycloak(told["HUB_TEST_KEYCLOAK"], told["HUB_TEST_KEYCLOAK_ADMIN"])
+
+
 def signed_in(
     address: str, person: str, back: str, browser: httpx2.Client | None = None
 ) -> dict[str, str]:
     """What a person's browser brings back to the hub after signing in at the real provider."""
-    with nullcontext(browser) if browser else httpx2.Client() as client:
+    # As browsers do, loopback is taken for a place where a Secure cookie may go.
+    jar = CookieJar(DefaultCookiePolicy(secure_protocols=("http", "https")))
+    with nullcontext(browser) if browser else httpx2.Client(cookies=jar) as client:
         answer = client.get(address)
         for _ in range(10):
             while answer.is_redirect:
@@ -102,14 +150,12 @@ def signed_in(
                     return {name: said[0] for name, said in parse_qs(urlsplit(where).query).items()}
                 answer = client.get(where)
             assert answer.status_code == 200, answer.text
-            action, prompt = (
-                re.search(pattern, answer.text)
-                for pattern in (r'<form[^>]* action="([^"]+)"', r'name="prompt" value="(\w+)"')
-            )
+            action = re.search(r'<form[^>]* action="([^"]+)"', answer.text)
             assert action, answer.text
-            assert prompt, answer.text
-            form = {"prompt": prompt[1], "login": person, "password": person}
-            answer = client.post(urljoin(str(answer.url), action[1]), data=form)
+            prompt = re.search(r'name="prompt" value="(\w+)"', answer.text)
+            name = {"prompt": prompt[1], "login": person} if prompt else {"username": person}
+            where = urljoin(str(answer.url), unescape(action[1]))
+            answer = client.post(where, data={**name, "password": person})
     raise AssertionError("the provider goes round in circles")
 
 
