@@ -19,23 +19,25 @@ import openpyxl
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import rdflib
 from fastapi.testclient import TestClient
+from rdflib.namespace import DCTERMS
 
 from analytics.measures import MEASURES
 from hub import release, requests
 from hub.application import application
 from hub.events import AuditEvent, Kind
-from hub.identity import tokens
 from hub.parts import OPERATOR, Actor, Parts
-from hub.records import Account, Role, Side
+from hub.records import Role, Side
 from hub.release import question
 from hub.replay import replay
 from tests.flows import world
+from tests.flows.test_catalog import check_dcat_ap
+from tests.flows.world import People
 
 V1 = "/v1/requests"
 PRESENCE = {"measure": "presence", "purpose": "mobility-planning", "territory": "45"}
 TABLE = "/delta-sharing/shares/centre-val-de-loire/schemas/presence/tables/2025-2026"
-People = dict[str, dict[str, str]]
 
 
 def presence(volume: int = 500) -> bytes:
@@ -69,15 +71,7 @@ def people(made: Parts) -> People:
         "dpo": (Role.DPO, "hub"),
         "operator": (Role.PARTNER, "orange"),
     }
-    now, found = made.clock(), {}
-    for name, (role, organisation) in accounts.items():
-        account = Account(f"user-{name}", f"{name}@access.example", organisation, role, "none")
-        event = AuditEvent(Kind.USER_ADDED, "hub", account.id, now)
-        made.books.add_account(account, event=event)
-        session = tokens.digest(name)
-        made.books.add_session(session, account.id, now + timedelta(days=400), event=event)
-        found[name] = {"cookie": f"hub-session={name}"}
-    return found
+    return world.signed_in(made, accounts)
 
 
 class Hub:
@@ -160,6 +154,13 @@ def test_the_catalogue_describes_it_and_hands_nothing_out(hub: Hub) -> None:
         for who in ({}, hub.people["collectivity"], hub.people["operator"]):
             assert hub.http.get(f"/v1/releases/{name}{path}", headers=who).status_code == 403
     assert "presence" not in {one["measure"] for one in hub.http.get("/v1/releases").json()}
+
+
+def test_the_catalogue_with_it_is_valid_dcat_ap(hub: Hub) -> None:
+    (name,) = [one.id for one in hub.parts.books.releases("presence")]
+    made = check_dcat_ap(hub.http.get("/v1/catalog").content, name)
+    entry = made.value(None, DCTERMS.identifier, rdflib.Literal(name))
+    assert str(made.value(entry, DCTERMS.accessRights)).endswith("/RESTRICTED")
 
 
 def test_from_the_catalogue_to_pandas(hub: Hub) -> None:

@@ -48,18 +48,30 @@ def client(parts: Parts) -> TestClient:
     return TestClient(application(parts), base_url="https://hub.test")
 
 
-def test_it_is_valid_dcat_ap(client: TestClient) -> None:
+def check_dcat_ap(jsonld: bytes, of: str = "") -> rdflib.Graph:
+    """A catalogue the published shapes pass, which they would not without the title of `of`."""
     if not SHAPES.is_file():
         pytest.skip("the published shapes are not beside this clone")
     pyshacl = pytest.importorskip("pyshacl")
-    made = rdflib.Graph().parse(data=client.get("/v1/catalog").content, format="json-ld")
+    made = rdflib.Graph().parse(data=jsonld, format="json-ld")
     shapes = rdflib.Graph().parse(SHAPES)
     conforms, _, said = pyshacl.validate(made, shacl_graph=shapes, inference="none")
     assert conforms, said
-    # The shapes do see it: without its title a dataset does not pass.
-    some = next(made.subjects(RDF.type, DCAT.Dataset))
+    some = next(
+        one
+        for one in made.subjects(RDF.type, DCAT.Dataset)
+        if not of or made.value(one, DCTERMS.identifier) == rdflib.Literal(of)
+    )
+    title = list(made.triples((some, DCTERMS.title, None)))
     made.remove((some, DCTERMS.title, None))
     assert not pyshacl.validate(made, shacl_graph=shapes, inference="none")[0]
+    for triple in title:
+        made.add(triple)
+    return made
+
+
+def test_it_is_valid_dcat_ap(client: TestClient) -> None:
+    check_dcat_ap(client.get("/v1/catalog").content)
 
 
 def test_turtle_says_the_same(client: TestClient) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 import csv
+import io
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import geopandas as gpd
 import httpx2
 import msgspec
+import openpyxl
+import pandas as pd
 import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
@@ -32,6 +36,7 @@ from hub.shelf import MEDIA_TYPES
 from hub.storage.books import Search
 from tests.flows import world
 from tests.flows.test_http import is_problem
+from tests.flows.world import People
 
 ORLEANS = Actor("user-1", "collectivity", "orleans")
 STEWARD = Actor("user-2", "steward", "hub")
@@ -94,9 +99,6 @@ def client(parts: Parts) -> TestClient:
     )
 
 
-People = dict[str, dict[str, str]]
-
-
 @pytest.fixture(scope="module")
 def people(made: Parts) -> People:
     """A session of an account of every role, by role, and of others of the same organisations."""
@@ -113,16 +115,7 @@ def people(made: Parts) -> People:
         "dpo": (Role.DPO, "hub"),
         "auditor": (Role.AUDITOR, "cnil"),
     }
-    now, found = made.clock(), {}
-    for name, (role, organisation) in accounts.items():
-        account = Account(f"user-{name}", f"{name}@requests.example", organisation, role, "none")
-        event = AuditEvent(Kind.USER_ADDED, "hub", account.id, now)
-        made.books.add_account(account, event=event)
-        made.books.add_session(
-            tokens.digest(name), account.id, now + timedelta(days=400), event=event
-        )
-        found[name] = {"cookie": f"hub-session={name}"}
-    return {**found, "anyone": {}}
+    return {**world.signed_in(made, accounts), "anyone": {}}
 
 
 def ask(client: TestClient, who: dict[str, str], **asked: Any) -> httpx2.Response:
@@ -474,6 +467,29 @@ def test_every_format_gives_the_release_and_its_territory_a_part(
         assert by_link.headers["cache-control"] == "private, no-store"
     wrong = client.get(f"{ours}/data?format=doc", headers=people["collectivity"])
     assert (wrong.status_code, wrong.json()["code"]) == (422, "unknown-format")
+
+
+def test_delivered_links_give_the_same_figures_to_what_people_open_them_with(
+    client: TestClient, people: People
+) -> None:
+    ours = approved(client, people, territory="45")
+
+    def at(kind: str) -> io.BytesIO:
+        return io.BytesIO(client.get(linked(client, people, ours, kind)).content)
+
+    table = pd.read_csv(at("csv"), dtype={"commune": str})
+    header, *cells = openpyxl.load_workbook(at("xlsx"))["Données"].iter_rows(values_only=True)
+    sheet = pd.DataFrame(cells, columns=header)
+    layer = gpd.read_file(at("geojson"))
+    layer["lon"], layer["lat"] = layer.geometry.x, layer.geometry.y
+    assert len(table) > 1
+    for other in (sheet, layer):
+        assert set(table.columns) <= set(other.columns)
+        pd.testing.assert_frame_equal(
+            other[list(table.columns)].astype(object).where(other.notna(), None),
+            table.astype(object).where(table.notna(), None),
+            check_dtype=False,
+        )
 
 
 @pytest.mark.parametrize(

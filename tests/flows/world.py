@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from hub import consents, push, worker
 from hub.cli.operate import add_partner
+from hub.events import AuditEvent, Kind
+from hub.identity import tokens
 from hub.main import compose
 from hub.parts import OPERATOR, Parts
-from hub.records import Push
+from hub.records import Account, Push, Role
 from hub.settings import Settings
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -28,6 +30,23 @@ def hub_in(home: Path, **settings: object) -> Parts:
         for terms in parts.territory.partners:
             add_partner(parts, terms.id)
     return parts
+
+
+People = dict[str, dict[str, str]]
+"""What each sends with a request to be taken for who they are, by name."""
+
+
+def signed_in(parts: Parts, accounts: Mapping[str, tuple[Role, str]]) -> People:
+    """A session of each: by name, a role and an organisation."""
+    now, found = parts.clock(), {}
+    for name, (role, organisation) in accounts.items():
+        account = Account(f"user-{name}", f"{name}@people.example", organisation, role, "none")
+        event = AuditEvent(Kind.USER_ADDED, "hub", account.id, now)
+        parts.books.add_account(account, event=event)
+        session = tokens.digest(name)
+        parts.books.add_session(session, account.id, now + timedelta(days=400), event=event)
+        found[name] = {"cookie": f"hub-session={name}"}
+    return found
 
 
 def lycees() -> bytes:

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
+import httpx2
 import pytest
 
 from hub import recipients
+from hub.records import Role
+from tests.flows import world
+from tests.flows.world import People
 from tests.services import missing
 from tests.sharing import editions
 from tests.sharing.served import ASKED, PYTHON, Client, Sharing
@@ -103,6 +108,50 @@ def test_a_wrong_an_expired_and_a_revoked_token_get_nothing(hub: Sharing) -> Non
         assert client.send(do="list")["status"] == 401
         assert client.send(do="load", table=TABLE)["status"] == 401
         client.close()
+
+
+@pytest.fixture(scope="module")
+def people(hub: Sharing) -> People:
+    """Who asks and who decides about a restricted release, and the release."""
+    cited = {"code": "business_secret", "partners": ["coachco2"], "legal_text": "L. 151-1"}
+    for edition, rows in ((1, 25), (2, 30)):
+        editions.publish(
+            hub.parts, edition, rows, "modal-split", open=False, exception=cited, plan={"k": 11}
+        )
+    accounts = {"asker": (Role.COLLECTIVITY, "orleans"), "steward": (Role.STEWARD, "hub")}
+    return world.signed_in(hub.parts, accounts)
+
+
+@pytest.mark.parametrize("oauth", [False, True])
+@pytest.mark.parametrize("delta", [False, True])
+def test_a_request_s_profile_loads_what_was_approved_until_it_is_revoked(
+    hub: Sharing, people: People, client: Client, tmp_path: Path, delta: bool, oauth: bool
+) -> None:
+    """All of it over HTTP: asked, approved, the profile handed out, loaded, revoked."""
+
+    def say(name: str, path: str, **body: Any) -> httpx2.Response:
+        answer = httpx2.post(f"{hub.url}/v1/requests{path}", json=body, headers=people[name])
+        assert answer.is_success, answer.text
+        return answer
+
+    restricted = f"{SHARE}.modal-split.2025-2026"
+    assert client.do("list") == [TABLE]  # nobody is shown it who was not given it
+    asked = say("asker", "", measure="modal-split", purpose="evaluation").json()
+    at = f"/{asked['id']}"
+    assert say("steward", f"{at}/decision", approve=True).json()["state"] == "approved"
+    file = tmp_path / "orleans.share"
+    file.write_bytes(say("asker", f"{at}/profile?oauth={str(oauth).lower()}").content)
+    given = Client(file)
+    try:
+        assert given.do("list") == [restricted]
+        loaded = given.do("load", table=restricted, use_delta_format=delta)
+        assert loaded["rows"] == 30
+        assert loaded["sum"] == pytest.approx(sum(editions.table(30, 2)["lon"].to_pylist()))
+        assert given.do("load", table=restricted, use_delta_format=delta, version=1)["rows"] == 25
+        say("steward", f"{at}/revocation", ground="misuse")
+        assert given.send(do="load", table=restricted)["status"] in {401, 403}
+    finally:
+        given.close()
 
 
 def test_a_revocation_in_the_middle_of_a_load_stops_the_next_file(hub: Sharing) -> None:
