@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import time
@@ -37,9 +38,9 @@ _PRAGMAS: Final = (
 )
 
 
-FIRST_PAUSE: Final = 0.0005
-PAUSE: Final = 0.005
-"""Seconds between two attempts to write: each longer than the one before, up to this."""
+PAUSE: Final = 0.002
+"""Seconds between two attempts to write of the one who is first in the queue. Shorter is slower:
+the books go from hand to hand more often, and each hand reads anew what another wrote."""
 MILLISECOND: Final = timedelta(milliseconds=1)
 
 
@@ -72,6 +73,8 @@ def _sqlite(address: URL, patience: timedelta) -> Engine:
         max_overflow=32,
     )
 
+    queue = Path(str(address.database).removeprefix("file:")).absolute().parent
+
     @event.listens_for(engine, "connect")
     def configure(connection: SqliteConnection, _: object) -> None:
         # The driver opens transactions late and never IMMEDIATE: begin them ourselves.
@@ -88,35 +91,47 @@ def _sqlite(address: URL, patience: timedelta) -> Engine:
         if options.get(UNCHECKED, False):
             driver.execute("PRAGMA foreign_keys = OFF").close()  # is nothing within a transaction
         if options.get(IMMEDIATE, False):
-            _begin_to_write(driver, patience)
+            _begin_to_write(driver, queue, patience)
         else:
             connection.exec_driver_sql("BEGIN")
 
     return engine
 
 
-def _begin_to_write(driver: SqliteConnection, patience: timedelta) -> None:
+def _begin_to_write(driver: SqliteConnection, queue: Path, patience: timedelta) -> None:
     """Begin a transaction that writes, once nobody else does; they take turns within `patience`.
 
     SQLite itself sleeps for up to a tenth of a second between two attempts: among several writers
-    the books would idle for most of the time.
+    the books would idle for most of the time. So they queue up at a lock on `queue`, the books'
+    folder, and only who is first asks. It is held while asking, never while writing: whatever a
+    writer does in its transaction, nobody waits in the queue beyond the time of who is first.
     """
-    deadline, pause = time.monotonic() + patience.total_seconds(), FIRST_PAUSE
+    deadline = time.monotonic() + patience.total_seconds()
     driver.execute("PRAGMA busy_timeout = 0").close()
     try:
-        while True:
-            try:
-                driver.execute("BEGIN IMMEDIATE").close()
-            except sqlite3.OperationalError as error:
-                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-                if not busy or time.monotonic() >= deadline:
-                    raise
-                time.sleep(pause)
-                pause = min(1.5 * pause, PAUSE)
-            else:
-                return
+        if _began(driver, 0):
+            return
+        turn = os.open(queue, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            while not _began(driver, deadline):
+                time.sleep(PAUSE)
+        finally:
+            os.close(turn)
     finally:
         driver.execute(f"PRAGMA busy_timeout = {patience // MILLISECOND}").close()
+
+
+def _began(driver: SqliteConnection, deadline: float) -> bool:
+    """Whether it was our turn; at the `deadline`, if there is one, that it was not is an error."""
+    try:
+        driver.execute("BEGIN IMMEDIATE").close()
+    except sqlite3.OperationalError as error:
+        busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+        if not busy or (deadline and time.monotonic() >= deadline):
+            raise
+        return False
+    return True
 
 
 def _json(value: object) -> str:

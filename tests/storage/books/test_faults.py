@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,20 @@ IMPATIENT = timedelta(milliseconds=50)
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "books.sqlite"
+
+
+def test_each_who_queues_up_for_a_write_that_never_ends_is_told(url: str, path: Path) -> None:
+    waiting = [Books.open(url, patience=timedelta(seconds=1)) for _ in range(4)]
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor() as threads:
+        told = [threads.submit(books.record, event=event()).exception for books in waiting]
+        assert [getattr(error(), "code", None) for error in told] == ["books-busy"] * 4
+    other.execute("ROLLBACK")
+    other.close()
+    for books in waiting:
+        books.record(event=event())
+        books.close()
 
 
 def test_books_busy_with_another_write_say_so(books: Books, url: str, path: Path) -> None:
