@@ -21,7 +21,7 @@ from hub.identity.own import SHORTEST, Own
 from hub.identity.people import People, name_of
 from hub.records import Account
 from hub.web.forms import Forms
-from hub.web.render import Renderer, to_the_door
+from hub.web.render import Renderer
 from hub.web.words import N_, say
 
 PAGE: Final = "/account"
@@ -43,14 +43,12 @@ def add(
 
     @routes.api_route(PAGE, methods=["GET", "HEAD"])
     def page(request: Request) -> Response:
-        account = renderer.account(request)
         done = DONE.get(request.query_params.get("done", ""), "")
-        return to_the_door() if account is None else pages.page(request, account, done=done)
+        return renderer.signed_in(request, lambda own: pages.page(request, own, done=done))
 
     @routes.post(PAGE)
     def act(request: Request, form: dict[str, str] = read) -> Response:
-        account = renderer.account(request)
-        return to_the_door() if account is None else pages.act(request, account, form)
+        return renderer.signed_in(request, lambda own: pages.act(request, own, form))
 
 
 class _Account:

@@ -16,7 +16,7 @@ from hub.errors import HubError, Rejected
 from hub.parts import Actor, Parts
 from hub.records import Account
 from hub.web.forms import Forms
-from hub.web.render import Renderer, to_the_door
+from hub.web.render import Renderer
 from hub.web.words import N_, say
 
 PAGE: Final = "/account/clients"
@@ -29,21 +29,20 @@ def add(routes: APIRouter, parts: Parts, renderer: Renderer, forms: Forms) -> No
 
     @routes.api_route(PAGE, methods=["GET", "HEAD"])
     def listed(request: Request) -> Response:
-        account = renderer.account(request)
-        return to_the_door() if account is None else _page(request, parts, renderer, account)
+        return renderer.signed_in(request, lambda own: _page(request, parts, renderer, own))
 
     @routes.post(PAGE)
     def act(request: Request, form: dict[str, str] = read) -> Response:
-        account = renderer.account(request)
-        if account is None:
-            return to_the_door()
-        try:
-            made = _act(parts, Actor.of(account, person=True), form)
-        except HubError as error:
-            if error.status in {401, 403}:
-                raise
-            return _page(request, parts, renderer, account, error=error)
-        return _page(request, parts, renderer, account, made=made)
+        def done(account: Account) -> Response:
+            try:
+                made = _act(parts, Actor.of(account, person=True), form)
+            except HubError as error:
+                if error.status in {401, 403}:
+                    raise
+                return _page(request, parts, renderer, account, error=error)
+            return _page(request, parts, renderer, account, made=made)
+
+        return renderer.signed_in(request, done)
 
 
 def _act(parts: Parts, actor: Actor, form: dict[str, str]) -> clients.Renewed | None:

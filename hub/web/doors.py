@@ -104,7 +104,7 @@ class _Doors:
             cookie = self.people.login(login, password, facts, form.get("code", ""))
         except HubError as error:
             return self.page(request, login, error)
-        return self._entered(RedirectResponse("/", 303, NO_STORE), cookie)
+        return self._entered(RedirectResponse(self.forms.wanted(request), 303, NO_STORE), cookie)
 
     def begin(self) -> Response:
         """To the provider."""
@@ -125,7 +125,8 @@ class _Doors:
         except Denied as error:  # Unauthenticated is one
             response = self.page(request, error=error)
         else:
-            response = self._entered(self._going(request, "entered", "/"), token)
+            address = self.forms.wanted(request)
+            response = self._entered(self._going(request, "entered", address), token)
         self.forms.drop(response, self.cookie)
         return response
 
@@ -167,6 +168,7 @@ class _Doors:
     def _entered(self, response: Response, token: str) -> Response:
         self.forms.keep(response, self.forms.session_cookie, token)
         self.forms.drop(response, self.forms.form_cookie)
+        self.forms.forget(response)
         return response
 
     def _openid(self) -> Openid:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from hub.errors import Rejected
 from hub.web.desk import Desk, Lines
-from hub.web.render import Renderer, to_the_door
+from hub.web.render import Renderer
 
 FIELDS: Final = (
     "kind",
@@ -34,7 +34,7 @@ def add(routes: APIRouter, desk: Desk, renderer: Renderer) -> None:
     def dpo(request: Request) -> Response:
         account = renderer.account(request)
         if account is None:
-            return to_the_door()
+            return renderer.door(request)
         overview = desk.overview(account)
         query = request.query_params
         asked = {name: text for name in FIELDS if (text := query.get(name, "").strip()[:LONGEST])}

@@ -8,10 +8,11 @@ fetch metadata is asked first: it refuses what comes from another site before th
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Final, Literal
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from fastapi import Request, Response
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -21,6 +22,9 @@ from hub.errors import Denied, Rejected, TooLarge
 LIMIT: Final = 8192
 """Bytes of a form. The largest field is a password."""
 FIELDS: Final = 16
+WANTED_SECONDS: Final = 600
+OWN_ADDRESS: Final = re.compile(r"/(?!/)[\w./~-]{0,200}(?:\?[\w.~%&=+-]{0,200})?", re.ASCII)
+"""A page of this site and no other: neither a host nor a control character fits in."""
 FILE_LIMIT: Final = 1_000_000
 """Bytes of a form with a file: the longest receipt. Below what the parser would put on a disk."""
 
@@ -89,6 +93,23 @@ class Forms:
     def drop(self, response: Response, name: str) -> None:
         """Take back a cookie of ours."""
         response.delete_cookie(name, path="/", secure=self.secure, httponly=True, samesite="strict")
+
+    def remember(self, response: Response, address: str) -> None:
+        """Keep which page was wanted, while somebody signs in for it, perhaps elsewhere."""
+        self.keep(response, self._wanted_cookie, quote(address), WANTED_SECONDS, "lax")
+
+    def wanted(self, request: Request) -> str:
+        """The page of this site that was wanted before signing in; the first one if none was."""
+        address = unquote(request.cookies.get(self._wanted_cookie, ""))
+        return address if OWN_ADDRESS.fullmatch(address) else "/"
+
+    def forget(self, response: Response) -> None:
+        """Nothing is wanted any more."""
+        self.drop(response, self._wanted_cookie)
+
+    @property
+    def _wanted_cookie(self) -> str:
+        return "__Host-hub-wanted" if self.secure else "hub-wanted"
 
     async def read(self, request: Request) -> dict[str, str]:
         """The fields of a form that passed every check. Raises `Denied`, `Rejected`, `TooLarge`."""

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse
 
 from connectors.contract import REASONS, Dataset, Example
 from connectors.pages import reasons, snippet
@@ -78,7 +78,7 @@ def add(routes: APIRouter, reception: Reception, renderer: Renderer) -> None:
     def push(request: Request, push_id: str) -> Response:
         account = renderer.account(request)
         if account is None:
-            return RedirectResponse("/login", 303, {"cache-control": "no-store"})
+            return renderer.door(request)
         state = reception.desk.state(account, push_id)
         known = reception.datasets.get(f"{state['partner']}/{state['dataset']}")
         done = state["stage"] == "done" and state["log_index"] is not None

@@ -14,7 +14,7 @@ from hub.parts import Actor, Parts
 from hub.records import Account, Case
 from hub.web.forms import Forms
 from hub.web.mine import CASE_STATES, CONCERNS, GROUNDS, KINDS, OPENINGS, WORDS
-from hub.web.render import Renderer, to_the_door
+from hub.web.render import Renderer
 from hub.web.words import say
 
 PAGE: Final = "/dpo/rights"
@@ -26,14 +26,13 @@ def add(routes: APIRouter, parts: Parts, renderer: Renderer, forms: Forms) -> No
 
     @routes.api_route(PAGE, methods=["GET", "HEAD"])
     def register(request: Request) -> Response:
-        account = renderer.account(request)
-        return to_the_door() if account is None else _page(request, parts, renderer, account)
+        return renderer.signed_in(request, lambda own: _page(request, parts, renderer, own))
 
     @routes.post(PAGE)
     def move(request: Request, form: dict[str, str] = read) -> Response:
         account = renderer.account(request)
         if account is None:
-            return to_the_door()
+            return renderer.door(request)
         actor = Actor.of(account)
         case, answer = form.get("case", ""), form.get("answer", "")
         acts: dict[str, Callable[[], Case]] = {
@@ -54,7 +53,7 @@ def add(routes: APIRouter, parts: Parts, renderer: Renderer, forms: Forms) -> No
     def proof(request: Request, form: dict[str, str] = read) -> Response:
         account = renderer.account(request)
         if account is None:
-            return to_the_door()
+            return renderer.door(request)
         number = form.get("consent", "").strip()
         try:
             made = consent_proofs.hand_out(parts, Actor.of(account), number, form.get("ground", ""))

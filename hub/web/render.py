@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -134,6 +134,18 @@ class Renderer:
             )
         return response
 
+    def door(self, request: Request) -> Response:
+        """The answer to nobody, where somebody must be signed in: they come back here after."""
+        response = RedirectResponse("/login", 303, {"cache-control": "no-store"})
+        if request.method == "GET":
+            self.forms.remember(response, _here(request))
+        return response
+
+    def signed_in(self, request: Request, show: Callable[[Account], Response]) -> Response:
+        """What is shown to an account; the door where there is none."""
+        account = self.account(request)
+        return self.door(request) if account is None else show(account)
+
     def problem(self, request: Request, error: HubError) -> HTMLResponse:
         """An error, said to a person: what, why, who can act. Never fails itself."""
         try:
@@ -148,11 +160,6 @@ class Renderer:
             account=account,
             problem=error.problem(language, request.url.path),
         )
-
-
-def to_the_door() -> Response:
-    """The answer to nobody, where somebody must be signed in."""
-    return RedirectResponse("/login", 303, {"cache-control": "no-store"})
 
 
 def _here(request: Request, **changes: str) -> str:

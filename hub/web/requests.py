@@ -27,7 +27,7 @@ from hub.records import Account, DataRequest
 from hub.requests import ALL, Asked
 from hub.storage.books import Search
 from hub.web.forms import Forms
-from hub.web.render import Renderer, to_the_door
+from hub.web.render import Renderer
 from hub.web.words import N_, say
 
 PAGE: Final = "/requests"
@@ -103,7 +103,7 @@ def add(routes: APIRouter, parts: Parts, renderer: Renderer, forms: Forms) -> No
     def listed(request: Request) -> Response:
         account = renderer.account(request)
         if account is None:
-            return to_the_door()
+            return renderer.door(request)
         response = _page(request, parts, renderer, forms, account)
         now = parts.clock().isoformat()
         forms.keep(response, _cookie(forms), now, max_age=int(YEAR.total_seconds()))
@@ -113,7 +113,7 @@ def add(routes: APIRouter, parts: Parts, renderer: Renderer, forms: Forms) -> No
     def act(request: Request, form: dict[str, str] = read) -> Response:
         account = renderer.account(request)
         if account is None:
-            return to_the_door()
+            return renderer.door(request)
         try:
             if form.get("act") == "profile":
                 delivery: Delivery = request.app.state.delivery

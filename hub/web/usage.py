@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import RedirectResponse
 
 from hub import metering
 from hub.errors import Rejected
@@ -26,7 +25,7 @@ def add(routes: APIRouter, parts: Parts, renderer: Renderer) -> None:
     def statement(request: Request, month: str = "", of: str = "") -> Response:
         account = renderer.account(request)
         if account is None:
-            return RedirectResponse("/login", 303, {"cache-control": "no-store"})
+            return renderer.door(request)
         actor = Actor.of(account)
         month, error = month or metering.this_month(parts.clock()), ""
         try:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import geopandas as gpd
 import httpx2
@@ -743,8 +744,9 @@ def test_the_page_offers_what_each_may_do(client: TestClient, people: People) ->
         assert found == acts - {"submit"}, name
         assert ('value="submit"' in page) == ("submit" in acts), name
         assert (request_id in page) == (name in ACTS["read"][2]), name
-    away = client.get("/requests", follow_redirects=False)
+    away = client.get("/requests?measure=presence", follow_redirects=False)
     assert (away.status_code, away.headers["location"]) == (303, "/login")
+    assert quote("/requests?measure=presence") in away.headers["set-cookie"]
 
 
 @pytest.mark.parametrize(

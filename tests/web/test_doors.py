@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
@@ -53,6 +54,36 @@ def test_in_and_out(client: TestClient, people: MemoryPeople) -> None:
     assert client.post("/logout", data={"token": token(client, "/")}).status_code == 303
     assert people.begun == {}
     assert "Se connecter" in client.get("/").text
+
+
+def test_in_leads_to_the_page_that_was_wanted_once(client: TestClient) -> None:
+    wanted = "/partner/pushes/p2?lang=fr"
+    assert client.get(wanted).headers["location"] == "/login"
+    answer = client.post("/login", data=GOOD | {"token": token(client)}, headers=SAME)
+    assert answer.headers["location"] == "/partner/pushes/p2"
+    client.post("/logout", data={"token": token(client, "/")})
+    answer = client.post("/login", data=GOOD | {"token": token(client)}, headers=SAME)
+    assert answer.headers["location"] == "/"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://evil.example",
+        "//evil.example",
+        "/\\evil.example",
+        "/a\r\nx: y",
+        "/\t/evil",
+        "x",
+        "é",
+    ],
+)
+def test_in_leads_to_no_other_site_whatever_the_cookie_says(
+    client: TestClient, address: str
+) -> None:
+    sent = GOOD | {"token": token(client)}
+    client.cookies.set("hub-wanted", quote(address))
+    assert client.post("/login", data=sent, headers=SAME).headers["location"] == "/"
 
 
 def test_the_address_is_told_to_the_gate(client: TestClient, people: MemoryPeople) -> None:
