@@ -15,6 +15,7 @@ from pymerkle import SqliteTree
 
 from hub.audit import notes
 from hub.audit.edge import Edge
+from hub.audit.entries import entry_of
 from hub.audit.journal import JournaledStore
 from hub.audit.log import Log
 from hub.audit.notes import Checkpoint
@@ -42,7 +43,7 @@ class Outbox:
 
     def __init__(self, placed: int = 0, more: int = 0) -> None:
         self.placed = self.recorded = self._first = placed
-        self._events = [
+        self.events = [
             LoggedEvent(n, b'{"n":%d}' % n, os.urandom(32), None)
             for n in range(placed, placed + more)
         ]
@@ -50,7 +51,7 @@ class Outbox:
     def pending_events(self, limit: int) -> list[LoggedEvent]:
         """See `Outbox` of the log."""
         upto = min(self.recorded, self.placed + limit)
-        return self._events[self.placed - self._first : upto - self._first]
+        return self.events[self.placed - self._first : upto - self._first]
 
     def place_events(self, placed: Sequence[tuple[int, int]], /) -> None:
         """See `Outbox` of the log."""
@@ -81,12 +82,12 @@ def filled(store: TileStore, size: int) -> None:
 def appends(folder: Path, first: int, name: str) -> Row:
     """Batches of 256 with a root each, on disk before the next batch is looked at.
 
-    Both sides find their input made. Ours is given events, each a short body and its salt; timed
-    are the salted hashes, the leaves, the tiles, the root, its signature, the journal's record and
-    its `fdatasync`. What is put off until a turn ends and until the journal is full (the tiles as
-    files, each with its `fsync`: `settle`) is done, and timed, within each round. The peer is given
-    32 bytes an entry, ready: timed are the leaves, a transaction that stores entries and leaves,
-    and the root, which nothing signs or keeps. Its SQLite is as it opens it: rollback journal,
+    Both sides log the same events, made before: a short body and a salt each, of which the entry
+    is the salted hash. Both compute it, the leaf and the root, and come to the same one. Ours then
+    signs the root and has tiles and checkpoint in the journal, with its `fdatasync`. What is put
+    off until a turn ends and until the journal is full (the tiles as files, each with its `fsync`:
+    `settle`) is done, and timed, within each round. The peer stores entries and leaves in a
+    transaction; nothing signs or keeps its root. Its SQLite is as it opens it: rollback journal,
     `synchronous=FULL`.
     """
     timed = BATCH * BATCHES
@@ -97,22 +98,22 @@ def appends(folder: Path, first: int, name: str) -> Row:
     log.sequence(NOW)
     tree = SqliteTree(str(folder / f"pymerkle-{first}.sqlite"))
     assert tree.con.execute("PRAGMA synchronous").fetchone() == FULL
-    tree.append_entries([os.urandom(32) for _ in range(first)])
+    events = iter(outbox.events)
+    tree.append_entries([entry_of(event) for event in itertools.islice(events, first)])
 
     def ours() -> None:
         outbox.recorded += timed
         log.sequence(NOW)
         store.settle()
 
-    batches = iter([[os.urandom(32) for _ in range(BATCH)] for _ in range(BATCHES * (1 + ROUNDS))])
-
     def peer() -> None:
-        for batch in itertools.islice(batches, BATCHES):
-            tree.append_entries(batch)
+        for _ in range(BATCHES):
+            tree.append_entries([entry_of(event) for event in itertools.islice(events, BATCH)])
             tree.get_root()
 
     row = paired(name, "pymerkle on SQLite", ours, peer, at_most=1 / 1.5)
-    assert log.size == tree.get_size() == first + timed * (1 + ROUNDS)
+    head = log.head()
+    assert (head.size, head.root) == (tree.get_size(), tree.get_root())
     tree.close()
     return row
 
