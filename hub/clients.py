@@ -54,10 +54,12 @@ def rotate(
     jwk: Mapping[str, Any] | None = None,
     days: int = DAYS,
 ) -> Renewed:
-    """Another secret for a client that has one, or the given public key for one that has a key.
+    """Another secret for a client that has one, or the given public key.
 
-    Raises `Denied`, `NotFound`, and `Rejected` for what is no public key, a client that proves
-    itself in the other way, or days out of bounds.
+    A client with a secret that is given a key stays who it is; its secret and tokens end at once,
+    for whoever moves to a key wants no secret to be good any more. Raises `Denied`, `NotFound`,
+    and `Rejected` for what is no public key, a client with a key that is given none, or days out
+    of bounds.
     """
     client, decision = _of(parts, actor, "rotate", client_id)
     if not 0 <= days <= LONGEST_DAYS:
@@ -72,17 +74,18 @@ def rotate(
         public_key(jwk)
     if client.public_jwk is None and client.secret_hash is None:
         raise _no_client()
-    if (client.public_jwk is None) != (jwk is None):
+    if client.public_jwk is not None and jwk is None:
         raise Rejected(
             "other-proof",
-            fr="Ce client se prouve par une clé publique : donnez la nouvelle."
-            if jwk is None
-            else "Ce client se prouve par un secret, sans clé publique.",
-            en="This client proves itself by a public key: give the new one."
-            if jwk is None
-            else "This client proves itself by a secret, without a public key.",
+            fr="Ce client se prouve par une clé publique : donnez la nouvelle.",
+            en="This client proves itself by a public key: give the new one.",
             who="partner",
         )
+    if client.public_jwk is None and jwk is not None:
+        moved = replace(client, secret_hash=None, public_jwk=jwk)
+        event = _event(parts, actor, client_id, "moved_to_key", decision)
+        parts.books.change_client(moved, event=event)
+        return Renewed(moved, parts.clock())
     change = "secret_replaced" if jwk is None else "key_replaced"
     event = _event(parts, actor, client_id, change, decision, {"former_until": until.isoformat()})
     if jwk is not None:

@@ -39,9 +39,7 @@ def partner_rotate(
     days: Annotated[
         int, typer.Option(min=0, max=90, help="For how long the present one holds on.")
     ] = clients.DAYS,
-    jwk: Annotated[Path | None, typer.Option(help="The new public key, for a client with one.")] = (
-        None
-    ),
+    jwk: Annotated[Path | None, typer.Option(help="The new public key; ends a secret.")] = (None),
     as_json: Json = False,
 ) -> None:
     """Give a client another secret or public key; the present one holds on for some days."""

@@ -107,10 +107,37 @@ def test_a_key_is_replaced_with_an_overlap(
     assert (status(first), status(second)) == (200, 200)
     hub("partner", "rotate", made.id, "--jwk", file(second), "--days", "0")
     assert (status(first), status(second)) == (401, 200)
-    with_secret, _ = add_partner(parts, "orange")
-    assert isinstance(hub("partner", "rotate", with_secret.id, "--jwk", file(second)), Rejected)
     hub("partner", "revoke", made.id)
     assert (status(first), status(second)) == (401, 401)
+    parts.sequence()
+    assert reconcile(parts).problems == []
+
+
+def test_a_client_moves_from_a_secret_to_a_key_and_stays_who_it_is(
+    parts: Parts, client: TestClient, hub: Hub, tmp_path: Path
+) -> None:
+    made, secret = add_partner(parts, "transdev")
+
+    def by_secret() -> Any:
+        return client.post("/oauth/token", data=GRANT, auth=(made.id, secret))
+
+    bearer = {"authorization": f"Bearer {by_secret().json()['access_token']}"}
+    assert client.get("/v1/pushes", headers=bearer).status_code == 200
+    key, path = ECKey.generate_key(), tmp_path / "key.json"
+    path.write_text(json.dumps(key.as_dict(private=False)), "utf-8")
+    hub("partner", "rotate", made.id, "--jwk", str(path))
+    assert by_secret().status_code == 401
+    assert client.get("/v1/pushes", headers=bearer).status_code == 401
+    audience = f"{parts.settings.public_url}/oauth/token"
+    signed = private_key_jwt_sign(key, made.id, audience, alg="ES256")
+    form = GRANT | {"client_assertion": signed, "client_assertion_type": ASSERTION}
+    token = client.post("/oauth/token", data=form).json()["access_token"]
+    bearer = {"authorization": f"Bearer {token}"}
+    assert client.get("/v1/pushes", headers=bearer).status_code == 200
+    assert isinstance(hub("partner", "rotate", made.id), Rejected)
+    kept = parts.books.client(made.id)
+    assert kept is not None
+    assert (kept.organisation, kept.scopes) == (made.organisation, made.scopes)
     parts.sequence()
     assert reconcile(parts).problems == []
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, union_all, update
+from sqlalchemy import Row, Table, delete, insert, select, union_all, update
 
 from hub.errors import Conflict, NotFound
 from hub.events import AuditEvent
@@ -72,19 +72,7 @@ class Clients(Desk):
 
         Those before that one end at once, tokens go on. `NotFound` for a client without a secret.
         """
-        with self._write(event) as (connection, sequence):
-            mine = clients.c.id == client_id
-            former = connection.execute(select(clients.c.secret_hash).where(mine)).scalar()
-            if former is None:
-                raise _no_client()
-            connection.execute(delete(former_secrets).where(former_secrets.c.client == client_id))
-            connection.execute(
-                insert(former_secrets).values(
-                    client=client_id, secret_hash=former, expires_at=until, event=sequence
-                )
-            )
-            changed = update(clients).where(mine)
-            connection.execute(changed.values(secret_hash=secret_hash, event=sequence))
+        self._replace("secret_hash", former_secrets, client_id, secret_hash, until, event)
 
     def former_secret(self, client_id: str, now: datetime) -> str | None:
         """The hash of a client's secret that was replaced and still holds, if there is one."""
@@ -101,20 +89,23 @@ class Clients(Desk):
 
         The one before that ends at once, tokens go on. `NotFound` for a client without a key.
         """
+        self._replace("public_jwk", former_keys, client_id, dict(jwk), until, event)
+
+    def _replace(
+        self, proof: str, formers: Table, client_id: str, new: Any, until: datetime,
+        event: AuditEvent,
+    ) -> None:  # fmt: skip
+        """Another proof of the kind a client has; what it had goes among the former ones."""
         with self._write(event) as (connection, sequence):
             mine = clients.c.id == client_id
-            former = connection.execute(select(clients.c.public_jwk).where(mine)).scalar()
+            former = connection.execute(select(clients.c[proof]).where(mine)).scalar()
             if former is None:
                 raise _no_client()
-            connection.execute(delete(former_keys).where(former_keys.c.client == client_id))
-            connection.execute(
-                insert(former_keys).values(
-                    client=client_id, public_jwk=former, expires_at=until, event=sequence
-                )
-            )
-            connection.execute(
-                update(clients).where(mine).values(public_jwk=dict(jwk), event=sequence)
-            )
+            connection.execute(delete(formers).where(formers.c.client == client_id))
+            kept = {"client": client_id, proof: former, "expires_at": until, "event": sequence}
+            connection.execute(insert(formers).values(kept))
+            changed = update(clients).where(mine)
+            connection.execute(changed.values({proof: new, "event": sequence}))
 
     def former_key(self, client_id: str, now: datetime) -> Mapping[str, Any] | None:
         """A client's public key that was replaced and still holds, if there is one."""
