@@ -65,7 +65,7 @@ def blocks(source: Source, layout: Layout, reading: Reading) -> Iterator[Header 
         rest = data[cut:]
         if cut:
             del data[cut:]
-            feeds = data.count(b"\n")
+            feeds = int(np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n")))
             block = Block(_line_feeds(data), line)
             _check_length(block, reading)
             yield block
