@@ -18,6 +18,10 @@ class WebStore:
     def __init__(self, url: str) -> None:
         self._client = httpx2.Client(base_url=f"{url.rstrip('/')}/", timeout=30)
 
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
     def read(self, name: str) -> bytes | None:
         """A file of the log, None where there is none. Raises `Unavailable`."""
         answer = self._ask("GET", name)
@@ -33,10 +37,13 @@ class WebStore:
         if answer.status_code >= 500:
             raise _unreachable()
         if not answer.is_success:
+            said = f"(HTTP {answer.status_code})"
             raise Rejected(
                 "log-refused",
-                fr=f"Le journal refuse la contresignature (HTTP {answer.status_code}).",
-                en=f"The log refuses the cosignature (HTTP {answer.status_code}).",
+                fr=f"Le journal refuse la contresignature {said} : "
+                "son opérateur a-t-il nommé ce témoin dans HUB_WITNESSES ?",
+                en=f"The log refuses the cosignature {said}: "
+                "did its operator name this witness in HUB_WITNESSES?",
                 who="operator",
                 facts={"status": answer.status_code},
             )

@@ -6,7 +6,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from hub.audit import submissions, witness
 from hub.audit.notes import VerifierKey, Witness
-from hub.audit.store import FolderStore, TileStore
+from hub.audit.store import FolderStore
 from hub.audit.web import WebStore
 from hub.cli import edge
 from hub.errors import Conflict, Rejected, Unavailable
@@ -72,19 +72,21 @@ def cosign(
             en="Give --url or --tiles, one of the two.",
             who="operator",
         )
-    log: TileStore = WebStore(url) if tiles is None else FolderStore(tiles)
-    with _alone(state), _bar() as progress:
+    with ExitStack() as open_until_done:
+        web = open_until_done.enter_context(closing(WebStore(url))) if url else None
+        open_until_done.enter_context(_alone(state))
+        progress = open_until_done.enter_context(_bar())
         task = progress.add_task("Vérification / verifying", total=None)
         note = witness.cosign(
-            log,
+            web or FolderStore(tiles or Path()),
             FolderStore(state / "log"),
             [VerifierKey.parse(key)],
             _witness(state),
             datetime.now(UTC),
             lambda done: progress.update(task, completed=done),
         )
-    if post and isinstance(log, WebStore):
-        log.post("cosignatures", note)
+        if post and web is not None:
+            web.post("cosignatures", note)
     edge.say({"ok": True, "note": note.decode()}, as_json=as_json, text=note.decode().rstrip())
 
 

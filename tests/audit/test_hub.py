@@ -1,5 +1,6 @@
 """The log in a whole hub: receipts that prove themselves, a rotation, a witness over HTTP."""
 
+import json
 import threading
 from dataclasses import replace
 from datetime import timedelta
@@ -9,14 +10,16 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi.testclient import TestClient
+from typer.testing import CliRunner
 
 from hub import consents, push, withdraw, worker
 from hub.application import application
 from hub.audit import erasure, notes, receipts, witness
-from hub.audit.notes import Witness
+from hub.audit.notes import VerifierKey, Witness
 from hub.audit.store import MemoryStore
 from hub.audit.verify import verify
-from hub.errors import Conflict, NotFound
+from hub.cli.app import app
+from hub.errors import Conflict, HubError, NotFound, Rejected, Unavailable
 from hub.events import AuditEvent, Kind
 from hub.main import compose
 from hub.parts import OPERATOR, Parts
@@ -24,6 +27,7 @@ from hub.reconcile import reconcile
 from hub.settings import Settings
 from tests.audit.helpers import NOW
 from tests.flows import world
+from tests.listening import listening
 
 ANNE = Witness("partner.test", Ed25519PrivateKey.from_private_bytes(bytes([7]) * 32))
 
@@ -83,6 +87,28 @@ def test_a_receipt_of_books_that_were_changed_is_not_issued(parts: Parts) -> Non
         push.receipt(parts, replace(done, received=2))
     with pytest.raises(NotFound):
         push.receipt(parts, replace(done, log_index=None))
+
+
+def test_the_command_of_a_witness_at_an_address(parts: Parts, tmp_path: Path) -> None:
+    def hub(*words: str) -> dict[str, str]:
+        answer = CliRunner().invoke(app, ["witness", *words, "--json"])
+        if isinstance(answer.exception, HubError):
+            raise answer.exception
+        return dict(json.loads(answer.stdout))
+
+    state = ("--state", str(tmp_path / "witness"))
+    key = VerifierKey.parse(hub("init", *state, "--name", "bob.test")["witness"])
+    parts.publish()
+    with listening(application(parts)) as address:
+        cosign = ("cosign", *state, "--key", str(parts.log.keys[0]), "--url", f"{address}/audit")
+        with pytest.raises(Rejected, match="HUB_WITNESSES"):
+            hub(*cosign)
+        parts.publisher.witnesses = (key,)
+        note = hub(*cosign)["note"].encode()
+        with pytest.raises(Unavailable, match="no checkpoint at this address"):
+            hub(*cosign[:-1], f"{address}/v1")
+    assert parts.publisher.checkpoint() == note
+    assert key in notes.verify(note, [key]).signed_by
 
 
 def test_a_witness_over_http(parts: Parts) -> None:
