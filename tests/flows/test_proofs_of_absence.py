@@ -445,7 +445,11 @@ def test_a_damaged_tree_gives_no_answer(story: Story) -> None:
     name = f"contributors/{story.after.manifest['contribution']['root']}"
     whole = parts.objects.get(name)
     try:
-        for damaged in (whole[:-1], whole[:100] + b"\0" + whole[101:], bytes(len(whole))):
+        for damaged in (
+            whole[:-1],
+            whole[:100] + bytes([whole[100] ^ 1]) + whole[101:],
+            bytes(len(whole)),
+        ):
             parts.objects.put(name, [damaged])
             with pytest.raises(Unavailable):
                 _asked_everywhere(parts, story.after.id)
