@@ -323,15 +323,15 @@ def _convert(
     cells come as a dictionary, and leaves them one if `coded`.
     """
     distinct = cells.dictionary if pa.types.is_dictionary(cells.type) else cells
-    trimmed, sign = distinct, False
-    if column.kind.prepare or not (edges := _edges(distinct)).plain:
+    edges = None if column.kind.prepare else _edges(distinct)
+    if edges is not None and edges.plain:
+        trimmed, sign = distinct, edges.sign
+    else:
         trimmed = pc.utf8_trim_whitespace(distinct)
         trimmed = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
         if column.kind.prepare:
             trimmed = column.kind.prepare(trimmed)
         sign = column.kind is TEXT and _any_sign(trimmed)
-    else:
-        sign = edges.sign
     wrong = formulas = None
     if column.kind is TEXT and sign:
         formulas = pc.match_substring_regex(trimmed, _FORMULA)

@@ -238,8 +238,9 @@ def recognise_rows(
             yield Recognised._mint(chunk.dataset, chunk.table, chunk.rows)
             continue
         waiting.append(chunk)
-        enough = sum(one.rows.num_rows for one in waiting) >= GROUP
-        if enough and not TREATMENTS[chunk.dataset.key].whole_file:
+        if TREATMENTS[chunk.dataset.key].whole_file:
+            continue
+        if sum(one.rows.num_rows for one in waiting) >= GROUP:
             rows = _coarse(waiting, places, rules, tally)
             waiting = []
             yield Recognised._mint(chunk.dataset, chunk.table, rows)

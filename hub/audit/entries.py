@@ -40,10 +40,7 @@ _decoder: Final = msgspec.json.Decoder(_Body)
 
 def entry_of(event: LoggedEvent) -> bytes:
     """The entry of an event, from its body and its salt (32 random bytes)."""
-    opening = hmac.digest(event.salt, event.body, "sha256")
-    if _NAMES_ONE not in event.body:
-        return opening
-    digest = receipt_of(event)
+    opening, digest = opening_of(event), receipt_of(event)
     return opening if digest is None else entry_under(opening, digest)
 
 

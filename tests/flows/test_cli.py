@@ -12,8 +12,6 @@ from hub.audit import proofs
 from hub.events import AuditEvent, Kind
 from tests.flows import command, world
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
