@@ -45,14 +45,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import msgspec
-from pyrage import x25519
 
 from hub import corrections, journal, push, withdraw
 from hub.errors import Conflict, NotFound, Rejected
 from hub.events import AuditEvent, Kind
 from hub.parts import Actor, Parts
 from hub.records import Backup
-from hub.storage import sealing
+from hub.storage import age, sealing
 from hub.storage.books import Books
 from hub.storage.durable import storage_errors, sync_folder
 from hub.storage.zones import FolderZone, Zone
@@ -123,7 +122,7 @@ def expire(parts: Parts) -> int:
     return len(gone)
 
 
-def unpack(sealed: BinaryIO, identity: x25519.Identity, beside: Path, now: datetime) -> Backup:
+def unpack(sealed: BinaryIO, identity: age.Identity, beside: Path, now: datetime) -> Backup:
     """Steps 5 and 6: put a back-up's files into `beside`, which is made for it.
 
     Raises `Unavailable` where a byte of it is wrong, `Rejected` where it is none or has expired.
@@ -146,7 +145,7 @@ def unpack(sealed: BinaryIO, identity: x25519.Identity, beside: Path, now: datet
     return made
 
 
-def resume(parts: Parts, made: Backup, withdrawals: Path | None, identity: x25519.Identity) -> int:
+def resume(parts: Parts, made: Backup, withdrawals: Path | None, identity: age.Identity) -> int:
     """Step 7, with the parts of the unpacked home. Returns how many withdrawals were made again.
 
     `withdrawals` is the folder of back-ups with its journal; None: the operator says there were

@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from pyrage import x25519
 
 from hub.parts import Parts
 from hub.records import Case, Withdrawal
-from hub.storage import sealing
+from hub.storage import age, sealing
 from hub.storage.objects import FolderObjects
 
 KEPT: Final = timedelta(days=30)
@@ -64,7 +63,7 @@ def _write(parts: Parts, name: str, told: dict[str, Any]) -> None:
     folder(parts).put(name, [sealing.seal(msgspec.json.encode(told), recipient)])
 
 
-def since(backups: Path, identity: x25519.Identity, at: datetime) -> Iterator[Withdrawal]:
+def since(backups: Path, identity: age.Identity, at: datetime) -> Iterator[Withdrawal]:
     """Withdrawals asked for at or after a time, oldest first, from a folder of back-ups."""
     for told, requested in _read(backups, _PREFIX, identity, at):
         yield Withdrawal(
@@ -77,7 +76,7 @@ def since(backups: Path, identity: x25519.Identity, at: datetime) -> Iterator[Wi
 
 
 def corrections_since(
-    backups: Path, identity: x25519.Identity, at: datetime
+    backups: Path, identity: age.Identity, at: datetime
 ) -> Iterator[tuple[str, str]]:
     """Days taken out since a time: participant and `dataset.first.last`, oldest first."""
     for told, _ in _read(backups, _CORRECTIONS, identity, at):
@@ -85,7 +84,7 @@ def corrections_since(
 
 
 def _read(
-    backups: Path, prefix: str, identity: x25519.Identity, at: datetime
+    backups: Path, prefix: str, identity: age.Identity, at: datetime
 ) -> Iterator[tuple[dict[str, Any], datetime]]:
     objects = FolderObjects(backups)
     for name in objects.list(prefix):  # names begin with the time

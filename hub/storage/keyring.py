@@ -25,10 +25,9 @@ from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from pyrage import x25519
 
 from hub.errors import NotFound, Rejected
-from hub.storage import sealing
+from hub.storage import age, sealing
 from hub.storage.durable import checked_segment, storage_errors, sync_folder, sync_up
 
 _KEY_BYTES: Final = 32
@@ -53,7 +52,7 @@ class Keyring:
         identity = self._create_or_read("identity.txt", _new_identity).decode("ascii")
         self._age = sealing.identity_from(identity)
         self.identity: str = identity.strip()
-        self.recipient: str = str(self._age.to_public())
+        self.recipient: str = self._age.recipient.text
         self._create_or_read(_RECIPIENT, lambda: f"{self.recipient}\n".encode("ascii"))
 
     @property
@@ -142,7 +141,7 @@ class Keyring:
             sync_folder(path.parent)
 
     def _key(self, name: str) -> bytes:
-        recipient = self._age.to_public()
+        recipient = self._age.recipient
         sealed = self._create_or_read(
             f"{name}{_SUFFIX}", lambda: sealing.seal(self._random(_KEY_BYTES), recipient)
         )
@@ -198,7 +197,7 @@ def recipient_in(path: Path) -> str:
 
 
 def _new_identity() -> bytes:
-    return f"{x25519.Identity.generate()}\n".encode("ascii")
+    return f"{age.Identity.make().text}\n".encode("ascii")
 
 
 def _period_name(purpose: str, period: str) -> str:

@@ -18,10 +18,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from pyrage import x25519
-
 from hub.errors import Unavailable
-from hub.storage import sealing
+from hub.storage import age, sealing
 from hub.storage.objects import Objects
 
 _SUFFIX: Final = ".age"
@@ -96,7 +94,7 @@ class Vault:
         names = (name for name in self._objects.list() if name.endswith(_SUFFIX))
         return (name.removesuffix(_SUFFIX) for name in names)
 
-    def _opening(self) -> x25519.Identity:
+    def _opening(self) -> age.Identity:
         if self._identity is None:
             raise Unavailable(
                 "vault-sealing-only",

@@ -39,6 +39,7 @@ BENCHMARKS: Final[tuple[Benchmark, ...]] = (
     partners.bad_rows,
     partners.gates,
     partners.memory,
+    partners.sealing,
     partners.reading,
     partners.documents,
     partners.beside_dlt,

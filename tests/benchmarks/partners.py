@@ -6,8 +6,10 @@ log and the receipt. A push is timed from its first byte at the front door to it
 
 from __future__ import annotations
 
+import io
 import json
 import multiprocessing
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +21,8 @@ from unittest import mock
 
 import numpy as np
 import pyarrow as pa
+import pyrage
+from pyrage import x25519
 
 from connectors.contract import Reading
 from connectors.registry import DATASETS
@@ -28,13 +32,16 @@ from hub import push, stages, worker
 from hub.events import AuditEvent, Kind
 from hub.parts import OPERATOR, Parts
 from hub.records import Grant
+from hub.storage import age
 from hub.storage.books import OBJECTED
+from hub.storage.sealing import seal_stream, verify
 from tests.benchmarks import files, peers
 from tests.benchmarks.runner import Row, Timed, paired
 from tests.flows import world
 
 ROUNDS: Final = 3
 CHUNK: Final = 1 << 20
+SEALED_MB: Final = 256
 CUT: Final = 300_000
 """Rows for peers that would take many minutes for the whole file."""
 OBJECTIONS: Final = files.CARDS
@@ -128,6 +135,27 @@ def bad_rows(folder: Path) -> Row:
         1.5,
         rounds=ROUNDS,
     )
+
+
+def sealing(_: Path) -> Row:
+    """Sealing and opening, in memory, beside another implementation of age."""
+    identity = age.Identity.make()
+    peer = x25519.Identity.from_str(identity.text)
+    pieces = [bytes(CHUNK)] * SEALED_MB
+    plain = b"".join(pieces)
+    sealed = b"".join(age.encrypt(pieces, identity.recipient))
+
+    def ours() -> None:
+        seal_stream(pieces, len, identity.recipient, len(plain))
+        verify(io.BytesIO(sealed), identity)
+
+    def theirs() -> None:
+        with Path(os.devnull).open("wb") as nowhere:
+            pyrage.encrypt_io(io.BytesIO(plain), nowhere, [peer.to_public()])
+            pyrage.decrypt_io(io.BytesIO(sealed), nowhere, [peer])
+
+    name = f"seal and open {SEALED_MB} MiB, with the SHA-256"
+    return paired(name, "pyrage, without", ours, theirs, rounds=ROUNDS)
 
 
 def beside_dlt(folder: Path) -> Row:

@@ -15,23 +15,23 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from pyrage import x25519
 
 from hub.errors import NotFound, Rejected, TooLarge, Unavailable
+from hub.storage import age
 from hub.storage.objects import MemoryObjects, Objects
 from hub.storage.vault import Vault
 from tests.storage.buckets import OBJECTS, SERVERS
 
 Make = Callable[[Path], Objects]
 EVERY = pytest.mark.parametrize("make", OBJECTS.values(), ids=OBJECTS)
-IDENTITY = x25519.Identity.generate()
-RECIPIENT = str(IDENTITY.to_public())
+IDENTITY = age.Identity.make()
+RECIPIENT = IDENTITY.recipient.text
 NAMES = st.sampled_from(["a", "b/1", "b/2"])
 CONTENT = bytes(range(256)) * 800  # four age chunks of 64 KiB, the last one short
 
 
 def vault_over(objects: Objects) -> Vault:
-    return Vault(objects, RECIPIENT, str(IDENTITY))
+    return Vault(objects, RECIPIENT, IDENTITY.text)
 
 
 @EVERY
@@ -206,14 +206,14 @@ def test_no_flipped_bit_passes(at: int, bit: int) -> None:
 def test_another_identity_cannot_open() -> None:
     objects = MemoryObjects()
     Vault(objects, RECIPIENT).keep("x", [CONTENT], max_bytes=10**6)
-    other = x25519.Identity.generate()
+    other = age.Identity.make()
     with pytest.raises(Unavailable) as refusal:
-        Vault(objects, RECIPIENT, str(other)).open("x")
+        Vault(objects, RECIPIENT, other.text).open("x")
     assert refusal.value.code == "sealed-file-unreadable"
 
 
 def test_bad_keys_are_refused_without_being_quoted() -> None:
-    secret = str(IDENTITY)[:-1] + "x"
+    secret = IDENTITY.text[:-1] + "x"
     with pytest.raises(Rejected) as refusal:
         Vault(MemoryObjects(), RECIPIENT, secret)
     assert secret[:30] not in str(refusal.value.problem("en"))
@@ -223,7 +223,7 @@ def test_bad_keys_are_refused_without_being_quoted() -> None:
 
 def test_nothing_printed_shows_the_identity() -> None:
     vault = vault_over(MemoryObjects())
-    assert str(IDENTITY) not in repr(vault) + str(vars(vault))
+    assert IDENTITY.text not in repr(vault) + str(vars(vault))
 
 
 class AgreesWithMemory(RuleBasedStateMachine):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyrage import x25519
 from typer.testing import CliRunner
 
 from hub import (
@@ -32,19 +31,20 @@ from hub.parts import OPERATOR, Parts
 from hub.reconcile import reconcile
 from hub.records import Backup
 from hub.settings import Settings
+from hub.storage import age
 from tests.flows import real, world
 from tests.flows.test_withdraw import kept, names_of
 from tests.services import needed
 from tests.storage.scan import find
 
 STAYS, LEAVES = "acc-who-stays", "acc-who-leaves"
-KEY = x25519.Identity.generate()
+KEY = age.Identity.make()
 
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Parts:
     home, folder = tmp_path / "var", tmp_path / "elsewhere"
-    parts = world.hub_in(home, backup_recipient=str(KEY.to_public()), backups=folder)
+    parts = world.hub_in(home, backup_recipient=KEY.recipient.text, backups=folder)
     world.reference_data(parts)
     world.agree(parts, STAYS, LEAVES)
     world.pushed(parts, "coachco2/trips", world.trips([STAYS, LEAVES]))
@@ -166,7 +166,7 @@ def test_a_damaged_back_up_is_refused_whole(parts: Parts, tmp_path: Path) -> Non
         with pytest.raises(Unavailable):
             backup.unpack(io.BytesIO(bad), KEY, to, parts.clock())
         assert not to.exists()
-    other = x25519.Identity.generate()
+    other = age.Identity.make()
     with pytest.raises(Unavailable):
         backup.unpack(io.BytesIO(whole), other, tmp_path / "other", parts.clock())
 
@@ -203,7 +203,7 @@ def typed(*words: str, home: Path, **settings: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("to", ["services", "folder"])
 def test_a_hub_on_services_is_backed_up_and_restored(server: str, to: str, tmp_path: Path) -> None:
     needed("postgres")
-    kept_at = {"backup_recipient": str(KEY.to_public()), "backups": tmp_path / "elsewhere"}
+    kept_at = {"backup_recipient": KEY.recipient.text, "backups": tmp_path / "elsewhere"}
     settings = services_on(server) | kept_at
     parts = world.hub_in(tmp_path / "var", **settings)
     world.reference_data(parts)
@@ -217,7 +217,7 @@ def test_a_hub_on_services_is_backed_up_and_restored(server: str, to: str, tmp_p
     parts.books.close()
 
     identity = tmp_path / "identity.txt"
-    identity.write_text(str(KEY))
+    identity.write_text(KEY.text)
     file = tmp_path / "elsewhere" / "backups" / f"{made['id']}.age"
     assert find(tmp_path / "elsewhere", names) == []
     fresh: dict[str, Any] = kept_at | (services_on(server) if to == "services" else {})

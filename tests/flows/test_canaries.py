@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from pyrage import x25519
 
 from hub import backup, consents, push, retention, withdraw
 from hub.application import application
 from hub.main import zones_of
 from hub.parts import OPERATOR
+from hub.storage import age
 from tests.flows import world
 from tests.storage.scan import find
 
@@ -30,7 +30,7 @@ def test_no_canary_survives(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     home = tmp_path / "var"
-    recipient = str(x25519.Identity.generate().to_public())
+    recipient = age.Identity.make().recipient.text
     elsewhere = {"backup_recipient": recipient, "backups": tmp_path / "elsewhere"}
     parts = world.hub_in(home, **elsewhere)
     world.reference_data(parts)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyrage import x25519
 
 from hub.audit import proofs
 from hub.events import AuditEvent, Kind
+from hub.storage import age
 from tests.flows import command, world
 
 
@@ -164,8 +164,8 @@ def test_a_back_up_is_made_listed_and_restored(
     code, _, errors = hub(home, "backup", "create", "--json")
     assert code != 0
     assert "HUB_BACKUP_RECIPIENT" in errors
-    identity = x25519.Identity.generate()
-    monkeypatch.setenv("HUB_BACKUP_RECIPIENT", str(identity.to_public()))
+    identity = age.Identity.make()
+    monkeypatch.setenv("HUB_BACKUP_RECIPIENT", identity.recipient.text)
     monkeypatch.setenv("HUB_BACKUPS", str(tmp_path / "elsewhere"))
     code, made, _ = hub(home, "backup", "create", "--json")
     assert code == 0
@@ -173,7 +173,7 @@ def test_a_back_up_is_made_listed_and_restored(
     assert (code, listed) == (0, [made])
     [file] = (tmp_path / "elsewhere" / "backups").iterdir()
     key = tmp_path / "identity"
-    key.write_text(str(identity))
+    key.write_text(identity.text)
     words = ("backup", "restore", str(file), "--identity", str(key), "--json")
     code, _, errors = hub(tmp_path / "new", *words)
     assert code != 0
@@ -185,9 +185,9 @@ def test_a_back_up_is_made_listed_and_restored(
 def test_what_is_kept_elsewhere_is_backed_up_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    identity, key = x25519.Identity.generate(), tmp_path / "identity"
-    key.write_text(str(identity))
-    monkeypatch.setenv("HUB_BACKUP_RECIPIENT", str(identity.to_public()))
+    identity, key = age.Identity.make(), tmp_path / "identity"
+    key.write_text(identity.text)
+    monkeypatch.setenv("HUB_BACKUP_RECIPIENT", identity.recipient.text)
     monkeypatch.setenv("HUB_BACKUPS", str(tmp_path / "backups"))
     storage = (tmp_path / "storage").as_uri()
     parts = world.hub_in(tmp_path / "var", storage_url=storage)

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from pyrage import x25519
 
 from hub import birthdays, consent_proofs, consents, participation, retention, withdraw, worker
 from hub.application import application
@@ -23,12 +22,12 @@ from hub.errors import Denied, NotFound, Rejected
 from hub.parts import OPERATOR, Actor, Parts
 from hub.reconcile import reconcile
 from hub.records import Grant, Role
-from hub.storage import sealing
+from hub.storage import age, sealing
 from tests.flows import world
 from tests.flows.test_participation import APP, CHILD, GIVEN_AT, give, stop
 from tests.storage.scan import find
 
-KEY = x25519.Identity.generate()
+KEY = age.Identity.make()
 DPO = Actor("dpo-1", "dpo", "region")
 FIVE_YEARS = timedelta(days=5 * 365 + 2)
 
@@ -36,7 +35,7 @@ FIVE_YEARS = timedelta(days=5 * 365 + 2)
 @pytest.fixture
 def parts(tmp_path: Path, hub_copied: Callable[[Path], Parts]) -> Iterator[Parts]:
     hub_copied(tmp_path / "var").books.close()
-    made = world.hub_in(tmp_path / "var", proof_recipient=str(KEY.to_public()))
+    made = world.hub_in(tmp_path / "var", proof_recipient=KEY.recipient.text)
     yield replace(made, clock=lambda: GIVEN_AT + timedelta(days=1))
     made.books.close()
 

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import msgspec
 import pytest
-from pyrage import x25519
 from typer.testing import CliRunner
 
 from hub import (
@@ -37,6 +36,7 @@ from hub.parts import OPERATOR, Actor, Parts
 from hub.policy.gate import POLICIES, EmbeddedGate
 from hub.records import LoggedEvent, Role
 from hub.replay import replay
+from hub.storage import age
 from hub.storage.books import Search
 from tests.flows import test_quarantine as set_aside
 from tests.flows import world
@@ -167,7 +167,7 @@ def test_what_else_a_decision_allows_is_replayed_too(parts: Parts) -> None:
 @pytest.fixture(scope="module")
 def after_it_all(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     """A hub in which everything was done that a policy decides and an event tells."""
-    sealed_for = str(x25519.Identity.generate().to_public())
+    sealed_for = age.Identity.make().recipient.text
     home = tmp_path_factory.mktemp("replay") / "var"
     made = world.hub_in(home, backup_recipient=sealed_for, proof_recipient=sealed_for)
     parts = replace(made, clock=lambda: GIVEN_AT + timedelta(days=1))

@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pyrage import x25519
 
 from hub import backup
 from hub.errors import Rejected, Unavailable
 from hub.main import compose, zones_of
 from hub.parts import OPERATOR
 from hub.settings import Settings
+from hub.storage import age
 from tests.flows import world
 
-KEY = x25519.Identity.generate()
-RECIPIENT = str(KEY.to_public())
+KEY = age.Identity.make()
+RECIPIENT = KEY.recipient.text
 
 
 def test_another_folder_holds_everything_but_keys_and_books(tmp_path: Path) -> None:

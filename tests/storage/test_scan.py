@@ -15,8 +15,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pyrage import x25519
 
+from hub.storage import age
 from hub.storage.objects import MemoryObjects
 from hub.storage.vault import Vault
 from tests.storage.making import parquet
@@ -25,8 +25,8 @@ from tests.storage.scan import find, forms
 NEEDLE = bytes.fromhex("00ff10203040506070e190a0b0c0d0f0")
 CARD = b"carte-0451234567"
 NAME = "Zoé Ünwin".encode()
-IDENTITY = x25519.Identity.generate()
-VAULT = Vault(MemoryObjects(), str(IDENTITY.to_public()), str(IDENTITY))
+IDENTITY = age.Identity.make()
+VAULT = Vault(MemoryObjects(), IDENTITY.recipient.text, IDENTITY.text)
 
 
 def zipped(content: bytes) -> bytes:
