@@ -13,7 +13,7 @@ FRONT := hub/web/front
 SERVICES ?= found
 WORKERS ?= auto
 
-.PHONY: help setup demo test check bench services lock format clean
+.PHONY: help setup demo test check bench services policies lock format clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,7 +46,7 @@ check: setup ## format, lint, types, import contracts, policies, generated docum
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -n0 tests/policy/test_rego.py tests/deploy/test_files.py
+	$(BIN)/python -m pytest -q -n0 tests/policy/test_rego.py tests/policy/test_module.py tests/deploy/test_files.py
 	$(BIN)/python -m tests.documents --check
 
 bench: setup ## every benchmark beside its peer; prints a table, writes benchmarks.json
@@ -54,6 +54,9 @@ bench: setup ## every benchmark beside its peer; prints a table, writes benchmar
 
 services: setup ## installs and starts what the service tests need, and says what is missing
 	deploy/services
+
+policies: setup ## the module the hub decides by, compiled anew from policies/ (needs OPA)
+	PATH="$$PWD/build/bin:$$PATH" $(BIN)/hub policy compile
 
 lock: ## new lock files from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \

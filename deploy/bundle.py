@@ -6,29 +6,24 @@ writes `bundle.tar.gz`, `public.pem` (what the server verifies with) and `revisi
 the policies, which the hub compares with its own before it believes an answer). Without a signing
 key, one is made and thrown away: then nobody can sign another bundle for that public key.
 
-The bundle is compiled with the built-ins of the embedded engine and no other: a policy that reads
+The bundle is compiled with the built-ins of the embedded engines and no other: a policy that reads
 the environment, the clock or the network does not become a bundle.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Final
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from hub.policy.decisions import POLICIES, digest_of, policy_sources
-from hub.policy.embedded import ALLOWED_BUILTINS
-
-OF_THE_COMPILER: Final = frozenset({"assign", "eq"})
-"""What `:=` and `=` are called before they are compiled away."""
+from hub.policy.module import stage
 
 
 def main() -> int:
@@ -55,10 +50,7 @@ def main() -> int:
                 serialization.NoEncryption(),
             )
         )
-        (scratch / "capabilities.json").write_text(_capabilities(opa), "utf-8")
-        (scratch / "policies").mkdir()
-        for file, content in sources.items():
-            (scratch / "policies" / file).write_bytes(content)
+        stage(opa, sources, scratch)
         done = subprocess.run(  # noqa: S603 - the program the operator named
             [
                 *(opa, "build", "--bundle", "policies", "--revision", revision),
@@ -92,20 +84,6 @@ def _signing_key(path: Path | None) -> ec.EllipticCurvePrivateKey:
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         sys.exit("the signing key must be on an elliptic curve (ES256)")
     return key
-
-
-def _capabilities(opa: str) -> str:
-    """What the compiler may use: the language as it is, few built-ins, no network."""
-    told = subprocess.run(  # noqa: S603 - the program the operator named
-        [opa, "capabilities", "--current"], check=True, capture_output=True
-    )
-    capabilities = json.loads(told.stdout)
-    capabilities["builtins"] = [
-        each
-        for each in capabilities["builtins"]
-        if each["name"] in ALLOWED_BUILTINS | OF_THE_COMPILER
-    ]
-    return json.dumps(capabilities | {"allow_net": []})
 
 
 if __name__ == "__main__":

@@ -143,7 +143,8 @@ def _policy(settings: Settings) -> str:
         server.check()
         return f"OPA, bundle {server.bundle_digest[:12]}"
     gate = EmbeddedGate()
-    return f"embedded, policies {gate.bundle_digest[:12]}"
+    asked = gate.check()
+    return f"embedded, {gate.engine}, {asked} questions, policies {gate.bundle_digest[:12]}"
 
 
 def _identity(settings: Settings) -> str:

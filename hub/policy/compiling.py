@@ -20,6 +20,23 @@ from typing import Final
 
 DEADLINE_SECONDS: Final = 60
 
+ALLOWED_BUILTINS: Final = frozenset(
+    {
+        "count",
+        "equal",
+        "gt",
+        "gte",
+        "internal.member_2",
+        "is_number",
+        "is_string",
+        "lt",
+        "lte",
+        "neq",
+        "sort",
+    }
+)
+"""What a policy may call: pure functions of the question. Adding one is a security decision."""
+
 
 class DoesNotCompile(Exception):
     """The policies do not compile, or the compiler did not survive them."""

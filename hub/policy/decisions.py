@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -19,6 +19,7 @@ import msgspec
 import rfc8785
 
 import hub
+from hub.errors import Unavailable
 
 RULES: Final = (
     "admin",
@@ -56,6 +57,10 @@ _UNSAFE: Final = frozenset('"\\\x7f') | {chr(code) for code in range(32)}
 
 class OutOfBounds(Exception):
     """The question is not plain JSON, or is deeper, longer or stranger than a question may be."""
+
+
+class EngineFault(Exception):
+    """The engine gave no answer: it failed, was stopped, or said something that is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,27 @@ class DenyAll:
 def denied(rule: str, reason: str, input_digest: str, bundle_digest: str) -> Decision:
     """A no for one reason that is not the policy's own."""
     return Decision(rule, False, (reason,), input_digest, bundle_digest)
+
+
+def decided(
+    rule: str, question: Mapping[str, Any], bundle_digest: str, ask: Callable[[bytes], Any]
+) -> Decision:
+    """The decision of an engine that is asked the question's canonical bytes. Never raises.
+
+    `ask` gives the engine's document, or raises `EngineFault`.
+    """
+    try:
+        asked = canonical(question)
+    except OutOfBounds:
+        return denied(rule, OUT_OF_BOUNDS, "", bundle_digest)
+    digest = hashlib.sha256(asked).hexdigest()
+    if rule not in RULES:
+        return denied(rule, RULE_UNKNOWN, digest, bundle_digest)
+    try:
+        document = ask(asked)
+    except EngineFault:
+        return denied(rule, ENGINE_FAILED, digest, bundle_digest)
+    return read_answer(rule, document, digest, bundle_digest)
 
 
 def read_answer(rule: str, document: Any, digest: str, bundle_digest: str) -> Decision:
@@ -216,6 +242,24 @@ def digest_of(sources: Mapping[str, bytes]) -> str:
         for part in (name.encode(), content):
             total.update(len(part).to_bytes(8, "big") + part)
     return total.hexdigest()
+
+
+def entry_point(rule: str) -> str:
+    """What an engine calls the document in which a rule answers."""
+    return f"hub/{rule}/decision"
+
+
+def unusable(code: str, where: str) -> Unavailable:
+    """The policies cannot be used, and why; `where` names the file or the built-ins."""
+    return Unavailable(
+        code,
+        fr="Les politiques d’accès ne peuvent être utilisées : le hub refuse tout et ne démarre "
+        "pas. Vérifiez le dossier des politiques.",
+        en="The access policies cannot be used: the hub refuses everything and does not start. "
+        "Check the policies folder.",
+        who="operator",
+        where=where,
+    )
 
 
 def reason_words(folder: Path = POLICIES) -> Mapping[str, Mapping[str, str]]:

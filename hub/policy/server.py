@@ -13,7 +13,6 @@ What only a server can get wrong, and what is done about it (each has its test):
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,18 +25,13 @@ from requests import RequestException
 from hub.deadlines import AT_ONCE, Deadline
 from hub.errors import Rejected, Unavailable
 from hub.policy.decisions import (
-    ENGINE_FAILED,
-    OUT_OF_BOUNDS,
     POLICIES,
-    RULE_UNKNOWN,
     RULES,
     Decision,
-    OutOfBounds,
-    canonical,
-    denied,
+    EngineFault,
+    decided,
     digest_of,
     policy_sources,
-    read_answer,
 )
 
 DEADLINE_SECONDS: Final = 2.0
@@ -82,17 +76,14 @@ class ServerGate:
 
     def decide(self, rule: str, question: Mapping[str, Any]) -> Decision:
         """Answer a rule's question. Never raises; what cannot be answered is denied."""
-        try:
-            asked = canonical(question)
-        except OutOfBounds:
-            return denied(rule, OUT_OF_BOUNDS, "", self.bundle_digest)
-        digest = hashlib.sha256(asked).hexdigest()
-        if rule not in RULES:
-            return denied(rule, RULE_UNKNOWN, digest, self.bundle_digest)
-        answer = self._ask(rule, json.loads(asked))
-        if self.bundle_digest not in _revisions(answer):
-            return denied(rule, ENGINE_FAILED, digest, self.bundle_digest)
-        return read_answer(rule, answer.get("result"), digest, self.bundle_digest)
+
+        def ask(asked: bytes) -> Any:
+            answer = self._ask(rule, json.loads(asked))
+            if self.bundle_digest not in _revisions(answer):
+                raise EngineFault
+            return answer.get("result")
+
+        return decided(rule, question, self.bundle_digest, ask)
 
     def check(self) -> None:
         """Raise `Unavailable` where the server does not answer, or by other policies than ours."""

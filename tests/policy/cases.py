@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
+from hypothesis import strategies as st
 
 from hub.errors import Unavailable
 from hub.policy.gate import POLICIES, ServerGate
@@ -44,6 +46,11 @@ def opa() -> str | None:
     """The `opa` program, on the path or where `make services` puts it."""
     built = POLICIES.parent / "build" / "bin" / "opa"
     return shutil.which("opa") or (str(built) if built.exists() else None)
+
+
+needs_opa = pytest.mark.skipif(
+    opa() is None, reason="no `opa` on the path nor in build/bin: run `make services`"
+)
 
 
 def policy_url() -> str:
@@ -127,3 +134,21 @@ def changed(question: dict[str, Any], fact: str, *value: Any) -> dict[str, Any]:
     else:
         del inner[last]
     return copy
+
+
+STRANGE: list[Any] = [None, True, False, 0, 11, 1.5, "", "hub", "operator", [], ["push"], {}]
+
+
+@st.composite
+def nearly_allowed(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
+    """A rule and a question it allows, with up to three of its facts changed or taken away."""
+    rule, name = draw(st.sampled_from(ALLOWED))
+    question: dict[str, Any] = VECTORS[rule][name]["question"]
+    for _ in range(draw(st.integers(0, 3))):
+        names = list(facts(question))
+        if not names:
+            break
+        fact = draw(st.sampled_from(names))
+        value = draw(st.sampled_from([(), *((strange,) for strange in STRANGE)]))
+        question = changed(question, fact, *value)
+    return rule, question

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 import rfc8785
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from regopy import Input, Interpreter
 
@@ -29,17 +30,21 @@ from hub.policy.gate import (
     EmbeddedGate,
     PolicyGate,
 )
-from tests.policy.cases import SOURCES, VECTORS, policies_with, server_gate
+from hub.policy.interpreter import Interpreted
+from hub.policy.module import FOLDER, MODULE
+from tests.policy.cases import SOURCES, VECTORS, nearly_allowed, policies_with, server_gate
 
 EMBEDDED = EmbeddedGate()
+BY_TEXT = EmbeddedGate(by_text=True)
 
 
-@pytest.fixture(scope="module", params=["deny-all", "embedded", "server"])
+@pytest.fixture(scope="module", params=["deny-all", "embedded", "by text", "server"])
 def gate(request: pytest.FixtureRequest) -> PolicyGate:
     """Each gate there is."""
     if request.param == "server":
         return server_gate()
-    return DenyAll() if request.param == "deny-all" else EMBEDDED
+    own: dict[str, PolicyGate] = {"deny-all": DenyAll(), "embedded": EMBEDDED, "by text": BY_TEXT}
+    return own[request.param]
 
 
 YES = VECTORS["admin"]["the operator adds a partner"]["question"]
@@ -142,10 +147,23 @@ def test_deny_all_denies_what_the_policies_allow() -> None:
             assert DenyAll().decide(rule, case["question"]).reasons == ("everything_denied",)
 
 
-def test_the_deepest_and_longest_question_allowed_is_answered() -> None:
-    for question in (nested(MAX_DEPTH), {"a": "é" * MAX_TEXT}, {"a": [0] * (MAX_VALUES - 3)}):
-        assert ENGINE_FAILED not in EMBEDDED.decide("admin", question).reasons
-        assert OUT_OF_BOUNDS not in EMBEDDED.decide("admin", question).reasons
+@pytest.mark.parametrize("gate", [EMBEDDED, BY_TEXT], ids=["module", "text"])
+def test_the_deepest_and_longest_question_allowed_is_answered(gate: PolicyGate) -> None:
+    for question in (
+        nested(MAX_DEPTH),
+        {"a": "é" * MAX_TEXT},
+        {"a": [0] * (MAX_VALUES - 3)},
+        {"a": ["\U0001f600" * MAX_TEXT] * (MAX_VALUES - 3)},  # 8 MB
+    ):
+        reasons = gate.decide("admin", question).reasons
+        assert not {ENGINE_FAILED, OUT_OF_BOUNDS} & set(reasons)
+
+
+@given(asked=nearly_allowed())
+@settings(max_examples=400)
+def test_the_module_answers_as_the_text_does(asked: tuple[str, dict[str, Any]]) -> None:
+    """Another implementation of the language, on questions nobody wrote."""
+    assert EMBEDDED.decide(*asked) == BY_TEXT.decide(*asked)
 
 
 PLAIN_OR_NOT = st.recursive(
@@ -196,14 +214,15 @@ def test_why_texts_are_bounded_the_bare_engine_takes_these_for_others(text: str)
     assert output.results[0].expressions == [True]
 
 
-def test_answers_of_threads_never_mix() -> None:
+@pytest.mark.parametrize("by_text", [False, True])
+def test_answers_of_threads_never_mix(by_text: bool) -> None:
     """Each thread asks its own question over and over and must only ever get its own answer."""
     asked = [
         (rule, case["question"], case["expected"])
         for rule, cases in VECTORS.items()
         for case in cases.values()
     ]
-    gate = EmbeddedGate()
+    gate = EmbeddedGate(by_text=by_text)
     wrong: list[str] = []
     start = threading.Barrier(8)
 
@@ -282,8 +301,10 @@ class Exploding:
     "error", [RuntimeError("engine"), ValueError("json"), KeyError("x"), OSError(), MemoryError()]
 )
 def test_an_engine_that_raises_denies_and_is_replaced(error: Exception) -> None:
-    gate = EmbeddedGate()
-    gate._threads.admin = (Exploding(error), None)
+    gate = EmbeddedGate(by_text=True)
+    engine = gate._engine
+    assert isinstance(engine, Interpreted)
+    engine._threads.admin = (Exploding(error), None)
     assert gate.decide("admin", YES).reasons == (ENGINE_FAILED,)
     assert gate.decide("admin", YES).allow
 
@@ -343,7 +364,7 @@ def test_policies_that_cannot_be_trusted_do_not_start(name: str, tmp_path: Path)
 
 def test_what_the_hub_loads_after_the_engine_does_not_end_the_process() -> None:
     """In a new process: pyproj loaded after the bare engine aborts."""
-    program = "import hub.policy.gate, pyproj, shapely, numpy, pyarrow, duckdb, deltalake"
+    program = "import hub.policy.interpreter, pyproj, shapely, numpy, pyarrow, duckdb, deltalake"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -353,11 +374,12 @@ def test_the_engine_works_beside_the_libraries_the_hub_loads_first() -> None:
     program = (
         "import json, sys, numpy, pandas, pyarrow, duckdb, shapely, deltalake, cryptography\n"
         "from hub.policy.gate import EmbeddedGate\n"
-        "gate = EmbeddedGate()\n"
+        "gates = EmbeddedGate(), EmbeddedGate(by_text=True)\n"
         "for rule, cases in json.load(sys.stdin).items():\n"
         "    for case in cases.values():\n"
-        "        made = gate.decide(rule, case['question'])\n"
-        "        assert made.allow == case['expected']['allow'], (rule, made)\n"
+        "        for gate in gates:\n"
+        "            made = gate.decide(rule, case['question'])\n"
+        "            assert made.allow == case['expected']['allow'], (rule, made)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -394,9 +416,15 @@ def test_the_bundle_digest_is_of_every_policy_and_of_nothing_else(tmp_path: Path
         policies_with(tmp_path)
 
 
-def test_policies_changed_on_disk_do_not_change_a_running_gate(tmp_path: Path) -> None:
-    gate = EmbeddedGate(policies_with(tmp_path))
+@pytest.mark.parametrize("by_text", [False, True])
+def test_policies_changed_on_disk_do_not_change_a_running_gate(
+    tmp_path: Path, by_text: bool
+) -> None:
+    policies_with(tmp_path)
+    shutil.copytree(POLICIES / FOLDER, tmp_path / FOLDER)
+    gate = EmbeddedGate(tmp_path, by_text=by_text)
     (tmp_path / "admin.rego").write_text(HEAD + NO, "utf-8")
+    (tmp_path / FOLDER / MODULE).write_bytes(b"")
     made: list[Decision] = []
     thread = threading.Thread(target=lambda: made.append(gate.decide("admin", YES)))
     thread.start()  # a new thread compiles anew, from what was read and digested

@@ -1,4 +1,4 @@
-"""The policies themselves: tested on both engines, and free of what the two read differently."""
+"""The policies themselves: tested on all engines, and free of what they read differently."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ import pytest
 from regopy import Interpreter
 
 from hub.policy.gate import POLICIES, RULES, EmbeddedGate
-from tests.policy.cases import SOURCES, TESTS, VECTORS, changed, facts, opa
+from tests.policy.cases import SOURCES, TESTS, VECTORS, changed, facts, needs_opa, opa
 
 GATE = EmbeddedGate()
+BY_TEXT = EmbeddedGate(by_text=True)
 OPA = opa()
-needs_opa = pytest.mark.skipif(
-    OPA is None, reason="no `opa` on the path nor in build/bin: run `make services`"
-)
 
 
 def run(*arguments: str, given: str = "") -> str:
@@ -37,7 +35,7 @@ def code(path: Path) -> str:
 
 
 def embedded_cases(test: Path) -> dict[str, Any]:
-    """The table `cases` of a test file, evaluated by the embedded engine."""
+    """The table `cases` of a test file, evaluated by the interpreter."""
     interpreter = Interpreter()
     # The rule that runs the cases under `with` is for `opa`: here the gate itself asks them.
     interpreter.add_module(test.name, test.read_text("utf-8").partition("test_cases[name]")[0])
@@ -53,18 +51,19 @@ def test_every_rule_is_a_policy_with_its_test_beside_it() -> None:
 
 
 @pytest.mark.parametrize("test", TESTS, ids=lambda path: path.stem)
-def test_the_cases_beside_each_policy_hold_on_the_embedded_engine(test: Path) -> None:
+def test_the_cases_beside_each_policy_hold_on_the_embedded_engines(test: Path) -> None:
     rule = test.stem.removesuffix("_test")
     cases = embedded_cases(test)
     assert cases
     for name, case in cases.items():
-        made = GATE.decide(rule, case["question"])
-        assert list(made.reasons) == case["reasons"], name
-        assert made.allow == (not case["reasons"]), name
+        for gate in (GATE, BY_TEXT):
+            made = gate.decide(rule, case["question"])
+            assert list(made.reasons) == case["reasons"], name
+            assert made.allow == (not case["reasons"]), name
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
-def test_what_the_two_engines_read_differently_is_not_written(source: Path) -> None:
+def test_what_the_engines_read_differently_is_not_written(source: Path) -> None:
     text = code(source)
     assert not re.search(r"\b(every|with)\b", text)
     assert not re.search(r"\bdefault \w+\(", text)
@@ -128,7 +127,7 @@ def test_opa_fails_a_vector_that_is_wrong(tmp_path: Path) -> None:
 
 @needs_opa
 @pytest.mark.parametrize("rule", RULES)
-def test_both_engines_give_the_same_decision(rule: str) -> None:
+def test_all_engines_give_the_same_decision(rule: str) -> None:
     """Every signed-off question, with each fact taken away or replaced in turn."""
     strange: list[Any] = [None, True, 0, 11, "", "true", "null", "1", "partner", [], ["push"], {}]
     asked = [case["question"] for case in VECTORS[rule].values()]
@@ -150,5 +149,6 @@ def test_both_engines_give_the_same_decision(rule: str) -> None:
     assert len(answered) == len(asked) > 100
     for question, theirs in zip(asked, answered, strict=True):
         ours = GATE.decide(rule, question)
+        assert BY_TEXT.decide(rule, question) == ours
         assert (ours.allow, list(ours.reasons)) == (theirs["allow"], theirs["reasons"]), question
         assert dict(ours.obligations) == theirs["obligations"], question

@@ -11,6 +11,7 @@ from hub.policy.gate import ENGINE_FAILED, OUT_OF_BOUNDS, RULES, EmbeddedGate, r
 from tests.policy.cases import ALLOWED, SOURCES, VECTORS, changed, facts
 
 GATE = EmbeddedGate()
+BY_TEXT = EmbeddedGate(by_text=True)
 WRITTEN = {
     code
     for path in SOURCES
@@ -23,12 +24,13 @@ WRITTEN = {
 )
 def test_each_vector_is_answered_as_written(rule: str, name: str) -> None:
     case = VECTORS[rule][name]
-    made = GATE.decide(rule, case["question"])
-    assert {
-        "allow": made.allow,
-        "reasons": list(made.reasons),
-        "obligations": dict(made.obligations),
-    } == case["expected"]
+    for gate in (GATE, BY_TEXT):
+        made = gate.decide(rule, case["question"])
+        assert {
+            "allow": made.allow,
+            "reasons": list(made.reasons),
+            "obligations": dict(made.obligations),
+        } == case["expected"]
 
 
 def test_every_rule_has_vectors_that_allow_and_that_deny() -> None:
