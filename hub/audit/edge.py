@@ -84,17 +84,17 @@ class Edge:
             yield Tile(level, index, width)
 
 
-@lru_cache(maxsize=64)
-def _subtrees(hashes: bytes) -> tuple[bytes, ...]:
-    """Roots of the perfect subtrees of a partial tile, the smallest (at the right) first.
-
-    Kept: from one append to the next, only the lowest levels change.
-    """
-    found: list[bytes] = []
+def _subtrees(hashes: bytes) -> Iterator[bytes]:
+    """Roots of the perfect subtrees of a partial tile, the smallest (at the right) first."""
     end, width = len(hashes), 1
     while end:
         if end // HASH_BYTES & width:
-            found.append(merkle.perfect_root(hashes[end - width * HASH_BYTES : end]))
+            yield _perfect(hashes[end - width * HASH_BYTES : end])
             end -= width * HASH_BYTES
         width *= 2
-    return tuple(found)
+
+
+@lru_cache(maxsize=64)
+def _perfect(hashes: bytes) -> bytes:
+    """Kept: from one append to the next, only the smallest subtrees change."""
+    return merkle.perfect_root(hashes)

@@ -6,7 +6,8 @@ A folder as in `store`, and beside its files a journal into which every change g
    with everything before it, and only that (`fdatasync` of a file whose blocks exist already);
 2. the change is then made in the folder, for readers, and left to the operating system to store;
    the journal notes how far the folder has come. A log that takes many batches in one turn has
-   this done once for all of them (`catch_up`): most partial tiles are then never files;
+   this done once for all of them (`catch_up`): a partial tile that grew before anybody could see
+   its checkpoint is then never a file;
 3. where the journal is full, the files it names are put on disk and it begins anew (`settle`);
 4. whoever reads the checkpoint first does what a killed writer left undone in the folder. Only
    where the machine has started since (a power cut) is all since the last settling done again:
@@ -101,7 +102,12 @@ class JournaledStore(FolderStore):
         self._change([(known_name(name), None)])
 
     def advance(
-        self, files: Mapping[str, bytes], note: bytes, over: bytes | None, gone: Iterable[str] = ()
+        self,
+        files: Mapping[str, bytes],
+        note: bytes,
+        over: bytes | None,
+        gone: Iterable[str] = (),
+        outgrown: Iterable[str] = (),
     ) -> bool:
         """See `LogStore`. All of it is one record: it is there, or nothing of it is."""
         changes: list[Change] = [(known_name(name), data) for name, data in files.items()]
@@ -112,6 +118,10 @@ class JournaledStore(FolderStore):
             if self._checkpoint() != over:
                 return False
             self._append(handle, changes)
+            for name in outgrown:
+                # Waiting still, so never seen. Who starts after a power cut makes it all the
+                # same: that one cannot know.
+                self._waiting.pop(known_name(name), None)
         return True
 
     def catch_up(self) -> None:

@@ -254,7 +254,9 @@ class Log:
         edge, files = head.edge.append(entries)
         note = notes.sign(Checkpoint(signer.name, edge.size, edge.root()).text(), signer)
         partials, gone = _partials(head.partials, edge)
-        if not self.store.advance(files, note, head.note, gone):
+        present = {tile.name for tile in edge.tiles()}
+        outgrown = {tile.name for tile in head.edge.tiles() if tile.width} - present - set(gone)
+        if not self.store.advance(files, note, head.note, gone, outgrown):
             raise _overtaken()
         return _Head(note, edge, partials)
 

@@ -73,7 +73,12 @@ class ObjectStore:
         self._objects.delete(known_name(name))
 
     def advance(
-        self, files: Mapping[str, bytes], note: bytes, over: bytes | None, gone: Iterable[str] = ()
+        self,
+        files: Mapping[str, bytes],
+        note: bytes,
+        over: bytes | None,
+        gone: Iterable[str] = (),
+        outgrown: Iterable[str] = (),  # noqa: ARG002 - all is seen at once
     ) -> bool:
         """See `LogStore`. The server compares."""
         self.write(files)

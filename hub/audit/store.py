@@ -49,9 +49,17 @@ class LogStore(TileStore, Protocol):
     """Where a log is written: its checkpoint is replaced by whoever knows the present one."""
 
     def advance(
-        self, files: Mapping[str, bytes], note: bytes, over: bytes | None, gone: Iterable[str] = ()
+        self,
+        files: Mapping[str, bytes],
+        note: bytes,
+        over: bytes | None,
+        gone: Iterable[str] = (),
+        outgrown: Iterable[str] = (),
     ) -> bool:
         """Write files, replace the checkpoint `over` by `note`, then drop what is `gone`.
+
+        `outgrown` are the files that only readers of `over` need: where nobody can have read it
+        they need not be written, and elsewhere they stay.
 
         Durable on return. False where the checkpoint is another one by now, however long ago the
         caller last looked: it stays, and files nothing points at may have been written. Raises
@@ -111,7 +119,12 @@ class MemoryStore:
         self.files.pop(known_name(name), None)
 
     def advance(
-        self, files: Mapping[str, bytes], note: bytes, over: bytes | None, gone: Iterable[str] = ()
+        self,
+        files: Mapping[str, bytes],
+        note: bytes,
+        over: bytes | None,
+        gone: Iterable[str] = (),
+        outgrown: Iterable[str] = (),  # noqa: ARG002 - all is seen at once
     ) -> bool:
         """See `LogStore`."""
         return _advance(self, _comparing, files, note, over, gone)
@@ -185,7 +198,12 @@ class FolderStore:
                 target.parent.rmdir()
 
     def advance(
-        self, files: Mapping[str, bytes], note: bytes, over: bytes | None, gone: Iterable[str] = ()
+        self,
+        files: Mapping[str, bytes],
+        note: bytes,
+        over: bytes | None,
+        gone: Iterable[str] = (),
+        outgrown: Iterable[str] = (),  # noqa: ARG002 - all is seen at once
     ) -> bool:
         """See `LogStore`. Who compares and replaces has a lock on the folder."""
         return _advance(self, self._alone(), files, note, over, gone)

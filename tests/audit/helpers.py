@@ -69,7 +69,12 @@ class FailingStore:
                 raise out_of_order()
 
     def advance(
-        self, files: Mapping[str, bytes], note: bytes, over: bytes | None, gone: Iterable[str] = ()
+        self,
+        files: Mapping[str, bytes],
+        note: bytes,
+        over: bytes | None,
+        gone: Iterable[str] = (),
+        outgrown: Iterable[str] = (),
     ) -> bool:
         self.write(files)
         if self.inner.read(CHECKPOINT) != over:

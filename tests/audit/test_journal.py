@@ -176,6 +176,22 @@ def test_a_damaged_journal_is_no_fault_where_the_folder_is_whole(tmp_path: Path,
     assert verify(FolderStore(tmp_path), KEY, books.events).size == 305
 
 
+def test_partial_tiles_that_nobody_could_ask_for_are_never_files(tmp_path: Path) -> None:
+    log = Log(JournaledStore(tmp_path, boot=b"1" * 16), signer(), books := MemoryOutbox(), 256)
+    root = tmp_path / "tile/1/000.p"
+    record(books, 1000)  # checkpoints at 256, 512, 768 and 1000, all in one turn
+    log.sequence(NOW)
+    assert [path.name for path in root.iterdir()] == ["3"]
+    record(books, 300)  # at 1024, 1280 and 1300: the partial tile of 1000 was there to be read
+    log.sequence(NOW)
+    assert {path.name for path in root.iterdir()} == {"3", "5"}
+    assert verify(FolderStore(tmp_path), KEY, books.events).size == 1300
+    # Who starts after a power cut cannot know what had been seen, and makes them all.
+    Log(JournaledStore(tmp_path, boot=b"2" * 16), signer(), books).sequence(NOW)
+    assert {path.name for path in root.iterdir()} == {"1", "2", "3", "4", "5"}
+    assert verify(FolderStore(tmp_path), KEY, books.events).size == 1300
+
+
 def test_a_batch_is_one_trip_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = Log(JournaledStore(tmp_path), signer(), books := MemoryOutbox())
     log.sequence(NOW)

@@ -118,10 +118,11 @@ def folder_overtaken(path: Path, other: Overtaken) -> tuple[LogStore, LogStore]:
             note: bytes,
             over: bytes | None,
             gone: Iterable[str] = (),
+            outgrown: Iterable[str] = (),
         ) -> bool:
             self.write(files)
             other()
-            return super().advance({}, note, over, gone)
+            return super().advance({}, note, over, gone, outgrown)
 
     return Suspended(path), FolderStore(path)
 

@@ -63,12 +63,22 @@ class AgreesWithMemory(RuleBasedStateMachine):
         note=st.binary(max_size=20),
         known=st.booleans(),
         gone=st.lists(st.sampled_from(NAMES[1:]), max_size=2),
+        outgrown=st.sets(st.sampled_from(NAMES[1:]), max_size=2),
     )
-    def advance(self, files: dict[str, bytes], note: bytes, known: bool, gone: list[str]) -> None:
+    def advance(
+        self,
+        files: dict[str, bytes],
+        note: bytes,
+        known: bool,
+        gone: list[str],
+        outgrown: set[str],
+    ) -> None:
         files.pop("checkpoint", None)
+        outgrown -= {*files, *gone}
         over = self.memory.read("checkpoint") if known else b"another"
-        done = self.memory.advance(files, note, over, gone)
-        assert self.other.advance(files, note, over, gone) == done
+        done = self.memory.advance(files, note, over, gone, outgrown)
+        # What only readers of the last checkpoint need stays: it has been read.
+        assert self.other.advance(files, note, over, gone, outgrown) == done
         # Where it was not done, its files may be there or not: nothing points at them.
         if not done:
             self.other.write(files)
