@@ -14,7 +14,6 @@ keying anew (field measurement, 100,000 references).
 
 from __future__ import annotations
 
-import struct
 from typing import Final
 
 import numpy as np
@@ -29,6 +28,7 @@ PSEUDONYM_BYTES: Final = 16
 KEY_BYTES: Final = 32
 BUCKETS: Final = 16
 """Rows are stored by bucket, the leading bits of the pseudonym: a withdrawal rewrites one."""
+_BLOCK: Final = 4_096
 
 
 def digest(key: bytes, partner: str, reference: str) -> bytes:
@@ -49,19 +49,14 @@ def digest(key: bytes, partner: str, reference: str) -> bytes:
 
 def digests(key: bytes, partner: str, references: pa.Array) -> pa.Array:
     """`digest` of each (distinct) reference, as `binary`; null where there is no reference."""
-    named, length = partner.encode(), struct.Struct(">Q").pack
+    named = partner.encode()
     state = _state(key)
-    state.update(length(len(named)) + named)
-    copy = state.copy
-    made: list[bytes | None] = []
-    for told in references.cast(pa.binary()).to_pylist():
-        if not told:
-            made.append(None)
-            continue
-        state = copy()
-        state.update(length(len(told)) + told)
-        made.append(state.finalize())
-    return pa.array(made, pa.binary())
+    state.update(len(named).to_bytes(8, "big") + named)
+    told = pc.fill_null(references.cast(pa.binary()), b"")
+    lengths = pc.binary_length(told).to_numpy().astype(">u8")
+    framed = _fixed(lengths.tobytes(), 8).cast(pa.binary())
+    made = _each(state, pc.binary_join_element_wise(framed, told, b""))
+    return pc.if_else(pc.equal(pc.binary_length(told), 0), pa.scalar(None, pa.binary()), made)
 
 
 def pseudonym(key: bytes, of: bytes) -> bytes:
@@ -78,13 +73,7 @@ def pseudonyms(key: bytes, digests: pa.Array) -> pa.Array:
         raise ValueError("a row without a digest has no pseudonym: it should not be here")
     if pc.any(pc.not_equal(pc.binary_length(digests), DIGEST_BYTES)).as_py():
         raise ValueError(f"a digest is {DIGEST_BYTES} bytes long")
-    copy = _state(key).copy
-    made: list[bytes] = []
-    for digest in digests.to_pylist():
-        state = copy()
-        state.update(digest)
-        made.append(state.finalize())
-    return pc.binary_slice(pa.array(made, pa.binary()), 0, PSEUDONYM_BYTES)
+    return pc.binary_slice(_each(_state(key), digests), 0, PSEUDONYM_BYTES)
 
 
 def buckets(pseudonyms: pa.Array) -> pa.Array:
@@ -105,3 +94,27 @@ def _state(key: bytes) -> hmac.HMAC:
     if len(key) != KEY_BYTES:
         raise ValueError(f"a key is {KEY_BYTES} bytes long")
     return hmac.HMAC(key, hashes.SHA256())
+
+
+def _each(state: hmac.HMAC, messages: pa.Array) -> pa.Array:
+    """The HMAC of each message (none null) continued from `state`, as `binary`.
+
+    Block by block, so that what a block took is used again while it is in the processor's caches:
+    all at once takes a fifth longer.
+    """
+    copy, update, finalize = state.copy, hmac.HMAC.update, hmac.HMAC.finalize
+    blocks: list[bytes] = []
+    for start in range(0, len(messages), _BLOCK):
+        made: list[bytes] = []
+        for message in messages.slice(start, _BLOCK).to_pylist():
+            state = copy()
+            update(state, message)
+            made.append(finalize(state))
+        blocks.append(b"".join(made))
+    return _fixed(b"".join(blocks), DIGEST_BYTES).cast(pa.binary())
+
+
+def _fixed(values: bytes, width: int) -> pa.Array:
+    """Values of one width that stand one after the other."""
+    count = len(values) // width
+    return pa.Array.from_buffers(pa.binary(width), count, [None, pa.py_buffer(values)])
