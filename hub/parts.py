@@ -207,15 +207,12 @@ class Parts:
         Whom an open case holds is against, whatever they said before, until it is answered.
         """
         held = pa.array(self.books.held(agreement.partner), pa.binary())
-        granted, populations, objected = self.books.standing(
-            agreement.partner, agreement.purpose, self.clock()
-        )
-        stands = pa.array(granted, pa.binary())
-        free = pc.invert(pc.is_in(stands, value_set=held))
+        said = self.books.standing(agreement.partner, agreement.purpose, self.clock())
+        free = pc.invert(pc.is_in(said.granted, value_set=held))
         return gate.Standing(
-            stands.filter(free),
-            pa.array(populations, pa.string()).filter(free),
-            pa.concat_arrays([pa.array(objected, pa.binary()), held]),
+            said.granted.filter(free),
+            said.population.filter(free),
+            pa.concat_arrays([said.objected, held]),
         )
 
     def period_key(self, purpose: str, period: str) -> bytes:

@@ -45,7 +45,7 @@ def state(parts: Parts, grant: Grant) -> str:
 
 
 def standing(parts: Parts, now: datetime) -> int:
-    return len(parts.books.standing("coachco2", "school-mobility", now)[0])
+    return len(parts.books.standing("coachco2", "school-mobility", now).granted)
 
 
 def test_at_15_the_young_person_is_asked_again_and_admission_stops(parts: Parts) -> None:

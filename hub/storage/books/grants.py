@@ -10,11 +10,13 @@ younger and counts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -30,6 +32,7 @@ from sqlalchemy import (
     update,
 )
 
+from consent import gate
 from consent.pseudonyms import DIGEST_BYTES
 from hub.errors import Conflict, NotFound
 from hub.events import AuditEvent
@@ -53,6 +56,8 @@ SAYS_NO: Final = (REFUSED, OBJECTED)
 _AT_ONCE: Final = 500
 _MANY: Final = 10_000
 """People who said several things, beyond whom asking of everyone at once is quicker."""
+_OVER, _FOR, _AGAINST = range(3)
+_NEXT: Final = "\n"
 
 Given = tuple[Sequence[Grant], Sequence[Contribution], AuditEvent]
 """Grants, their secrets and the event that tells of them."""
@@ -100,10 +105,8 @@ class Grants(Desk):
             rows = connection.execute(query.order_by(grants.c.given_at, grants.c.number))
             return [grant_of(row) for row in rows]
 
-    def standing(
-        self, partner: str, purpose: str, now: datetime
-    ) -> tuple[list[bytes], list[str], list[bytes]]:
-        """Everyone's standing: digests that granted, their populations (aligned), those against.
+    def standing(self, partner: str, purpose: str, now: datetime) -> gate.Standing:
+        """Everyone's standing: who granted, in which population, and who is against.
 
         Each digest appears once, on one side. A grant that is not given yet, has ended or has
         expired at `now` does not count; a refusal counts whatever the clock says.
@@ -111,28 +114,26 @@ class Grants(Desk):
         Almost everyone has said one thing only, and it needs no ordering: of the others alone it
         is asked what they said last.
         """
-        granted: list[bytes] = []
-        populations: list[str] = []
-        objected: list[bytes] = []
         acts = _acts(partner, purpose, now)
         with self._read() as connection:
-            said = _by_side(connection, acts, now)
-            again = _again([digest for side in said for digest in side.digests])
-            if len(again) > _MANY:
-                said = _by_side(connection, _latest(acts), now)
-            elif again:
-                said = [replace(s, digests=[d for d in s.digests if d not in again]) for s in said]
-                unclear = sorted(again)
+            said = _told(connection, acts, now)
+            unclear = _again(said["digest"])
+            if len(unclear) > _MANY:
+                said = _told(connection, _latest(acts), now)
+            elif len(unclear):
+                clear = pc.invert(pc.is_in(said["digest"], value_set=unclear))
+                parts = [said.filter(clear)]
                 for start in range(0, len(unclear), _AT_ONCE):
-                    theirs = acts.where(grants.c.subject.in_(unclear[start : start + _AT_ONCE]))
-                    said += _by_side(connection, _latest(theirs), now)
-        for side in said:
-            if side.against:
-                objected += side.digests
-            elif side.stands:
-                granted += side.digests
-                populations += [side.population] * len(side.digests)
-        return granted, populations, objected
+                    some = unclear.slice(start, _AT_ONCE).to_pylist()
+                    latest = _latest(acts.where(grants.c.subject.in_(some)))
+                    parts.append(_told(connection, latest, now))
+                said = pa.concat_tables(parts)
+        stand, against = (said.filter(pc.equal(said["side"], side)) for side in (_FOR, _AGAINST))
+        return gate.Standing(
+            stand["digest"].combine_chunks(),
+            stand["population"].combine_chunks(),
+            against["digest"].combine_chunks(),
+        )
 
     def refusals(self, partner: str, purpose: str) -> list[tuple[bytes, datetime]]:
         """Refusals and objections with their times: what an import must be younger than."""
@@ -258,16 +259,6 @@ class Grants(Desk):
         return [after[one] for one in ids]
 
 
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """People who said the same: for or against, whether it still counts, in which population."""
-
-    against: bool
-    stands: bool
-    population: str
-    digests: list[bytes]
-
-
 def _acts(partner: str, purpose: str, now: datetime) -> Select[Any]:
     """What people said to a purpose of a partner that has not ended and is not to come."""
     against = grants.c.state.in_(SAYS_NO)
@@ -296,38 +287,39 @@ def _latest(query: Select[Any]) -> Select[Any]:
     return select(aged).where(aged.c.age == 1)
 
 
-def _by_side(connection: Connection, query: Select[Any], now: datetime) -> list[_Side]:
-    """The people of these acts.
+def _told(connection: Connection, query: Select[Any], now: datetime) -> pa.Table:
+    """These acts: `digest`, `side` and `population`.
 
-    The digests come as one text for each side: as many rows as people would each be a turn for the
-    interpreter, while a push is being read on the other core.
+    They come as two texts: as many rows as people would each be a turn for the interpreter, while
+    a push is being read on the other core. Both aggregates see the rows in one order.
     """
     acts = query.subquery()
-    stands = or_(acts.c.against, acts.c.expires_at.is_(None), acts.c.expires_at > now)
-    sides = (acts.c.against, stands.label("stands"), acts.c.population)
-    texts = func.aggregate_strings(_hex(connection, acts.c.subject), "")
-    rows = connection.execute(select(*sides, texts).group_by(*sides))
-    return [_Side(bool(no), bool(yes), name, _digests(text)) for no, yes, name, text in rows]
+    stands = or_(acts.c.expires_at.is_(None), acts.c.expires_at > now)
+    side = case((acts.c.against, f"{_AGAINST:02x}"), (stands, f"{_FOR:02x}"), else_=f"{_OVER:02x}")
+    texts = (
+        func.aggregate_strings(_hex(connection, acts.c.subject).concat(side), ""),
+        func.aggregate_strings(case((acts.c.against, ""), else_=acts.c.population), _NEXT),
+    )
+    people, populations = connection.execute(select(*texts)).one()
+    raw = np.frombuffer(bytes.fromhex(people or ""), np.uint8).reshape(-1, DIGEST_BYTES + 1)
+    digests = pa.py_buffer(raw[:, :DIGEST_BYTES].tobytes())
+    fixed = pa.Array.from_buffers(pa.binary(DIGEST_BYTES), len(raw), [None, digests])
+    told = pc.split_pattern(pa.array([populations or ""]), _NEXT).values.slice(0, len(raw))
+    columns = [fixed.cast(pa.binary()), pa.array(raw[:, DIGEST_BYTES]), told]
+    return pa.table(columns, names=["digest", "side", "population"])
 
 
-def _again(digests: Sequence[bytes]) -> set[bytes]:
+def _again(digests: pa.ChunkedArray) -> pa.Array:
     """Those that stand here more than once, and perhaps a few that do not."""
-    leading = np.frombuffer(b"".join(digests), np.uint64)[:: DIGEST_BYTES // 8]
+    fixed = digests.combine_chunks().cast(pa.binary(DIGEST_BYTES))
+    leading = np.frombuffer(fixed.buffers()[1] or b"", np.uint64)[:: DIGEST_BYTES // 8]
     ordered = np.sort(leading)
     repeated = ordered[1:][ordered[1:] == ordered[:-1]]
-    if not len(repeated):
-        return set()
-    return {digests[n] for n in np.flatnonzero(np.isin(leading, repeated)).tolist()}
+    return fixed.filter(pa.array(np.isin(leading, repeated))).cast(pa.binary()).unique()
 
 
 def _hex(connection: Connection, column: ColumnElement[bytes]) -> ColumnElement[str]:
     return func.hex(column) if connection.dialect.name == "sqlite" else func.encode(column, "hex")
-
-
-def _digests(text: str) -> list[bytes]:
-    """Digests that stand one after the other, in hex."""
-    whole = bytes.fromhex(text)
-    return [whole[at : at + DIGEST_BYTES] for at in range(0, len(whole), DIGEST_BYTES)]
 
 
 def _refuse(

@@ -46,4 +46,4 @@ def test_killed_at_any_moment_an_import_is_there_whole_or_not_at_all(
             assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
         assert grants == BATCH * len(imports)
         assert grants > 0
-    assert books.standing("coachco2", PURPOSE, NOW)[0]
+    assert books.standing("coachco2", PURPOSE, NOW).granted

@@ -27,12 +27,19 @@ END = event(Kind.CONSENT_WITHDRAWN)
 DONE = event(Kind.WITHDRAWAL_COMPLETED)
 
 
+def stood(
+    books: Books, partner: str = "coachco2", purpose: str = PURPOSE, hours: float = 0
+) -> tuple[list[bytes], list[str], list[bytes]]:
+    told = books.standing(partner, purpose, NOW + hours * HOUR)
+    return told.granted.to_pylist(), told.population.to_pylist(), told.objected.to_pylist()
+
+
 def granted(books: Books, hours: float = 24) -> set[bytes]:
-    return set(books.standing("coachco2", PURPOSE, NOW + hours * HOUR)[0])
+    return set(stood(books, hours=hours)[0])
 
 
 def against(books: Books) -> set[bytes]:
-    return set(books.standing("coachco2", PURPOSE, NOW)[2])
+    return set(stood(books)[2])
 
 
 def test_a_grant_is_read_back_whole_and_stands(books: Books) -> None:
@@ -42,9 +49,9 @@ def test_a_grant_is_read_back_whole_and_stands(books: Books) -> None:
     assert books.grant("g2") is None
     assert books.grants_of(digest("ada")) == [made]
     assert books.grants_of(digest("ada"), "linking") == []
-    assert books.standing("coachco2", PURPOSE, NOW) == ([digest("ada")], ["pupil"], [])
-    assert books.standing("orange", PURPOSE, NOW) == ([], [], [])
-    assert books.standing("coachco2", "linking", NOW) == ([], [], [])
+    assert stood(books) == ([digest("ada")], ["pupil"], [])
+    assert stood(books, "orange") == ([], [], [])
+    assert stood(books, "coachco2", "linking") == ([], [], [])
 
 
 def test_nobody_stands_before_the_grant_or_from_its_expiry_on(books: Books) -> None:
@@ -59,7 +66,7 @@ def test_the_latest_grant_counts_with_its_population_and_its_expiry(books: Books
     long = grant("g1", "ada", population="pupil", expires_at=NOW + 300 * DAY)
     short = grant("g2", "ada", NOW + HOUR, population="post-bac", expires_at=NOW + DAY)
     books.give([short, long], event=GIVE)
-    assert books.standing("coachco2", PURPOSE, NOW + 2 * HOUR)[:2] == (
+    assert stood(books, hours=2)[:2] == (
         [digest("ada")],
         ["post-bac"],
     )
@@ -72,7 +79,7 @@ def test_populations_are_aligned_with_their_people(books: Books) -> None:
     books.give(
         [grant(f"g{name}", name, population=kind) for name, kind in people.items()], event=GIVE
     )
-    digests, populations, _ = books.standing("coachco2", PURPOSE, NOW)
+    digests, populations, _ = stood(books)
     assert dict(zip(digests, populations, strict=True)) == {
         digest(name): kind for name, kind in people.items()
     }
@@ -149,9 +156,9 @@ def test_a_withdrawal_ends_the_named_purposes_at_the_named_partner_only(books: B
     books.give([grant("g1", "ada"), *others], event=GIVE)
     books.withdraw(withdrawal("w1", "ada", purposes=(PURPOSE, "linking")), event=END)
     assert granted(books) == set()
-    assert books.standing("coachco2", "linking", NOW)[0] == []
-    assert books.standing("coachco2", "follow-up", NOW)[0] == [digest("ada")]
-    assert books.standing("transdev", PURPOSE, NOW)[0] == [digest("ada")]
+    assert stood(books, "coachco2", "linking")[0] == []
+    assert stood(books, "coachco2", "follow-up")[0] == [digest("ada")]
+    assert stood(books, "transdev")[0] == [digest("ada")]
 
 
 def test_it_is_an_objection_where_the_agreement_in_force_is_a_public_task(books: Books) -> None:
@@ -204,7 +211,7 @@ def test_completing_spares_an_objection_and_a_grant_given_since(books: Books) ->
     books.give([grant("g2", "ada", NOW + HOUR)], event=GIVE)
     books.complete_withdrawals([replace(made, subject=digest("mark"))], event=DONE)
     assert granted(books) == {digest("ada")}
-    assert books.standing("coachco2", "linking", NOW)[2] == [digest("ada")]
+    assert stood(books, "coachco2", "linking")[2] == [digest("ada")]
 
 
 def test_completing_twice_or_the_unknown_is_refused(books: Books) -> None:
@@ -273,7 +280,7 @@ def test_who_said_several_things_is_told_by_the_last_however_it_is_asked(
         if number == 4:
             given.append(grant(f"{who}-over", who, NOW - HOUR, expires_at=NOW))
     books.give(given, event=GIVE)
-    stand, populations, objected = books.standing("coachco2", PURPOSE, NOW)
+    stand, populations, objected = stood(books)
     assert dict(zip(stand, populations, strict=True)) == {
         digest("person-0"): "first",
         digest("person-1"): "then",
