@@ -46,12 +46,12 @@ class Standing:
     @cached_property
     def grants(self) -> Lookup:
         """Where a digest stands among those that granted."""
-        return Lookup(self.granted)
+        return Lookup(self.granted, keyed=True)
 
     @cached_property
     def objections(self) -> Lookup:
         """Where a digest stands among those that objected."""
-        return Lookup(self.objected)
+        return Lookup(self.objected, keyed=True)
 
 
 @dataclass(frozen=True, slots=True)

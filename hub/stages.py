@@ -328,7 +328,9 @@ class People:
 
 def _named(key: bytes, digests: pa.Array) -> pa.RecordBatch:
     names = pseudonyms.pseudonyms(key, digests.cast(pa.binary()))
-    return pa.record_batch([names, pseudonyms.buckets(names)], names=["pseudonym", "bucket"])
+    # Of one width they are taken four times as quickly.
+    fixed = names.cast(pa.binary(pseudonyms.PSEUDONYM_BYTES))
+    return pa.record_batch([fixed, pseudonyms.buckets(names)], names=["pseudonym", "bucket"])
 
 
 NO_NAMES: Final = pa.record_batch(
@@ -388,7 +390,7 @@ def pseudonymise(chunk: Admitted, people: People) -> Pseudonymous:
         persons, digests = (part.column(name).combine_chunks() for name in ("person", "digest"))
         names = people.names(period, persons, digests) if period else NO_NAMES
         part = part.drop_columns(["digest", "person"])
-        for name in ("pseudonym", "bucket"):
-            part = part.append_column(name, names.column(name))
+        part = part.append_column("pseudonym", names.column("pseudonym").cast(pa.binary()))
+        part = part.append_column("bucket", names.column("bucket"))
         parts.append(part)
     return Pseudonymous._mint(chunk.dataset, chunk.table, pa.concat_tables(parts), chunk.refused)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -13,7 +15,7 @@ from consent.lookup import UNKNOWN, Lookup
 TEXTS = st.lists(st.text(max_size=2) | st.none(), max_size=8)
 
 
-def found(known: Lookup, sought: list[str | None]) -> list[int]:
+def found(known: Lookup, sought: Sequence[str | None]) -> list[int]:
     return [int(place) for place in known.places(pa.array(sought, pa.string()))]
 
 
@@ -49,3 +51,27 @@ def test_values_that_share_a_hash_are_told_apart(
 def test_bytes_are_found_too() -> None:
     names = Lookup(pa.array([b"\0a", b"\0b"], pa.binary()))
     assert list(names.places(pa.array([b"\0b", b"\0"], pa.binary()))) == [1, UNKNOWN]
+
+
+def test_values_alike_for_long_are_told_apart() -> None:
+    many = [f"{'x' * 100}{n}" for n in range(200)]
+    known = Lookup(pa.array(many[:100]))
+    assert found(known, many) == [*range(100), *[UNKNOWN] * 100]
+
+
+def test_hashes_made_to_lie_side_by_side_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        Lookup, "_hash", lambda self, values: np.array(values.cast(pa.int64()), np.uint64)
+    )
+    many = [str(n) for n in range(500)]
+    known = Lookup(pa.array(many))
+    assert found(known, ["499", "0", "1000", "250"]) == [499, 0, UNKNOWN, 250]
+
+
+@given(st.lists(st.binary(min_size=31, max_size=33) | st.none(), min_size=1, unique=True))
+def test_keyed_values_are_found_by_their_leading_bits(values: list[bytes | None]) -> None:
+    known = Lookup(pa.array(values, pa.binary()), keyed=True)
+    other = bytes(24).rjust(32, b"\1")
+    asked = pa.array([*values, other], pa.binary())
+    places = [values.index(other) if other in values else UNKNOWN]
+    assert known.places(asked).tolist() == [*range(len(values)), *places]

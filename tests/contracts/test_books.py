@@ -562,7 +562,8 @@ class AnyOrder(RuleBasedStateMachine):
         assert {p.id: p for p in self.books.pushes(limit=1000)} == self.pushes
         waiting = {n for n, p in self.pushes.items() if p.state is PushState.ACCEPTED}
         assert {p.id for p in self.books.pending_pushes()} == waiting
-        granted, populations, objected = self.books.standing("coachco2", PURPOSE, self.now)
+        told = self.books.standing("coachco2", PURPOSE, self.now)
+        granted, objected = told.granted.to_pylist(), told.objected.to_pylist()
         expected, no = {}, set()
         for who in PEOPLE:
             acts = [
@@ -577,7 +578,7 @@ class AnyOrder(RuleBasedStateMachine):
                 no.add(digest(who))
             elif latest.expires_at is None or latest.expires_at > self.now:
                 expected[digest(who)] = latest.population
-        assert dict(zip(granted, populations, strict=True)) == expected
+        assert dict(zip(granted, told.population.to_pylist(), strict=True)) == expected
         assert set(objected) == no
         assert len(granted) + len(objected) == len(expected) + len(no)
 
