@@ -62,25 +62,29 @@ LONGEST: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is looked for; empty fields ask nothing. Times are ISO 8601, a day means all of it."""
+    """What is looked for; None asks nothing. Times are ISO 8601, a day means all of it.
 
-    kind: str = ""
-    outcome: str = ""
-    organisation: str = ""
-    dataset: str = ""
-    purpose: str = ""
-    about: str = ""
-    since: str = ""
-    until: str = ""
+    An empty text is refused: a variable that somebody forgot to set would ask for everything.
+    """
+
+    kind: str | None = None
+    outcome: str | None = None
+    organisation: str | None = None
+    dataset: str | None = None
+    purpose: str | None = None
+    about: str | None = None
+    since: str | None = None
+    until: str | None = None
 
     def facts(self) -> dict[str, str]:
         """The fields that ask something."""
-        return {f.name: value for f in fields(self) if (value := getattr(self, f.name))}
+        asked = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: value for name, value in asked.items() if value is not None}
 
     def search(self) -> Search:
         """As the books understand it. Raises `Rejected` naming the field that cannot be read."""
         for name, value in self.facts().items():
-            if len(value) > LONGEST or not value.isprintable():
+            if not 0 < len(value) <= LONGEST or not value.isprintable():
                 raise _unreadable(name)
         kinds: set[str] | None = None
         if self.kind:
@@ -230,9 +234,9 @@ def _lines(rows: Any) -> bytes:
     return text.getvalue().encode()
 
 
-def _time(name: str, text: str, day: timedelta) -> datetime | None:
+def _time(name: str, text: str | None, day: timedelta) -> datetime | None:
     """An instant; a day alone is its beginning plus `day`. Without a zone it is UTC."""
-    if not text:
+    if text is None:
         return None
     try:
         if len(text) == len("2026-01-31"):

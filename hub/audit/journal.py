@@ -22,7 +22,6 @@ overtaken, changes nothing when he comes back.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import threading
@@ -34,7 +33,7 @@ from typing import Final
 
 import msgspec
 
-from hub.audit.store import FolderStore, known_name, storage_fails
+from hub.audit.store import FolderStore, known_name, lock, storage_fails, turn
 from hub.audit.tiles import CHECKPOINT, KEYS
 
 JOURNAL: Final = ".journal"
@@ -124,6 +123,17 @@ class JournaledStore(FolderStore):
                 self._waiting.pop(known_name(name), None)
         return True
 
+    def announce(self, keys: bytes, over: bytes | None, under: bytes | None) -> bool:
+        """See `LogStore`."""
+        with self._journal() as handle:
+            self._look(handle)
+            self._make_good(handle)
+            if (super().read(KEYS), super().read(CHECKPOINT)) != (over, under):
+                return False
+            self._append(handle, [(KEYS, keys)])
+            self._make_good(handle)
+        return True
+
     def catch_up(self) -> None:
         """Make in the folder the changes that are in the journal only, whoever's they are."""
         with self._journal() as handle:
@@ -188,10 +198,10 @@ class JournaledStore(FolderStore):
     @contextmanager
     def _journal(self) -> Iterator[int]:
         """The journal, locked; made where there is none. Disk errors become `Unavailable`."""
-        with self._turn, storage_fails():
+        with turn(self._turn), storage_fails():
             handle = _opened(f"{self.root}/{JOURNAL}", os.O_RDWR, 0o600)
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX)
+                lock(handle)
                 if os.fstat(handle).st_size < START:
                     # Blocks that exist already: storing them later moves nothing but bytes.
                     os.pwrite(handle, bytes(self._limit), 0)

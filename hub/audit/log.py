@@ -16,7 +16,7 @@ Sequencing, and why in this order:
    that no event owns is matched with its pending event by its value, so nothing is taken twice.
 
 A key that replaces another is announced in the file `keys`, signed by both, before its first
-checkpoint.
+checkpoint; where meanwhile another writer changed either file, it is not.
 
 The books hold every event before the log sees it, so nothing is lost whatever happens here. The
 caller holds the log's lease while sequencing; reading needs none.
@@ -34,7 +34,7 @@ from hub.audit import keys, merkle, notes
 from hub.audit.edge import Edge
 from hub.audit.entries import entry_of
 from hub.audit.notes import Checkpoint, Signer, VerifierKey
-from hub.audit.store import LogStore
+from hub.audit.store import LogStore, overtaken
 from hub.audit.tiles import CHECKPOINT, KEYS, WIDTH, Tile, Tree
 from hub.errors import Conflict, Rejected, Unavailable
 from hub.records import LoggedEvent
@@ -257,7 +257,7 @@ class Log:
         present = {tile.name for tile in edge.tiles()}
         outgrown = {tile.name for tile in head.edge.tiles() if tile.width} - present - set(gone)
         if not self.store.advance(files, note, head.note, gone, outgrown):
-            raise _overtaken()
+            raise overtaken()
         return _Head(note, edge, partials)
 
     def _heir(self, head: _Head) -> Signer:
@@ -271,10 +271,10 @@ class Log:
             return signer
         published = self.store.read(KEYS)
         note = keys.announce(old, signer, head.edge.size)
-        if published is None or not published.endswith(note):
-            if self.store.read(CHECKPOINT) != head.note:
-                raise _overtaken()
-            self.store.write({KEYS: keys.join(published, note)})
+        known = published is not None and published.endswith(note)
+        joined = keys.join(published, note)
+        if not known and not self.store.announce(joined, published, head.note):
+            raise overtaken()
         return signer
 
     def _reconcile(self, edge: Edge) -> int:
@@ -343,16 +343,6 @@ def _partials(
         if Tile.of(level, index, edge.size).width == WIDTH:
             gone += sorted(now.pop((level, index)))
     return now, gone
-
-
-def _overtaken() -> Unavailable:
-    return Unavailable(
-        "log-overtaken",
-        fr="Un autre processus a écrit dans le journal entre-temps : le travail sera repris.",
-        en="Another process wrote to the log meanwhile: the work will be done again.",
-        who="operator",
-        where=CHECKPOINT,
-    )
 
 
 def _damaged(reason: str, where: str) -> Unavailable:

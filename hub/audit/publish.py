@@ -20,7 +20,7 @@ from typing import Final
 from hub.audit import notes, tiles
 from hub.audit.log import Log
 from hub.audit.notes import Checkpoint, Note, VerifierKey
-from hub.audit.store import LogStore
+from hub.audit.store import LogStore, overtaken
 from hub.audit.tiles import CHECKPOINT, ENTRIES, KEYS, WIDTH, WITNESSED, Tile, Tree
 from hub.errors import Conflict, Rejected, Unavailable
 
@@ -66,9 +66,9 @@ class Publisher:
         before = None if published is None else self._log.opened(published)
         if before is not None:
             self._check_extends(before, head)
-        keys = self._log.store.read(KEYS)
-        if keys is not None and keys != self.public.read(KEYS):
-            self.public.write({KEYS: keys})
+        keys, known = self._log.store.read(KEYS), self.public.read(KEYS)
+        if keys is not None and keys != known and not self.public.announce(keys, known, published):
+            raise overtaken()
         self._copy(0 if before is None else before.size, head.size)
         seen = self.public.read(WITNESSED)
         if seen is not None and notes.text_of(seen) == notes.text_of(note):
@@ -103,13 +103,7 @@ class Publisher:
     def _replace(self, published: bytes | None, note: bytes) -> None:
         """Publish a checkpoint over the one that was seen, whoever had the lease meanwhile."""
         if not self.public.advance({}, note, published):
-            raise Unavailable(
-                "log-overtaken",
-                fr="Un autre processus a publié le journal entre-temps : ce sera repris.",
-                en="Another process published the log meanwhile: it will be done again.",
-                who="operator",
-                where=CHECKPOINT,
-            )
+            raise overtaken()
 
     def _latest(self, cosigned: Note, seen: bytes | None, head: Checkpoint) -> list[str]:
         """One line of each witness that saw this checkpoint, its latest."""

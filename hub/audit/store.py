@@ -11,6 +11,7 @@ import fcntl
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -18,11 +19,14 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from hub.audit import tiles
-from hub.audit.tiles import CHECKPOINT
+from hub.audit.tiles import CHECKPOINT, KEYS
 from hub.errors import NotFound, Unavailable
 
 SCRATCH: Final = ".scratch"
 THREADS: Final = 4
+PATIENCE: Final = 30.0
+"""Seconds to wait for another's lock. A write takes milliseconds: its process is suspended."""
+PAUSE: Final = 0.005
 
 
 class TileStore(Protocol):
@@ -67,6 +71,14 @@ class LogStore(TileStore, Protocol):
         """
         ...
 
+    def announce(self, keys: bytes, over: bytes | None, under: bytes | None) -> bool:
+        """Replace the list of keys `over` by `keys`, under the checkpoint `under`.
+
+        False where either is another one by now; the list stays. Durable with the next checkpoint.
+        Raises `Unavailable`; it may be replaced then, or not.
+        """
+        ...
+
     def catch_up(self) -> None:
         """Do what `advance` put off for whoever reads the files without this store."""
         ...
@@ -88,6 +100,21 @@ def _advance(
         store.write({CHECKPOINT: note})
     for name in gone:
         store.drop(name)
+    return True
+
+
+def _announce(
+    store: TileStore,
+    alone: AbstractContextManager[object],
+    keys: bytes,
+    over: bytes | None,
+    under: bytes | None,
+) -> bool:
+    """See `LogStore`, and `_advance`."""
+    with alone:
+        if (store.read(KEYS), store.read(CHECKPOINT)) != (over, under):
+            return False
+        store.write({KEYS: keys})
     return True
 
 
@@ -128,6 +155,10 @@ class MemoryStore:
     ) -> bool:
         """See `LogStore`."""
         return _advance(self, _comparing, files, note, over, gone)
+
+    def announce(self, keys: bytes, over: bytes | None, under: bytes | None) -> bool:
+        """See `LogStore`."""
+        return _announce(self, _comparing, keys, over, under)
 
     def catch_up(self) -> None:
         """See `LogStore`: nothing is put off."""
@@ -208,6 +239,10 @@ class FolderStore:
         """See `LogStore`. Who compares and replaces has a lock on the folder."""
         return _advance(self, self._alone(), files, note, over, gone)
 
+    def announce(self, keys: bytes, over: bytes | None, under: bytes | None) -> bool:
+        """See `LogStore`."""
+        return _announce(self, self._alone(), keys, over, under)
+
     def catch_up(self) -> None:
         """See `LogStore`: nothing is put off."""
 
@@ -217,7 +252,7 @@ class FolderStore:
             self.root.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX)
+                lock(handle)
                 yield
             finally:
                 os.close(handle)
@@ -268,6 +303,54 @@ def storage_fails() -> Iterator[None]:
         yield
     except OSError as error:
         raise _unavailable(error) from error
+
+
+def lock(handle: int) -> None:
+    """Lock an open file or folder; its closing lets go. Raises `Unavailable` after `PATIENCE`."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise _kept_by_another() from None
+            time.sleep(PAUSE)
+        else:
+            return
+
+
+@contextmanager
+def turn(own: threading.Lock) -> Iterator[None]:
+    """Keep our other threads out, who wait no longer than they would for another process."""
+    if not own.acquire(timeout=PATIENCE):
+        raise _kept_by_another()
+    try:
+        yield
+    finally:
+        own.release()
+
+
+def _kept_by_another() -> Unavailable:
+    """The refusal for who waited `PATIENCE` for a lock."""
+    return Unavailable(
+        "log-locked",
+        fr=f"Un processus tient le verrou du journal depuis plus de {PATIENCE:.0f} s ; il est sans "
+        "doute suspendu : reprenez-le ou arrêtez-le.",
+        en=f"A process has kept the log's lock for more than {PATIENCE:.0f} s; it is probably "
+        "suspended: resume or end it.",
+        who="operator",
+    )
+
+
+def overtaken() -> Unavailable:
+    """The refusal for a writer that another was quicker than."""
+    return Unavailable(
+        "log-overtaken",
+        fr="Un autre processus a écrit dans le journal entre-temps : le travail sera repris.",
+        en="Another process wrote to the log meanwhile: the work will be done again.",
+        who="operator",
+        where=CHECKPOINT,
+    )
 
 
 def _sync_one(path: Path) -> None:

@@ -31,17 +31,19 @@ def events_command(
         str,
         typer.Option(help="Account of a dpo or auditor; asks its password, or HUB_PASSWORD."),
     ] = "",
-    kind: Annotated[str, typer.Option(help="push.stored, consent.withdrawn…")] = "",
-    outcome: Annotated[str, typer.Option(help="done or refused.")] = "",
-    organisation: Annotated[str, typer.Option(help="Who did it, or whose partner.")] = "",
-    dataset: Annotated[str, typer.Option(help="Such as orange/presence.")] = "",
-    purpose: Annotated[str, typer.Option()] = "",
-    about: Annotated[str, typer.Option(help="A push, grant, withdrawal, release, account.")] = "",
+    kind: Annotated[str | None, typer.Option(help="push.stored, consent.withdrawn…")] = None,
+    outcome: Annotated[str | None, typer.Option(help="done or refused.")] = None,
+    organisation: Annotated[str | None, typer.Option(help="Who did it, or whose partner.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Such as orange/presence.")] = None,
+    purpose: Annotated[str | None, typer.Option()] = None,
+    about: Annotated[
+        str | None, typer.Option(help="A push, grant, withdrawal, release, account.")
+    ] = None,
     code: Annotated[
         bool, typer.Option(help="About a participation code; asks it, or HUB_CODE.")
     ] = False,
-    since: Annotated[str, typer.Option(help="A day or an instant, included.")] = "",
-    until: Annotated[str, typer.Option(help="A day, included, or an instant.")] = "",
+    since: Annotated[str | None, typer.Option(help="A day or an instant, included.")] = None,
+    until: Annotated[str | None, typer.Option(help="A day, included, or an instant.")] = None,
     after: Annotated[
         int, typer.Option(min=0, max=lookup.LARGEST - 1, help="Sequence to go on from.")
     ] = 0,

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hub.audit.log import Log, MemoryOutbox
 from hub.audit.notes import Signer
 from hub.audit.store import LogStore, MemoryStore
-from hub.audit.tiles import CHECKPOINT
+from hub.audit.tiles import CHECKPOINT, KEYS
 from hub.errors import Unavailable
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -82,6 +82,12 @@ class FailingStore:
         self.write({CHECKPOINT: note})
         for name in gone:
             self.drop(name)
+        return True
+
+    def announce(self, keys: bytes, over: bytes | None, under: bytes | None) -> bool:
+        if (self.inner.read(KEYS), self.inner.read(CHECKPOINT)) != (over, under):
+            return False
+        self.write({KEYS: keys})
         return True
 
     def catch_up(self) -> None: ...

@@ -109,3 +109,29 @@ def test_a_rotation_killed_at_any_effect_is_finished_by_the_next_run(
     report = verify(store, OLD.verifier, outbox.events)
     assert (report.ok, report.size) == (True, 13), report.problems
     assert notes.verify(log.checkpoint(), [NEW.verifier]).signed_by == (NEW.verifier,)
+
+
+@pytest.mark.parametrize("other_rotates", [True, False])
+def test_who_is_overtaken_announces_no_key(other_rotates: bool) -> None:
+    """Suspended before it writes: the other's list of keys and its head stay as they are."""
+    outbox, ring = MemoryOutbox(), [OLD]
+
+    class Suspended(MemoryStore):
+        def announce(self, keys: bytes, over: bytes | None, under: bytes | None) -> bool:
+            record(outbox, 2)
+            quick = MemoryStore()
+            quick.files = self.files
+            Log(quick, lambda: [NEW, OLD] if other_rotates else [OLD], outbox).sequence(NOW)
+            return super().announce(keys, over, under)
+
+    store = Suspended()
+    log = Log(store, lambda: list(ring), outbox)
+    record(outbox, 10)
+    log.sequence(NOW)
+    ring.insert(0, NEWER)
+    with pytest.raises(Unavailable, match="meanwhile"):
+        log.sequence(NOW)
+    followers = [one.new for one in keys.read(store.files.get("keys", b""))]
+    assert followers == ([NEW.verifier] if other_rotates else [])
+    report = verify(store, OLD.verifier, outbox.events)
+    assert (report.problems, report.size) == ((), 12)

@@ -1,11 +1,14 @@
 """One contract for every store of tiles, and what only a folder can get wrong."""
 
+import fcntl
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from hub.audit.journal import JournaledStore
+from hub.audit import store as stores
+from hub.audit.journal import JOURNAL, JournaledStore
 from hub.audit.objects import ObjectStore
 from hub.audit.store import SCRATCH, FolderStore, LogStore, MemoryStore
 from hub.errors import NotFound, Unavailable
@@ -117,3 +120,30 @@ def test_a_full_disk_leaves_the_old_file_whole(
     assert list((tmp_path / SCRATCH).iterdir()) == []
     store.write({"checkpoint": b"new"})
     assert store.read("checkpoint") == b"new"
+
+
+@pytest.mark.parametrize("kind", ["folder", "journal"])
+def test_a_suspended_holder_of_the_lock_keeps_nobody_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    store = JournaledStore(tmp_path) if kind == "journal" else FolderStore(tmp_path)
+    assert store.advance({}, b"one", None)
+    monkeypatch.setattr(stores, "PATIENCE", 0.2)
+    handle = os.open(tmp_path / JOURNAL if kind == "journal" else tmp_path, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    refusals: list[str] = []
+
+    def write() -> None:
+        with pytest.raises(Unavailable) as refused:
+            store.advance({}, b"two", b"one")
+        refusals.append(refused.value.code)
+
+    threads = [threading.Thread(target=write) for _ in range(3)]  # of one process, in turn
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refusals == ["log-locked"] * 3
+    os.close(handle)
+    assert store.read("checkpoint") == b"one"
+    assert store.advance({}, b"two", b"one")

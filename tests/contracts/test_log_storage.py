@@ -37,7 +37,9 @@ STORES: Final[dict[str, Callable[[Path], LogStore]]] = {
     "journal": lambda path: JournaledStore(path, limit=400),
     **{server: on(server) for server in SERVERS},
 }
-NAMES: Final = ("checkpoint", "tile/0/000.p/3", "tile/0/000.p/30", "tile/0/000", "tile/1/x001/000")
+NAMES: Final = (
+    "checkpoint", "keys", "tile/0/000.p/3", "tile/0/000.p/30", "tile/0/000", "tile/1/x001/000",
+)  # fmt: skip
 FOLDERS: Final = ("", "tile", "tile/0/000.p", "tile/1")
 FILES: Final = st.dictionaries(st.sampled_from(NAMES), st.binary(max_size=200), max_size=3)
 
@@ -82,6 +84,13 @@ class AgreesWithMemory(RuleBasedStateMachine):
         # Where it was not done, its files may be there or not: nothing points at them.
         if not done:
             self.other.write(files)
+
+    @rule(keys=st.binary(max_size=20), known=st.booleans(), under=st.booleans())
+    def announce(self, keys: bytes, known: bool, under: bool) -> None:
+        over = self.memory.read("keys") if known else b"others"
+        head = self.memory.read("checkpoint") if under else b"another"
+        done = self.memory.announce(keys, over, head)
+        assert self.other.announce(keys, over, head) == done == (known and under)
 
     @rule()
     def catch_up(self) -> None:

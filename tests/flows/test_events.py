@@ -113,7 +113,7 @@ def test_by_time(parts: Parts) -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [("kind", "push"), ("outcome", "maybe"), ("since", "yesterday"), ("until", "9999-12-31"),
-     ("about", "x" * 201), ("purpose", "a\nb")],
+     ("about", "x" * 201), ("purpose", "a\nb"), ("about", ""), ("until", "")],
 )  # fmt: skip
 def test_what_cannot_be_read_is_refused_by_name(parts: Parts, name: str, text: str) -> None:
     before = parts.books.event_count()
@@ -195,6 +195,7 @@ def test_the_interface_pages_with_a_link(client: TestClient) -> None:
     every = client.get(f"{EVENTS}?organisation=coachco2&limit=1000").json()
     assert seen == [event["sequence"] for event in every]
     assert len(seen) > 18
+    assert client.get(f"{EVENTS}?about=").status_code == Rejected.status
 
 
 def test_the_csv_is_checked_with_hashlib_alone(client: TestClient, parts: Parts) -> None:
@@ -284,6 +285,9 @@ def test_the_command_line_writes_csv_and_reconciles(parts: Parts, tmp_path: Path
     assert run(parts, *asked, str(file), password="correct horse") == (0, "")
     assert file.read_text("utf-8").startswith("index,sequence,at,kind")
     assert run(parts, *asked, str(tmp_path), password="correct horse")[0] == Rejected.exit_code
+    # An unset variable asks for nothing, and not for everything.
+    empty = ("events", "--login", "dpo", "--about", "")
+    assert run(parts, *empty, password="correct horse")[0] == Rejected.exit_code
     code, told = run(parts, "reconcile", "--json")
     report = json.loads(told)
     assert (code, report["ok"], report["problems"]) == (0, True, [])
