@@ -409,8 +409,8 @@ def _set_aside(
 ) -> Iterator[SetAside]:
     """Rejected rows for quarantine; content only where its person may be stored, and sealed.
 
-    A row is sealed as a file of its own, `whole` with its header if it has one, so that it can be
-    read again, and destroyed, without any other. Every row is sealed, and what may not be kept is
+    A row is sealed by itself, `whole` with its header if it has one, so that it can be read
+    again, and destroyed, without any other. Every row is sealed, and what may not be kept is
     thrown away sealed: the time a push takes must not tell whose rows were kept.
     """
     names = sorted({row.subject for row in tally.rejected if row.subject})
@@ -426,10 +426,11 @@ def _set_aside(
         if yes
     }
     until = (push.accepted_at + QUARANTINE).date()
+    envelope = parts.vault.envelope()
     for row in tally.rejected:
         digest = admitted.get(row.subject) if row.subject else None
         keep = dataset.subject is None or digest is not None
-        sealed = None if row.raw is None else parts.vault.seal(whole(row.raw))
+        sealed = None if row.raw is None else envelope.seal(whole(row.raw))
         yield SetAside(
             push=push.id,
             position=row.position,

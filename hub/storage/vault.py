@@ -81,8 +81,12 @@ class Vault:
         """Seal something small enough to hold."""
         return sealing.seal(data, self._recipient)
 
+    def envelope(self) -> sealing.Envelope:
+        """What seals many small things, much faster than `seal` each."""
+        return sealing.Envelope(self._recipient)
+
     def unseal(self, sealed: bytes) -> bytes:
-        """Open what `seal` sealed. Raises `Unavailable` as `open` does."""
+        """Open what `seal` or an envelope sealed. Raises `Unavailable` as `open` does."""
         return sealing.unseal(sealed, self._opening())
 
     def forget(self, name: str) -> None:

@@ -212,6 +212,37 @@ def test_another_identity_cannot_open() -> None:
     assert refusal.value.code == "sealed-file-unreadable"
 
 
+@given(st.lists(st.binary(max_size=200), min_size=1, max_size=5))
+@settings(max_examples=30, deadline=None)
+def test_things_of_one_envelope_are_opened_without_each_other(things: list[bytes]) -> None:
+    envelope = Vault(MemoryObjects(), RECIPIENT).envelope()  # the front door's
+    sealed = [envelope.seal(thing) for thing in things]
+    assert len(set(sealed)) == len(things), "the same thing twice does not look the same"
+    for thing, box in zip(things, sealed, strict=True):
+        assert len(thing) < 8 or thing not in box
+        assert vault_over(MemoryObjects()).unseal(box) == thing
+
+
+THING = Vault(MemoryObjects(), RECIPIENT).envelope().seal(b"x" * 40)
+
+
+@pytest.mark.parametrize("at", range(len(THING)))
+def test_a_thing_of_an_envelope_is_whole_or_refused(at: int) -> None:
+    changed = THING[:at] + bytes([THING[at] ^ 1]) + THING[at + 1 :]
+    for damaged in (changed, THING[:at], THING[:at] + THING[at + 1 :]):
+        with pytest.raises(Unavailable) as refusal:
+            vault_over(MemoryObjects()).unseal(damaged)
+        assert refusal.value.code == "sealed-file-unreadable"
+
+
+def test_a_thing_of_an_envelope_is_for_its_identity() -> None:
+    other = age.Identity.make()
+    with pytest.raises(Unavailable):
+        Vault(MemoryObjects(), other.recipient.text, other.text).unseal(THING)
+    with pytest.raises(Unavailable):
+        Vault(MemoryObjects(), RECIPIENT).unseal(THING)
+
+
 def test_bad_keys_are_refused_without_being_quoted() -> None:
     secret = IDENTITY.text[:-1] + "x"
     with pytest.raises(Rejected) as refusal:
