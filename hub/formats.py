@@ -81,8 +81,9 @@ def _inert(table: pa.Table) -> pa.Table:
 
 
 def _parquet(table: pa.Table) -> bytes:
+    """In what every reader reads: older ones know neither zstd nor the format's second version."""
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(table, sink, version="1.0", compression="snappy")
     return sink.getvalue()
 
 

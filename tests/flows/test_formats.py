@@ -8,12 +8,13 @@ import geopandas as gpd
 import openpyxl
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.measures import MEASURES
-from analytics.model import schema_of
+from analytics.model import Measure, schema_of
 from hub import formats
 
 PLACES = MEASURES["places"]
@@ -44,6 +45,23 @@ def test_every_format_gives_the_same_figures() -> None:
     assert [(p.x, p.y) for p in layer.geometry] == list(
         zip(wanted["lon"], wanted["lat"], strict=True)
     )
+
+
+def test_parquet_is_in_what_the_oldest_readers_read() -> None:
+    """Some refuse a file by its version alone, or know no codec younger than Snappy."""
+    content = formats.prepare(table(["Nord", "Sud"]), PLACES)["parquet"]
+    told = pq.read_metadata(io.BytesIO(content))
+    group = told.row_group(0)
+    assert told.format_version == "1.0"
+    assert {group.column(n).compression for n in range(told.num_columns)} == {"SNAPPY"}
+    assert pq.read_table(io.BytesIO(content)).equals(table(["Nord", "Sud"]))
+
+
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=lambda measure: measure.name)
+def test_parquet_keeps_the_types_of_every_measure(measure: Measure) -> None:
+    empty = schema_of(measure.columns).empty_table()
+    content = formats.WRITERS["parquet"](empty)
+    assert pq.read_schema(io.BytesIO(content)).equals(empty.schema)
 
 
 def test_the_workbook_says_what_its_figures_are() -> None:
