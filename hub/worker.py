@@ -1,4 +1,7 @@
-"""The worker: takes jobs under a lease, one at a time, until told to stop.
+"""The worker: takes jobs under a lease, one at a time in each of two lanes, until told to stop.
+
+What partners wait for has a lane of its own. Were it done in turn with what people have asked for,
+a partner could tell from how long its push takes that somebody withdrew just then.
 
 A job that ends is marked by its own verb, in the transaction of its result. A job that fails for
 want of a part waits and is tried again; so is one that meets a fault of ours, because nothing that
@@ -9,7 +12,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final
@@ -35,15 +39,21 @@ from hub.records import Job
 
 log = logging.getLogger("hub.worker")
 
-VERBS: Final[Mapping[str, Callable[[Parts, str], object]]] = {
+Verb = Callable[[Parts, str], object]
+FILES: Final[Mapping[str, Verb]] = {
     "push": push.process,
     "upload": uploads.assemble,
     "pull": pull.attempt,
+}
+"""What partners wait for."""
+PEOPLE: Final[Mapping[str, Verb]] = {
     "withdrawal": withdraw.complete,
     "stop": participation.settle,
     "expiry": birthdays.erase,
     "correction": corrections.settle,
 }
+"""What people have asked for, and time brings."""
+LANES: Final = (FILES, PEOPLE)
 LONGEST_SLEEP: Final = 1.0
 IDLE: Final = 0.2
 SCHEDULE: Final = timedelta(minutes=1)
@@ -55,21 +65,40 @@ LONGEST_WAIT: Final = timedelta(minutes=5)
 
 
 def run(parts: Parts, stop: threading.Event) -> None:
-    """Work until `stop` is set; the job under way is finished first."""
+    """Work until `stop` is set; the jobs under way are finished first."""
     publishing = threading.Thread(
         target=publish, args=(parts, stop), name="publication", daemon=True
     )
     publishing.start()
-    due: dict[str, datetime] = {}
-    while not stop.is_set():
-        try:
-            chores(parts, due)
-            worked = step(parts)
-        except Unavailable as error:
-            log.warning("a part is unavailable: %s", error.code)
-            worked = False
-        if not worked:
-            stop.wait(IDLE)
+    with ThreadPoolExecutor(1, "people") as pool:
+        people = pool.submit(keep_at, parts, stop, PEOPLE, {})
+        keep_at(parts, stop, FILES)
+    people.result()  # what ended it ends this process too: another is started
+
+
+def keep_at(
+    parts: Parts,
+    stop: threading.Event,
+    lane: Mapping[str, Verb],
+    due: dict[str, datetime] | None = None,
+) -> None:
+    """Do the jobs of a lane until told to stop, and the chores where `due` is given.
+
+    Chores may have to wait for a table, so they are no business of the lane of files.
+    """
+    try:
+        while not stop.is_set():
+            try:
+                if due is not None:
+                    chores(parts, due)
+                worked = step(parts, [lane])
+            except Unavailable as error:
+                log.warning("a part is unavailable: %s", error.code)
+                worked = False
+            if not worked:
+                stop.wait(IDLE)
+    finally:
+        stop.set()  # one lane does not go on without the other
 
 
 def chores(parts: Parts, due: dict[str, datetime]) -> None:
@@ -134,18 +163,24 @@ CHORES: Final[Mapping[str, tuple[timedelta, Callable[[Parts, datetime], object]]
 }
 
 
-def step(parts: Parts) -> bool:
-    """Do one job, or let the log catch up. Returns whether a job was done."""
-    job = parts.books.lease_job(parts.owner, parts.clock(), parts.lease)
-    if job is None:
-        if parts.books.pending_events(1):
-            parts.sequence()
-        return False
+def step(parts: Parts, lanes: Sequence[Mapping[str, Verb]] = LANES) -> bool:
+    """Do one job of these lanes, or let the log catch up. Returns whether a job was done."""
+    for lane in lanes:
+        job = parts.books.lease_job(parts.owner, parts.clock(), parts.lease, lane)
+        if job is not None:
+            _do(parts, job, lane[job.kind])
+            return True
+    if parts.books.pending_events(1):
+        parts.sequence()
+    return False
+
+
+def _do(parts: Parts, job: Job, verb: Verb) -> None:
     with _heartbeat(parts, job):
         try:
             if job.kind == "push" and job.attempts > DEATHS and push.expire(parts, job.about):
-                return True
-            VERBS[job.kind](parts, job.about)
+                return
+            verb(parts, job.about)
         except HubError as error:
             log.warning("job %s %s waits: %s", job.kind, job.about, error.code)
             _again(parts, job)
@@ -154,7 +189,6 @@ def step(parts: Parts) -> bool:
             _again(parts, job)
         else:
             parts.books.finish_job(job.id)
-    return True
 
 
 def drain(parts: Parts) -> int:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from hub.cli.operate import add_partner
 from hub.consents import digest_of
 from hub.main import compose
 from hub.parts import OPERATOR, Parts
+from hub.records import Push, Withdrawal
 from hub.settings import Settings
 from tests.flows import world
 from tests.flows.test_http import bearer
@@ -220,6 +222,56 @@ def test_of_objections_whether_a_card_had_objected(
         return try_it(parts, client, headers, address, body, monkeypatch)
 
     compare(tried(PUPIL), tried(OTHER))
+
+
+def test_a_push_does_not_wait_for_the_erasure_of_a_pupil(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the erasure takes: here, until the push is done."""
+    parts, _ = made(tmp_path, "transdev", "region")
+    push.accept(parts, OPERATOR, "transdev", "validations", [world.taps([PUPIL])])
+    worker.drain(parts)
+    pushed, erasing, stop = threading.Event(), threading.Event(), threading.Event()
+    rewrite = type(parts.tables).rewrite
+
+    def slow(*given: Any) -> int:
+        erasing.set()
+        assert pushed.wait(PATIENCE), "the push waits for the erasure"
+        return rewrite(*given)
+
+    monkeypatch.setattr(type(parts.tables), "rewrite", slow)
+    gone = withdraw.withdraw(
+        parts, OPERATOR, "transdev", digest_of(parts, "transdev", PUPIL), via="form"
+    )
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(worker.run, parts, stop)
+        try:
+            assert erasing.wait(PATIENCE)
+            body = f"reference\n{OTHER}\n".encode()
+            asked, _ = push.accept(parts, OPERATOR, "transdev", "objections", [body])
+            until(lambda: _logged(parts.books.push(asked.id)))
+            pushed.set()
+            until(lambda: _logged(parts.books.withdrawal(gone.id)))
+        finally:
+            pushed.set()
+            stop.set()
+        working.result()
+
+
+PATIENCE = 60.0
+"""Seconds; nothing takes as long, unless it never comes."""
+
+
+def until(there: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not there():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.05)
+
+
+def _logged(made: Push | Withdrawal | None) -> bool:
+    finished = made.finished_at if isinstance(made, Push) else made and made.completed_at
+    return made is not None and finished is not None and made.log_index is not None
 
 
 PAIRS = 100

@@ -1,6 +1,7 @@
 """Every part fails once: the answer names it, no door opens, nothing acknowledged is lost."""
 
 import errno
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +21,7 @@ from hub.parts import OPERATOR, Parts
 from hub.policy.gate import DenyAll
 from hub.records import PushState
 from hub.settings import DEFAULT_TERRITORY, Settings
+from hub.storage.books import jobs
 from hub.storage.tables import DeltaTables
 from tests.flows import world
 
@@ -175,3 +177,19 @@ def test_a_home_or_territory_that_cannot_be_used_is_named(tmp_path: Path) -> Non
     )
     with named("territory-invalid"):
         compose(Settings(home=tmp_path / "c", territory=file), opens=True)
+
+
+def test_every_kind_of_job_is_done_in_one_lane() -> None:
+    kinds = [jobs.PUSH, jobs.UPLOAD, jobs.PULL, jobs.WITHDRAWAL, jobs.STOP, jobs.EXPIRY]
+    assert sorted([*worker.FILES, *worker.PEOPLE]) == sorted([*kinds, jobs.CORRECTION])
+
+
+def test_a_lane_that_breaks_ends_the_other(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process ends, and another is started; alone, it would look as if it worked."""
+
+    def breaks(*_: object) -> None:
+        raise OSError("broken")
+
+    monkeypatch.setattr(worker, "chores", breaks)
+    with pytest.raises(OSError, match="broken"):
+        worker.run(parts, threading.Event())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import duckdb
 import msgspec
@@ -200,7 +201,7 @@ def test_a_push_that_kills_its_worker_each_time_ends_too(
         tried.append(push_id)
         raise KeyboardInterrupt  # no edge catches it: the lease stays until it runs out
 
-    monkeypatch.setattr(worker, "VERBS", {**worker.VERBS, "push": dies})
+    monkeypatch.setitem(cast("dict[str, worker.Verb]", worker.FILES), "push", dies)
 
     def after(hours: int) -> Parts:
         return replace(parts, clock=lambda: made.accepted_at + timedelta(hours=hours))

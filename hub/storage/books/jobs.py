@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, insert, or_, select, update
@@ -27,12 +28,16 @@ class Jobs(Desk):
         with self._share() as connection:
             promise(connection, kind, about, at)
 
-    def lease_job(self, owner: str, now: datetime, ttl: timedelta) -> Job | None:
-        """Take a job for `ttl`; None where nothing is due.
+    def lease_job(
+        self, owner: str, now: datetime, ttl: timedelta, kinds: Collection[str] = ()
+    ) -> Job | None:
+        """Take a job for `ttl`, of one of these kinds if any are named; None where none is due.
 
         Never-tried jobs come first: one that kills its worker each time must not block the rest.
         """
         query = _due(now)
+        if kinds:
+            query = query.where(jobs.c.kind.in_(kinds))
         with self._read() as connection:
             if connection.execute(query).first() is None:
                 return None  # idle workers take no write lock

@@ -47,6 +47,18 @@ def test_a_job_retried_waits_until_its_time(books: Books) -> None:
     assert (again.id, again.attempts) == (job.id, 2)
 
 
+def test_a_worker_may_ask_for_jobs_of_some_kinds_alone(books: Books) -> None:
+    books.add_job("withdrawal", "w1")
+    books.add_job("push", "p1")
+    job = books.lease_job("a", NOW, HOUR, {"push", "upload"})
+    assert job is not None
+    assert job.about == "p1"
+    assert books.lease_job("a", NOW, HOUR, {"push", "upload"}) is None
+    other = books.lease_job("a", NOW, HOUR)
+    assert other is not None
+    assert other.about == "w1"
+
+
 def test_a_worker_that_lost_its_job_cannot_give_it_back(books: Books) -> None:
     books.add_job("push", "p1")
     job = books.lease_job("a", NOW, MINUTE)
