@@ -162,7 +162,9 @@ VOCABULARY: Final[dict[Kind, Meaning]] = {
         "person with a code or dpo", "a right claimed, and until when to answer", "its kind"
     ),
     Kind.CASE_EXTENDED: Meaning("dpo", "two more months, with the reason", "the reason"),
-    Kind.CASE_CLOSED: Meaning("dpo or worker", "a claim answered", "how it ended"),
+    Kind.CASE_CLOSED: Meaning(
+        "dpo, worker or the person", "a claim answered, or taken back", "how it ended"
+    ),
     Kind.PROOF_OPENED: Meaning(
         "dpo", "the sealed proof of an ended consent handed out", "when and why, to its person"
     ),

@@ -35,7 +35,7 @@ import pyarrow as pa
 from consent import codes, pseudonyms
 from consent.errors import ConsentError
 from hub import contributors, journal
-from hub.errors import NotFound, Rejected, Unavailable
+from hub.errors import Conflict, NotFound, Rejected, Unavailable, Who
 from hub.events import AuditEvent, Kind
 from hub.parts import Actor, Parts
 from hub.policy.gate import Decision
@@ -48,17 +48,20 @@ ZONE: Final = ZoneInfo("Europe/Paris")
 OPEN: Final = "open"
 EXTENDED: Final = "extended"
 ANSWERS: Final = ("done", "partly", "refused")
+RETRACTED: Final = "retracted"
 _END: Final[frozenset[str]] = frozenset()
 TRANSITIONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
-        OPEN: frozenset({EXTENDED, *ANSWERS}),
-        EXTENDED: frozenset(ANSWERS),
+        OPEN: frozenset({EXTENDED, RETRACTED, *ANSWERS}),
+        EXTENDED: frozenset({RETRACTED, *ANSWERS}),
         "done": _END,
         "partly": _END,
         "refused": _END,
+        RETRACTED: _END,
     }
 )
-"""What may follow what. A refusal or half a yes names its ground; only an open case is extended."""
+"""What may follow what. A refusal or half a yes names its ground; only an open case is extended,
+and only the person whose it is takes it back."""
 
 KINDS: Final = (
     "access", "rectification", "erasure", "objection", "restriction", "portability", "lost-code",
@@ -326,6 +329,30 @@ def close(parts: Parts, actor: Actor, case_id: str, answer: str, ground: str = "
     return _moved(parts, case, moved, parts.told(event, decision))
 
 
+def retract(parts: Parts, actor: Actor, code: Code, case_id: str) -> Case:
+    """Take a case back that one opened oneself: whoever may open one may. Its hold ends with it.
+
+    Raises `Denied`, `NotFound` (also for somebody else's), `Conflict` where it is answered, or a
+    correction it asks for is already promised.
+    """
+    decision = parts.require("rights", actor, {"action": "case_open"})
+    case = parts.books.case(case_id)
+    if case is None or case.participant != code.participant:
+        raise _unknown_case("person")
+    if parts.books.correcting(case_id):
+        raise Conflict(
+            "correction-under-way",
+            fr="Ces jours sont en train d’être enlevés ; la demande s’achève d’elle-même.",
+            en="These days are being taken out; the request ends by itself.",
+            who="person",
+        )
+    now = parts.clock()
+    moved = replace(case, state=RETRACTED, closed_at=now)
+    facts = {"answer": RETRACTED, "ground": "", "late": now > case.due_at}
+    event = AuditEvent(Kind.CASE_CLOSED, actor.organisation, case.id, now, facts)
+    return _moved(parts, case, moved, parts.told(event, decision))
+
+
 def register(parts: Parts, actor: Actor) -> list[Case]:
     """The register, the most urgent first. Raises `Denied`."""
     parts.require("rights", actor, {"action": "case_list"})
@@ -419,13 +446,17 @@ def _taken(parts: Parts, actor: Actor, case_id: str) -> tuple[Case, Decision]:
     decision = parts.require("rights", actor, {"action": "case_move"})
     case = parts.books.case(case_id)
     if case is None:
-        raise NotFound(
-            "unknown-case",
-            fr="Aucun dossier ne porte ce numéro.",
-            en="No case has this number.",
-            who="operator",
-        )
+        raise _unknown_case("operator")
     return case, decision
+
+
+def _unknown_case(who: Who) -> NotFound:
+    return NotFound(
+        "unknown-case",
+        fr="Aucun dossier ne porte ce numéro.",
+        en="No case has this number.",
+        who=who,
+    )
 
 
 def _moved(parts: Parts, case: Case, moved: Case, event: AuditEvent) -> Case:

@@ -64,6 +64,7 @@ CASE_STATES: Final = {
     "done": N_("Faite"),
     "partly": N_("Faite en partie"),
     "refused": N_("Refusée"),
+    "retracted": N_("Reprise par la personne"),
 }
 GROUNDS: Final = {
     "": "",
@@ -133,6 +134,11 @@ def add(routes: APIRouter, door: Door, renderer: Renderer, forms: Forms) -> None
             door.parts, PERSON, form.get("kind", ""), form.get("concerns", "everything"),
             site.visitor(request),
         )  # fmt: skip
+        return _back()
+
+    @routes.post(f"{PAGE}/claims/retract")
+    def retract(request: Request, form: dict[str, str] = read) -> Response:
+        rights.retract(door.parts, PERSON, site.visitor(request), form.get("case", ""))
         return _back()
 
     @routes.post(f"{PAGE}/correct")

@@ -416,6 +416,9 @@ TABLE: Final[dict[str, Entry]] = {
     "POST /my-consent/claims": Entry(
         filled("/my-consent/claims", kind="access", concerns="trips"), VISITOR
     ),
+    "POST /my-consent/claims/retract": Entry(
+        filled("/my-consent/claims/retract", case="x"), VISITOR
+    ),
     "POST /my-consent/agree": Entry(filled("/my-consent/agree", purpose="recontact"), VISITOR),
     "POST /my-consent/correct": Entry(
         filled("/my-consent/correct", dataset="x/y", first="x", last="x"), VISITOR

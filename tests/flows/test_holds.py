@@ -23,7 +23,7 @@ from hub import (
     worker,
 )  # fmt: skip
 from hub.application import application
-from hub.errors import Denied, NotFound, Rejected
+from hub.errors import Conflict, Denied, NotFound, Rejected
 from hub.participation import PERSON, Door, Handed
 from hub.parts import Actor, Parts
 from hub.reconcile import reconcile
@@ -94,6 +94,28 @@ def test_while_the_case_is_open_rows_stay_unused_and_none_come_in(parts: Parts, 
     rights.close(parts, DPO, case.id, "done")
     assert counted(parts, ADA)
     assert world.pushed(parts, "coachco2/trips", world.trips([ADA], days=2), "after").kept == 4
+
+
+def test_a_claim_opened_by_mistake_is_taken_back_and_holds_nothing_more(parts: Parts) -> None:
+    ada = visitor(parts, joins(parts))
+    world.pushed(parts, "coachco2/trips", world.trips([ADA], days=3))
+    case = rights.open_case(parts, PERSON, "restriction", "trips", ada)
+    assert not counted(parts, ADA)
+    assert rights.retract(parts, PERSON, ada, case.id).state == rights.RETRACTED
+    assert counted(parts, ADA)
+    with pytest.raises(Conflict):
+        rights.retract(parts, PERSON, ada, case.id)
+
+
+def test_a_day_that_is_being_taken_out_is_not_taken_back(parts: Parts) -> None:
+    ada = visitor(parts, joins(parts))
+    world.pushed(parts, "coachco2/trips", world.trips([ADA], days=3))
+    case = corrections.ask(parts, PERSON, ada, "coachco2/trips", MONDAY, MONDAY)
+    with pytest.raises(Conflict) as refused:
+        rights.retract(parts, PERSON, ada, case.id)
+    assert refused.value.code == "correction-under-way"
+    worker.drain(parts)
+    assert parts.books.cases()[0].state == "done"
 
 
 @pytest.mark.parametrize("kind", sorted(set(rights.KINDS) - {"restriction", "rectification"}))

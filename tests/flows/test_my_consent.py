@@ -282,6 +282,18 @@ def test_a_claim_is_answered_by_the_officer_and_seen_by_the_person(
     assert "La demande n’est pas fondée" in client.get("/my-consent").text
 
 
+def test_a_claim_is_taken_back_on_the_page(client: TestClient, parts: Parts, ada: Handed) -> None:
+    visit(client, ada)
+    post(client, "claims", kind="access", concerns="trips")
+    (case,) = [one for one in parts.books.cases() if one.closed_at is None]
+    assert "Reprendre ma demande" in client.get("/my-consent").text
+    assert post(client, "claims/retract", case=case.id).status_code == 303
+    page = client.get("/my-consent").text
+    assert "Reprise par la personne" in page
+    assert "Reprendre ma demande" not in page
+    assert post(client, "claims/retract", case=case.id).status_code == 409
+
+
 def test_a_parents_page_is_the_young_persons_consent(client: TestClient, parts: Parts) -> None:
     child = CHILD | {"birth": f"{parts.clock().year - 13}-01", "parent_at": GIVEN_AT}
     _, handed = participation.give(parts, APP, "coachco2", asked("kid", given_at=GIVEN_AT, **child))

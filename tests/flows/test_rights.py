@@ -20,7 +20,7 @@ from hub.cli.app import app
 from hub.errors import Conflict, Denied, HubError, NotFound, Rejected
 from hub.participation import PERSON
 from hub.parts import OPERATOR, Actor, Parts
-from hub.records import Case
+from hub.records import Case, Code
 from tests.flows.test_participation import APP, give
 
 DPO = Actor("dpo-1", "dpo", "region")
@@ -37,8 +37,12 @@ def parts(
     made.books.close()
 
 
+ADA = Code("c-ada", "ada", b"ada", "", "person", "", NOW)
+BOB = replace(ADA, id="c-bob", participant="bob")
+
+
 def opened(parts: Parts) -> Case:
-    return rights.open_case(parts, DPO, "rectification", "mode")
+    return rights.open_case(parts, PERSON, "rectification", "mode", ADA)
 
 
 def in_state(parts: Parts, state: str) -> Case:
@@ -49,12 +53,14 @@ def in_state(parts: Parts, state: str) -> Case:
 def moved(parts: Parts, case: Case, to: str) -> Case:
     if to == rights.EXTENDED:
         return rights.extend(parts, DPO, case.id, "complexity")
+    if to == rights.RETRACTED:
+        return rights.retract(parts, PERSON, ADA, case.id)
     return rights.close(parts, DPO, case.id, to, "" if to == "done" else "excessive")
 
 
 def test_the_table_is_total_and_an_answer_is_final() -> None:
     assert set().union(*rights.TRANSITIONS.values()) | {rights.OPEN} == set(rights.TRANSITIONS)
-    for answer in rights.ANSWERS:
+    for answer in (*rights.ANSWERS, rights.RETRACTED):
         assert rights.TRANSITIONS[answer] == frozenset()
 
 
@@ -76,6 +82,20 @@ def test_a_case_moves_as_the_table_says_and_not_otherwise(
             moved(parts, case, to)
         assert refused.value.code == "case-moved"
         assert parts.books.case(case.id) == case
+
+
+def test_nobody_takes_back_what_another_claimed(parts: Parts) -> None:
+    case = opened(parts)
+    by_officer = rights.open_case(parts, DPO, "access")
+    for code, number in ((BOB, case.id), (ADA, by_officer.id), (ADA, "20260101T000000-00")):
+        with pytest.raises(NotFound) as unknown:
+            rights.retract(parts, PERSON, code, number)
+        assert unknown.value.code == "unknown-case"
+    with pytest.raises(Denied):
+        rights.retract(parts, APP, ADA, case.id)
+    with pytest.raises(Rejected):
+        rights.close(parts, DPO, case.id, rights.RETRACTED)
+    assert parts.books.case(case.id) == case
 
 
 DUE = {

@@ -12,7 +12,7 @@ from hub.events import AuditEvent
 from hub.records import HOLDING, Case
 from hub.storage.books.desk import Desk
 from hub.storage.books.jobs import CORRECTION, promise
-from hub.storage.books.schema import cases, codes, links
+from hub.storage.books.schema import cases, codes, jobs, links
 
 
 class Rights(Desk):
@@ -40,6 +40,13 @@ class Rights(Desk):
             if done.rowcount != 1:
                 raise case_moved()
         return case
+
+    def correcting(self, case_id: str) -> bool:
+        """Whether the correction a case asks for is promised and not done yet."""
+        theirs = jobs.c.about.startswith(f"{case_id}.", autoescape=True)
+        promised = select(jobs.c.id).where(jobs.c.kind == CORRECTION, theirs)
+        with self._read() as connection:
+            return connection.execute(promised).first() is not None
 
     def case(self, case_id: str) -> Case | None:
         """One case."""
