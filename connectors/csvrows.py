@@ -241,11 +241,10 @@ def _typed(
     # Among several columns Arrow finds that an empty line has too few.
     if header.width == 1 and (b"\n\n" in data or data.startswith(b"\n")):
         return None
-    types: dict[str, pa.DataType] = {}
-    for column in layout.columns:
-        if (place := header.places[column.name]) >= 0:
-            text = pa.string() if column.many or column.name == layout.unique else DICTIONARY
-            types[str(place)] = column.kind.fast or text
+    types = {
+        place: column.kind.fast or _text(column, layout)
+        for place, column in _present(header, layout)
+    }
     try:
         table = _parse(data, header, layout, types)
     except pa.ArrowInvalid:
@@ -253,7 +252,7 @@ def _typed(
     raw = {n: _one(table.column(str(p))) for n, p in header.places.items() if p >= 0}
     for name, make in layout.supplied.items():
         raw[name] = make(raw, table.num_rows)
-    coded = {field.name for field in layout.schema if pa.types.is_dictionary(field.type)}
+    coded = _coded(layout)
     columns: dict[str, pa.Array] = {}
     for column in layout.columns:
         if column.name not in raw:
@@ -273,6 +272,23 @@ def _typed(
     if any(pc.any(rule.broken(columns, reading)).as_py() for rule in strict):
         return None
     return _Typed(block, encoding, columns, table.num_rows)
+
+
+def _present(header: Header, layout: Layout) -> Iterator[tuple[str, Column]]:
+    """Columns of ours that the file has, with the names `_parse` gives them."""
+    for column in layout.columns:
+        if (place := header.places[column.name]) >= 0:
+            yield str(place), column
+
+
+def _text(column: Column, layout: Layout) -> pa.DataType:
+    """How the texts of a column are read: few of them distinct, or most."""
+    return pa.string() if column.many or column.name == layout.unique else DICTIONARY
+
+
+def _coded(layout: Layout) -> set[str]:
+    """Columns that stay dictionaries to the end."""
+    return {field.name for field in layout.schema if pa.types.is_dictionary(field.type)}
 
 
 def _lines(block: Block, layout: Layout) -> np.ndarray:
@@ -546,8 +562,8 @@ def _texts(
     layout: Layout,
     found: _Findings,
 ) -> tuple[dict[str, pa.Array], np.ndarray]:
-    """Every cell as text, dictionary-encoded, and the index of the record of each row."""
-    types = {str(p): DICTIONARY for p in header.places.values() if p >= 0}
+    """Every cell as text, and the index of the record of each row."""
+    types = {place: _text(column, layout) for place, column in _present(header, layout)}
     if len(wanted) < len(starts):
         data = b"".join(data[starts[i] : ends[i]] for i in wanted.tolist())
     short: list[int] = []
@@ -580,9 +596,11 @@ def _check(
     found: _Findings,
 ) -> dict[str, pa.Array]:
     """Type every column and try every rule; a row is named for the first thing wrong in it."""
+    coded = _coded(layout)
     columns: dict[str, pa.Array] = {}
     for column in layout.columns:
-        values, wrong, formulas = _convert(cells[column.name], column)
+        cells_here, is_coded = cells[column.name], column.name in coded
+        values, wrong, formulas = _convert(cells_here, column, coded=is_coded)
         if formulas is not None:
             hits = rows[_true(formulas)].tolist()
             found.warned.extend((index, "formula_cell", column.header[0]) for index in hits)

@@ -74,7 +74,7 @@ LAYOUT: Final = Layout(
         Column("subject", ("token_id",), blank="missing_identifier", many=True),
         Column("transaction", ("transaction_id",), blank="missing_value", many=True),
         Column("service_date", ("service_date",), DATE, "missing_value"),
-        Column("event_timestamp", ("event_timestamp",), WALL_TIME, "missing_value"),
+        Column("event_timestamp", ("event_timestamp",), WALL_TIME, "missing_value", many=True),
         Column("amount", ("amount",), NUMBER, "missing_value"),
         Column("fare_action", ("fare_action",), one_of(*ACTIONS), "missing_value"),
         Column("fare_capped", ("fare_capped",), BOOLEAN, "missing_value"),
