@@ -29,6 +29,7 @@ from hub.events import Kind
 from hub.parts import Parts
 from hub.records import Agreement, Push, Release
 from hub.release import listable
+from hub.settings import Territory
 
 Words = Mapping[str, str]
 
@@ -67,7 +68,10 @@ ACCESS: Final[Mapping[str, Words]] = {
 }
 
 
-ON_REQUEST: Final = "décision d’accès / access decision"
+ON_REQUEST: Final[Words] = {
+    "fr": "sur demande, par une décision motivée",
+    "en": "on request, by a decision with its reasons",
+}
 MINUTE: Final = 60
 LISTED: Final = tuple(
     kind
@@ -94,7 +98,7 @@ class Entry:
     access: str
     publisher: str
     columns: tuple[Column, ...]
-    terms: str
+    terms: Words
     freshness: Words
     coverage: Words
     quality: Words
@@ -167,7 +171,7 @@ class Catalogue:
                     Column(one["name"], one["type"], one["fr"], one["en"], one["unit"])
                     for one in manifest["columns"]
                 ),
-                terms=manifest["licence"] if open_ else ON_REQUEST,
+                terms=dict.fromkeys(("fr", "en"), manifest["licence"]) if open_ else ON_REQUEST,
                 freshness={
                     "fr": f"édition {release.version} du {release.published_at:%d/%m/%Y}",
                     "en": f"edition {release.version} of {release.published_at:%Y-%m-%d}",
@@ -188,8 +192,13 @@ class Catalogue:
                 if open_
                 else {},
                 measure=release.measure,
-                exception=manifest.get("exception") or {},
+                exception=self._exception(manifest.get("exception") or {}),
             )
+
+    def _exception(self, cited: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The exception with its partners as people call them."""
+        named = self._parts.territory.named
+        return cited and {**cited, "partners": [named(one) for one in cited.get("partners", ())]}
 
     def _sources(self, agreements: Sequence[Agreement]) -> Iterable[Entry]:
         seen: set[str] = set()
@@ -199,7 +208,7 @@ class Catalogue:
             if dataset is not None and dataset.key not in seen:
                 seen.add(dataset.key)
                 last = newest.get((dataset.partner, dataset.name))
-                yield _source(dataset, agreement, self._parts.territory.name, last)
+                yield _source(dataset, agreement, self._parts.territory, last)
 
 
 def _quality(protection: Mapping[str, Any], *, synthetic: bool) -> Words:
@@ -220,21 +229,25 @@ def _quality(protection: Mapping[str, Any], *, synthetic: bool) -> Words:
     return {"fr": f"données fictives ; {said['fr']}", "en": f"made-up data; {said['en']}"}
 
 
-def _source(dataset: Dataset, agreement: Agreement, territory: str, last: Push | None) -> Entry:
+def _source(
+    dataset: Dataset, agreement: Agreement, territory: Territory, last: Push | None
+) -> Entry:
+    """A dataset as it is pushed. Its rows stay in the hub, whoever they are about."""
+    partner = territory.named(dataset.partner)
     personal = dataset.subject is not None
     return Entry(
         id=dataset.key.replace("/", "-"),
         kind="source",
         title=dict(dataset.title),
         about={
-            "fr": f"Jeu déposé par le partenaire « {dataset.partner} » ({dataset.source}). "
+            "fr": f"Jeu déposé par {partner} ({dataset.source}). "
             + (
-                "Il porte sur des personnes : ses lignes ne sortent jamais du hub, seuls les "
+                "Il porte sur des personnes : ses lignes ne sortent jamais du hub, seuls les "
                 "indicateurs publiés en sont tirés."
                 if personal
-                else "Il ne porte sur personne ; les indicateurs publiés en sont tirés."
+                else "Il ne porte sur personne ; les indicateurs publiés en sont tirés."
             ),
-            "en": f"Pushed by the partner “{dataset.partner}” ({dataset.source}). "
+            "en": f"Pushed by {partner} ({dataset.source}). "
             + (
                 "It is about people: its rows never leave the hub, only published figures come "
                 "of it."
@@ -244,8 +257,9 @@ def _source(dataset: Dataset, agreement: Agreement, territory: str, last: Push |
         },
         keywords=(dataset.partner, dataset.name, "lycée", "mobilité", "mobility"),
         themes=("TRAN",),
-        access="NON_PUBLIC" if personal else "RESTRICTED",
-        publisher=", ".join(agreement.terms.get("controllers", ())) or dataset.partner,
+        access="NON_PUBLIC",
+        publisher=", ".join(map(territory.named, agreement.terms.get("controllers", ())))
+        or partner,
         columns=tuple(
             Column(
                 one["name"],
@@ -255,14 +269,14 @@ def _source(dataset: Dataset, agreement: Agreement, territory: str, last: Push |
             )
             for one in table_schema(dataset)["fields"]
         ),
-        terms=f"{agreement.basis}, {agreement.purpose}",
+        terms=dict.fromkeys(("fr", "en"), f"{agreement.basis}, {agreement.purpose}"),
         freshness={
             "fr": f"dernier dépôt le {last.accepted_at:%d/%m/%Y}",
             "en": f"last pushed on {last.accepted_at:%Y-%m-%d}",
         }
         if last is not None
         else {"fr": "rien n’est encore déposé", "en": "nothing was pushed yet"},
-        coverage={"fr": territory, "en": territory},
+        coverage={"fr": territory.name, "en": territory.name},
         quality=_checked(None if personal else last),
     )
 

@@ -296,6 +296,12 @@ class Territory(BaseModel):
     plan: Mapping[str, Any] = {}
     column_maps: dict[str, ColumnMapTerms] = {}
 
+    def named(self, organisation: str) -> str:
+        """What people call an organisation; its id, where the territory does not say."""
+        known = {party.id: party.name for party in self.parties}
+        known |= {partner.id: partner.name for partner in self.partners}
+        return known.get(organisation, organisation)
+
     @model_validator(mode="after")
     def _parties_known(self) -> Self:
         """A record of consent says who answers for it: those names must be known beforehand."""

@@ -199,6 +199,7 @@ def _page(
         news=sum(one.id in changed for one in found),
         measures={name: made.title[language] for name, made in MEASURES.items()},
         restricted=_restricted(parts),
+        named=parts.territory.named,
         chosen=request.query_params.get("measure", ""),
         words=WORDS,
         instant=datetime.fromisoformat,

@@ -149,6 +149,8 @@ def test_the_catalogue_describes_it_and_hands_nothing_out(hub: Hub) -> None:
     assert "spdx" not in msgspec.json.encode(said["dcat:distribution"]).decode()
     page = hub.http.get(f"/catalog/{name}", headers={"accept-language": "en"}).text
     assert "/requests?measure=presence#ask" in page
+    assert "on request, by a decision with its reasons" in page
+    assert "<dd>Orange</dd>" in page
     assert f"/v1/releases/{name}/data" not in page
     for path in ("", "/manifest", "/data", "/receipt"):
         for who in ({}, hub.people["collectivity"], hub.people["operator"]):

@@ -101,10 +101,16 @@ def test_only_the_newest_edition_is_listed(parts: Parts) -> None:
     assert ids == ["places-2025-2026-2"]
 
 
-def test_personal_sources_are_described_and_not_handed_out(parts: Parts) -> None:
-    entry = Catalogue(parts).listing().entry("coachco2-trips")
+@pytest.mark.parametrize(
+    ("source", "partner"),
+    [("coachco2-trips", "CoachCO2"), ("region-gtfs", "Région Centre-Val de Loire")],
+)
+def test_sources_are_described_and_not_handed_out(parts: Parts, source: str, partner: str) -> None:
+    """Nobody can ask for rows, so nothing says that they may, whoever the rows are about."""
+    entry = Catalogue(parts).listing().entry(source)
     assert (entry.access, dict(entry.formats)) == ("NON_PUBLIC", {})
     assert entry.columns
+    assert entry.about["fr"].startswith(f"Jeu déposé par {partner} (")
 
 
 @pytest.mark.parametrize(
@@ -145,8 +151,7 @@ def test_pages_list_and_show(client: TestClient, lang: str) -> None:
 def test_an_entry_of_every_measure_can_be_written_down(parts: Parts) -> None:
     shown = Catalogue(parts).listing().entry("places-2025-2026-2")
     entries: tuple[Entry, ...] = tuple(
-        replace(shown, id=f"m-{n}", licence=licence, terms=licence)
-        for n, licence in enumerate(catalog.LICENCES)
+        replace(shown, id=f"m-{n}", licence=licence) for n, licence in enumerate(catalog.LICENCES)
     )
     listing = Listing(entries, "https://hub.test", "Région", None)
     assert len(listing.document()["dcat:dataset"]) == len(catalog.LICENCES)

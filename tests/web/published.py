@@ -53,14 +53,14 @@ class MemoryCatalogue:
             access="PUBLIC",
             publisher="Région",
             columns=(Column("estimate", "double", "Part", HOSTILE, "%"),),
-            terms="Licence Ouverte 2.0",
+            terms=dict.fromkeys(("fr", "en"), "Licence Ouverte 2.0"),
             freshness=said,
             coverage=said,
             quality=said,
             formats={"csv": "00" * 32},
         )
         source = replace(
-            release, id="orange-presence", kind="source", access="RESTRICTED", formats={},
+            release, id="orange-presence", kind="source", access="NON_PUBLIC", formats={},
             title={"fr": HOSTILE, "en": HOSTILE}, about={"fr": HOSTILE, "en": HOSTILE},
         )  # fmt: skip
         return Listing((release, source), "https://hub.example", "Région", None)
