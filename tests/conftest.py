@@ -3,8 +3,9 @@
 import shapely  # noqa: F401 - as the hub does: loaded after the policy engine, it ends the process
 from hypothesis import settings
 
-from tests import hashing
+from tests import hashing, scratch
 
 settings.register_profile("hub", deadline=None)
 settings.load_profile("hub")
 hashing.hash_with(hashing.QUICK)
+scratch.keep_in_memory()

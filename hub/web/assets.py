@@ -1,13 +1,15 @@
 """Static files, read once and handed out from memory: no path of a request touches a folder.
 
 An address carrying `?v=<digest>` may be cached for ever; without it, or with another digest, the
-browser asks again and gets 304. Compressed once, at start; nothing secret is in these files.
+browser asks again and gets 304. Compressed once, at start, for all sites of a process; nothing
+secret is in these files.
 """
 
 from __future__ import annotations
 
 import gzip
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -36,11 +38,9 @@ class Asset:
     digest: str
 
 
-def _read(path: Path) -> Asset:
-    body = path.read_bytes()
-    return Asset(
-        body, gzip.compress(body, 6, mtime=0), TYPES[path.suffix], sha256(body).hexdigest()[:16]
-    )
+@lru_cache(maxsize=64)
+def _asset(body: bytes, kind: str) -> Asset:
+    return Asset(body, gzip.compress(body, 6, mtime=0), kind, sha256(body).hexdigest()[:16])
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class Assets:
             for path in sorted(folder.rglob("*")):
                 name = prefix + path.relative_to(folder).as_posix()
                 if path.is_file() and path.suffix in TYPES:
-                    self._files[name] = _read(path)
+                    self._files[name] = _asset(path.read_bytes(), TYPES[path.suffix])
 
     def __contains__(self, name: str) -> bool:
         return name in self._files

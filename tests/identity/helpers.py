@@ -30,16 +30,16 @@ class MemoryBooks:
         self.former: dict[str, tuple[str, datetime]] = {}
         self.used: set[tuple[str, str]] = set()
         self.recorded: list[AuditEvent] = []
-        self.tried: list[tuple[bytes, datetime]] = []
+        self.tried: dict[bytes, list[datetime]] = {}
 
     def tries(self, key: bytes, now: datetime) -> int:
-        return sum(one == key and until > now for one, until in self.tried)
+        return sum(until > now for until in self.tried.get(key, ()))
 
     def add_try(self, key: bytes, expires_at: datetime) -> None:
-        self.tried.append((key, expires_at))
+        self.tried.setdefault(key, []).append(expires_at)
 
     def forget_tries(self, key: bytes) -> None:
-        self.tried = [(one, until) for one, until in self.tried if one != key]
+        self.tried.pop(key, None)
 
     def client(self, client_id: str) -> Client | None:
         return self.clients.get(client_id)
