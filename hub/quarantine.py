@@ -166,11 +166,9 @@ def replay(parts: Parts, actor: Actor, push_id: str) -> Replayed:
             mode="replace" if dataset.key in readings.RESENT else "append",
         )
         after = state(parts.tables, name)
-        facts = {
-            "commits": {name: commit(before, after, made.version, made.rows)},
-            "policy": [decision.replayable()],
-        }
-        gone = _leave(parts, actor, push, number, made.rows, facts)  # 6
+        told = commit(before, after, made.version, made.rows)
+        event = _left(parts, actor, push, number, made.rows, {"commits": {name: told}})
+        gone = parts.books.drop_replayed(push.id, number, event=parts.told(event, decision))  # 6
     parts.sequence()
     return Replayed(push_id, finished + gone, made.rows, len(rows) - gone)
 
@@ -228,20 +226,20 @@ def _finish_earlier(parts: Parts, push: Push, dataset: Dataset) -> int:
         return 0
     version, rows = found
     told = {"version": version, "rows": rows, "before": None, "after": None}
-    return _leave(parts, WORKER, push, number, rows, {"commits": {name: told}})
+    event = _left(parts, WORKER, push, number, rows, {"commits": {name: told}})
+    return parts.books.drop_replayed(push.id, number, event=event)
 
 
-def _leave(
+def _left(
     parts: Parts, actor: Actor, push: Push, number: int, kept: int, facts: Mapping[str, Any]
-) -> int:
-    event = AuditEvent(
+) -> AuditEvent:
+    return AuditEvent(
         Kind.QUARANTINE_REPLAYED,
         actor.organisation,
         transaction(push.id, number),
         parts.clock(),
         {"push": push.id, "dataset": f"{push.partner}/{push.dataset}", "kept": kept, **facts},
     )
-    return parts.books.drop_replayed(push.id, number, event=event)
 
 
 def _next(parts: Parts, push_id: str) -> int:

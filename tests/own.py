@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -80,6 +81,11 @@ class Service:
 def listens(port: int) -> None:
     """Raises `OSError` where nobody does."""
     socket.create_connection(("127.0.0.1", port), 1).close()
+
+
+def is_well(port: int) -> None:
+    """Raises `OSError` where an OPA server does not say so."""
+    urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1).close()
 
 
 def lets_in(port: int) -> None:
@@ -216,5 +222,5 @@ def policy(folder: Path) -> Iterator[Service]:
         check=True, cwd=ROOT, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     port = free_port()
-    with running(Service(serving(program, folder, port), port)) as it:
+    with running(Service(serving(program, folder, port), port, ready=is_well)) as it:
         yield it

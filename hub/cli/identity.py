@@ -99,8 +99,11 @@ def user_totp(
     with edge.opened() as parts:
         decision = parts.require("admin", OPERATOR, {"action": "user_add"})
         account = _local(parts, login)
-        facts = {"policy": [decision.replayable()]}
-        factors = Factors(parts.books, parts.keyring.session_key, facts=facts)
+        factors = Factors(
+            parts.books,
+            parts.keyring.session_key,
+            told=lambda event: parts.told(event, decision),
+        )
         shown: dict[str, Any] = {"login": login}
         if off:
             factors.drop(account, parts.clock())

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import pyotp
 from cryptography.exceptions import InvalidTag
@@ -88,7 +88,8 @@ class Kept(Protocol):
 class Factors:
     """Second factors over the books. `key`: 32 bytes of the keyring, for everybody's secrets.
 
-    `facts`: what each event tells besides, such as the decision that lets an operator act.
+    `told`: what makes of each event the one that is kept, such as with the decision that lets an
+    operator act.
     """
 
     def __init__(
@@ -96,12 +97,12 @@ class Factors:
         kept: Kept,
         key: bytes,
         random: tokens.Random = secrets.token_bytes,
-        facts: Mapping[str, Any] | None = None,
+        told: Callable[[AuditEvent], AuditEvent] = lambda event: event,
     ) -> None:
         self._kept = kept
         self._seal = AESGCM(HKDF(SHA256(), 32, None, b"hub second factors").derive(key))
         self._random = random
-        self._facts = facts or {}
+        self._told = told
 
     def begin(self, account: Account, issuer: str, now: datetime) -> str:
         """A new secret, as the `otpauth:` address an app reads. `Conflict` where one is confirmed.
@@ -175,8 +176,9 @@ class Factors:
         return False
 
     def _said(self, account: Account, now: datetime, change: str) -> AuditEvent:
-        facts = {**self._facts, "change": change}
-        return AuditEvent(Kind.USER_CHANGED, account.organisation, account.id, now, facts)
+        facts = {"change": change}
+        event = AuditEvent(Kind.USER_CHANGED, account.organisation, account.id, now, facts)
+        return self._told(event)
 
     def _recovery(self) -> tuple[list[str], list[bytes]]:
         plain = [base64.b32encode(self._random(RECOVERY_BYTES)).decode() for _ in range(RECOVERY)]

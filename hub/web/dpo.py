@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request, Response
 
 from hub.errors import Rejected
+from hub.records import Account
 from hub.web.desk import Desk, Lines
 from hub.web.render import Renderer
 
@@ -32,32 +33,33 @@ def add(routes: APIRouter, desk: Desk, renderer: Renderer) -> None:
 
     @routes.api_route("/dpo", methods=["GET", "HEAD"])
     def dpo(request: Request) -> Response:
-        account = renderer.account(request)
-        if account is None:
-            return renderer.door(request)
-        overview = desk.overview(account)
-        query = request.query_params
-        asked = {name: text for name in FIELDS if (text := query.get(name, "").strip()[:LONGEST])}
-        found: Lines | None = None
-        error, status = "", 200
-        if "search" in query:
-            try:
-                found = desk.search(account, asked, _after(query))
-            except Rejected as problem:
-                error, status = problem.words[renderer.language(request)], problem.status
-        return renderer.page(
-            request,
-            "dpo.html",
-            status=status,
-            account=account,
-            overview=overview,
-            asked=asked,
-            found=found,
-            error=error,
-            kinds=desk.kinds(),
-            states=STATES,
-            csv="/v1/audit/events?" + urlencode({**asked, "format": "csv"}),
-        )
+        def shown(account: Account) -> Response:
+            overview = desk.overview(account)
+            query = request.query_params
+            given = ((name, query.get(name, "").strip()[:LONGEST]) for name in FIELDS)
+            asked = {name: text for name, text in given if text}
+            found: Lines | None = None
+            error, status = "", 200
+            if "search" in query:
+                try:
+                    found = desk.search(account, asked, _after(query))
+                except Rejected as problem:
+                    error, status = problem.words[renderer.language(request)], problem.status
+            return renderer.page(
+                request,
+                "dpo.html",
+                status=status,
+                account=account,
+                overview=overview,
+                asked=asked,
+                found=found,
+                error=error,
+                kinds=desk.kinds(),
+                states=STATES,
+                csv="/v1/audit/events?" + urlencode({**asked, "format": "csv"}),
+            )
+
+        return renderer.signed_in(request, shown)
 
 
 def _after(query: Mapping[str, str]) -> int:

@@ -20,7 +20,7 @@ from connectors.pages import reasons, snippet
 from connectors.tableschema import table_schema, table_schemas
 from hub.errors import NotFound
 from hub.push import REPLACED
-from hub.records import Role
+from hub.records import Account, Role
 from hub.settings import AgreementTerms, Territory
 from hub.web.howto import commands, verify
 from hub.web.pushdesk import PushDesk
@@ -76,26 +76,26 @@ def add(routes: APIRouter, reception: Reception, renderer: Renderer) -> None:
 
     @routes.api_route("/partner/pushes/{push_id}", methods=["GET", "HEAD"])
     def push(request: Request, push_id: str) -> Response:
-        account = renderer.account(request)
-        if account is None:
-            return renderer.door(request)
-        state = reception.desk.state(account, push_id)
-        known = reception.datasets.get(f"{state['partner']}/{state['dataset']}")
-        done = state["stage"] == "done" and state["log_index"] is not None
-        return renderer.page(
-            request,
-            "push.html",
-            account=account,
-            push=state,
-            dataset=known,
-            findings=reception.desk.findings(account, push_id) if done else [],
-            edition=f"{state['partner']}/{state['dataset']}" in REPLACED,
-            check=commands(known, reception.url, "").check if known else "",
-            verify=verify(f"receipt-{push_id}.txt", reception.key()),
-            reasons=REASONS,
-            instant=datetime.fromisoformat,
-            stages=STAGES,
-        )
+        def shown(account: Account) -> Response:
+            state = reception.desk.state(account, push_id)
+            known = reception.datasets.get(f"{state['partner']}/{state['dataset']}")
+            done = state["stage"] == "done" and state["log_index"] is not None
+            return renderer.page(
+                request,
+                "push.html",
+                account=account,
+                push=state,
+                dataset=known,
+                findings=reception.desk.findings(account, push_id) if done else [],
+                edition=f"{state['partner']}/{state['dataset']}" in REPLACED,
+                check=commands(known, reception.url, "").check if known else "",
+                verify=verify(f"receipt-{push_id}.txt", reception.key()),
+                reasons=REASONS,
+                instant=datetime.fromisoformat,
+                stages=STAGES,
+            )
+
+        return renderer.signed_in(request, shown)
 
     @routes.api_route("/partner/{partner}/{name}", methods=["GET", "HEAD"])
     def dataset(request: Request, partner: str, name: str) -> Response:

@@ -30,44 +30,50 @@ def add(routes: APIRouter, parts: Parts, renderer: Renderer, forms: Forms) -> No
 
     @routes.post(PAGE)
     def move(request: Request, form: dict[str, str] = read) -> Response:
-        account = renderer.account(request)
-        if account is None:
-            return renderer.door(request)
-        actor = Actor.of(account)
-        case, answer = form.get("case", ""), form.get("answer", "")
-        acts: dict[str, Callable[[], Case]] = {
-            "open": lambda: rights.open_for(
-                parts, actor, form.get("kind", ""), form.get("concerns", ""), form.get("code", "")
-            ),
-            "extend": lambda: rights.extend(parts, actor, case, form.get("reason", "")),
-            "close": lambda: rights.close(parts, actor, case, answer, form.get("ground", "")),
-        }
-        try:
-            acts.get(form.get("act", ""), acts["close"])()
-        except HubError as error:
-            words = error.words[renderer.language(request)]
-            return _page(request, parts, renderer, account, words, error.status)
-        return RedirectResponse(PAGE, 303, {"cache-control": "no-store"})
+        def done(account: Account) -> Response:
+            actor = Actor.of(account)
+            case, answer = form.get("case", ""), form.get("answer", "")
+            acts: dict[str, Callable[[], Case]] = {
+                "open": lambda: rights.open_for(
+                    parts,
+                    actor,
+                    form.get("kind", ""),
+                    form.get("concerns", ""),
+                    form.get("code", ""),
+                ),
+                "extend": lambda: rights.extend(parts, actor, case, form.get("reason", "")),
+                "close": lambda: rights.close(parts, actor, case, answer, form.get("ground", "")),
+            }
+            try:
+                acts.get(form.get("act", ""), acts["close"])()
+            except HubError as error:
+                words = error.words[renderer.language(request)]
+                return _page(request, parts, renderer, account, words, error.status)
+            return RedirectResponse(PAGE, 303, {"cache-control": "no-store"})
+
+        return renderer.signed_in(request, done)
 
     @routes.post(f"{PAGE}/proof")
     def proof(request: Request, form: dict[str, str] = read) -> Response:
-        account = renderer.account(request)
-        if account is None:
-            return renderer.door(request)
-        number = form.get("consent", "").strip()
-        try:
-            made = consent_proofs.hand_out(parts, Actor.of(account), number, form.get("ground", ""))
-        except HubError as error:
-            words = error.words[renderer.language(request)]
-            return _page(request, parts, renderer, account, words, error.status)
-        return Response(
-            made,
-            media_type="application/octet-stream",
-            headers={
-                "content-disposition": f'attachment; filename="preuve-{number}.age"',
-                "cache-control": "no-store",
-            },
-        )
+        def done(account: Account) -> Response:
+            number = form.get("consent", "").strip()
+            try:
+                made = consent_proofs.hand_out(
+                    parts, Actor.of(account), number, form.get("ground", "")
+                )
+            except HubError as error:
+                words = error.words[renderer.language(request)]
+                return _page(request, parts, renderer, account, words, error.status)
+            return Response(
+                made,
+                media_type="application/octet-stream",
+                headers={
+                    "content-disposition": f'attachment; filename="preuve-{number}.age"',
+                    "cache-control": "no-store",
+                },
+            )
+
+        return renderer.signed_in(request, done)
 
 
 def _page(

@@ -101,29 +101,29 @@ def add(routes: APIRouter, parts: Parts, renderer: Renderer, forms: Forms) -> No
 
     @routes.api_route(PAGE, methods=["GET", "HEAD"])
     def listed(request: Request) -> Response:
-        account = renderer.account(request)
-        if account is None:
-            return renderer.door(request)
-        response = _page(request, parts, renderer, forms, account)
-        now = parts.clock().isoformat()
-        forms.keep(response, _cookie(forms), now, max_age=int(YEAR.total_seconds()))
-        return response
+        def shown(account: Account) -> Response:
+            response = _page(request, parts, renderer, forms, account)
+            now = parts.clock().isoformat()
+            forms.keep(response, _cookie(forms), now, max_age=int(YEAR.total_seconds()))
+            return response
+
+        return renderer.signed_in(request, shown)
 
     @routes.post(PAGE)
     def act(request: Request, form: dict[str, str] = read) -> Response:
-        account = renderer.account(request)
-        if account is None:
-            return renderer.door(request)
-        try:
-            if form.get("act") == "profile":
-                delivery: Delivery = request.app.state.delivery
-                client, made = delivery.profile(Actor.of(account), form.get("request", ""))
-                return JSONResponse(made, headers=recipients.headers(client))
-            _act(parts, Actor.of(account), form)
-        except HubError as error:
-            words = error.words[renderer.language(request)]
-            return _page(request, parts, renderer, forms, account, words, error.status)
-        return RedirectResponse(PAGE, 303, {"cache-control": "no-store"})
+        def done(account: Account) -> Response:
+            try:
+                if form.get("act") == "profile":
+                    delivery: Delivery = request.app.state.delivery
+                    client, made = delivery.profile(Actor.of(account), form.get("request", ""))
+                    return JSONResponse(made, headers=recipients.headers(client))
+                _act(parts, Actor.of(account), form)
+            except HubError as error:
+                words = error.words[renderer.language(request)]
+                return _page(request, parts, renderer, forms, account, words, error.status)
+            return RedirectResponse(PAGE, 303, {"cache-control": "no-store"})
+
+        return renderer.signed_in(request, done)
 
 
 def _act(parts: Parts, actor: Actor, form: Mapping[str, str]) -> DataRequest:

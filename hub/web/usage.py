@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request, Response
 from hub import metering
 from hub.errors import Rejected
 from hub.parts import Actor, Parts
+from hub.records import Account
 from hub.web.render import Renderer
 
 PAGE: Final = "/usage"
@@ -23,25 +24,25 @@ def add(routes: APIRouter, parts: Parts, renderer: Renderer) -> None:
 
     @routes.api_route(PAGE, methods=["GET", "HEAD"])
     def statement(request: Request, month: str = "", of: str = "") -> Response:
-        account = renderer.account(request)
-        if account is None:
-            return renderer.door(request)
-        actor = Actor.of(account)
-        month, error = month or metering.this_month(parts.clock()), ""
-        try:
-            known = metering.statement(parts, actor, month)
-        except Rejected as wrong:
-            known, error = [], wrong.words[renderer.language(request)]
-        uses = metering.only(known, of[:50])
-        return renderer.page(
-            request,
-            "usage.html",
-            status=422 if error else 200,
-            account=account,
-            error=error,
-            month=month[:10],
-            of=of[:50],
-            uses=uses,
-            partners=metering.totals(uses, lambda use: use.partners),
-            organisations=metering.totals(uses, lambda use: (use.organisation,)),
-        )
+        def shown(account: Account) -> Response:
+            actor = Actor.of(account)
+            asked, error = month or metering.this_month(parts.clock()), ""
+            try:
+                known = metering.statement(parts, actor, asked)
+            except Rejected as wrong:
+                known, error = [], wrong.words[renderer.language(request)]
+            uses = metering.only(known, of[:50])
+            return renderer.page(
+                request,
+                "usage.html",
+                status=422 if error else 200,
+                account=account,
+                error=error,
+                month=asked[:10],
+                of=of[:50],
+                uses=uses,
+                partners=metering.totals(uses, lambda use: use.partners),
+                organisations=metering.totals(uses, lambda use: (use.organisation,)),
+            )
+
+        return renderer.signed_in(request, shown)

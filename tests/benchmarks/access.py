@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from hub.catalog import Catalogue
 from hub.policy.gate import EmbeddedGate, PolicyGate, ServerGate
+from tests import own
 from tests.benchmarks.peers import Missing
 from tests.benchmarks.runner import Row, Timed, limited, paired
 from tests.flows import world
 from tests.flows.served import Served
-from tests.policy.cases import VECTORS, opa, own_server
+from tests.policy.cases import VECTORS, opa
 from tests.sharing import editions
 
 ASKED: Final = 4_000
@@ -61,8 +62,8 @@ def decision_beside_opa(folder: Path) -> Row:
     """The same questions put to an OPA server of our own, over HTTP."""
     if opa() is None:
         raise Missing("no `opa`: run `make services`")
-    with own_server(folder / "opa") as (address, _):
-        ours, server = EmbeddedGate(), ServerGate(address)
+    with own.policy(folder / "opa") as served:
+        ours, server = EmbeddedGate(), ServerGate(f"http://{served.address}")
         for rule, question in _questions(len(VECTORS) * 10):
             if server.decide(rule, question) != ours.decide(rule, question):
                 raise ValueError("the two engines answer differently")

@@ -15,9 +15,9 @@ import msgspec
 
 from hub.events import Kind
 from hub.policy.gate import ENGINE_FAILED
+from tests import own
 from tests.flows import world
 from tests.flows.served import Served
-from tests.policy.cases import own_server
 from tests.sharing import editions
 
 SECONDS: Final = 1.0
@@ -33,8 +33,8 @@ def test_pulling_the_plug_denies_everything_and_is_told(tmp_path: Path) -> None:
     data, seen = f"/v1/releases/{release.id}/data?format=parquet", list[Answer]()
     over = threading.Event()
     with (
-        own_server(tmp_path / "opa") as (address, opa),
-        Served(home, HUB_POLICY_URL=address) as hub,
+        own.policy(tmp_path / "opa") as opa,
+        Served(home, HUB_POLICY_URL=f"http://{opa.address}") as hub,
     ):
 
         def load(path: str) -> None:
@@ -49,7 +49,6 @@ def test_pulling_the_plug_denies_everything_and_is_told(tmp_path: Path) -> None:
             one.start()
         time.sleep(SECONDS)
         opa.kill()
-        opa.wait()
         pulled = time.monotonic()
         time.sleep(SECONDS)
         over.set()

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from hypothesis import strategies as st
 
 from hub.errors import Unavailable
 from hub.policy.gate import POLICIES, ServerGate
-from tests.flows.served import free_port
 from tests.services import missing, needed
 
 PATIENT = 20.0
@@ -77,32 +71,6 @@ def serving(program: Path | str, folder: Path, port: int) -> list[str]:
         "--verification-key-id", "hub", "--signing-alg", "ES256", "--disable-telemetry",
         "--log-level", "error",
     ]  # fmt: skip
-
-
-@contextmanager
-def own_server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """An OPA server of one's own, which may be killed: its address and its process."""
-    program = opa()
-    if program is None:
-        missing("no `opa`: run `make services`")
-    made = [sys.executable, str(POLICIES.parent / "deploy/bundle.py"), "--opa", str(program),
-            "--policies", str(POLICIES), str(folder)]  # fmt: skip
-    subprocess.run(made, check=True, capture_output=True, cwd=POLICIES.parent)
-    port = free_port()
-    process = subprocess.Popen(
-        serving(program, folder, port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        while True:
-            assert process.poll() is None, "the OPA server did not start"
-            with suppress(httpx2.HTTPError):
-                httpx2.get(f"http://127.0.0.1:{port}/health", timeout=1).raise_for_status()
-                break
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}", process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def policies_with(folder: Path, **changed: str | None) -> Path:
