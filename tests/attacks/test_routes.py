@@ -16,7 +16,8 @@ import pytest
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
-from hub import agreements
+from hub import agreements, rights
+from hub.participation import PERSON
 from hub.parts import OPERATOR
 from hub.web.mine import EXAMPLE
 from tests.attacks.places import EMBARGOED, MARK, SPARE, TERMS, Places, actors, furnished
@@ -98,6 +99,12 @@ def uploaded(**sent: Any) -> Callable[[Places], Asked]:
         return Asked(f"{PUSHES}/{places.upload()}", {**sent, "headers": headers})
 
     return ask
+
+
+def taken_back(places: Places) -> Asked:
+    """A claim the visitor made just now, in the form that takes it back."""
+    made = rights.open_case(places.parts, PERSON, "access", code=places.code)
+    return Asked("/my-consent/claims/retract", form={"case": made.id})
 
 
 def ending(places: Places) -> Asked:
@@ -416,9 +423,7 @@ TABLE: Final[dict[str, Entry]] = {
     "POST /my-consent/claims": Entry(
         filled("/my-consent/claims", kind="access", concerns="trips"), VISITOR
     ),
-    "POST /my-consent/claims/retract": Entry(
-        filled("/my-consent/claims/retract", case="x"), VISITOR
-    ),
+    "POST /my-consent/claims/retract": Entry(taken_back, VISITOR),
     "POST /my-consent/agree": Entry(filled("/my-consent/agree", purpose="recontact"), VISITOR),
     "POST /my-consent/correct": Entry(
         filled("/my-consent/correct", dataset="x/y", first="x", last="x"), VISITOR
