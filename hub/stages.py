@@ -371,9 +371,12 @@ def _refused(periods: pa.ChunkedArray, digests: pa.Array) -> frozenset[tuple[str
     Of the digest, since who is refused gets no pseudonym; so the same each time, as a bucket is.
     """
     leading = pc.binary_slice(digests.cast(pa.binary()), 0, pseudonyms.PSEUDONYM_BYTES)
-    places = pa.table({"period": periods, "bucket": pseudonyms.buckets(leading)})
-    once = places.group_by(["period", "bucket"]).aggregate([]).to_pydict()
-    return frozenset(zip(once["period"], once["bucket"], strict=True))
+    buckets = pseudonyms.buckets(leading)
+    return frozenset(
+        (period, bucket)
+        for period in pc.unique(periods).to_pylist()
+        for bucket in pc.unique(buckets.filter(pc.equal(periods, period))).to_pylist()
+    )
 
 
 def pseudonymise(chunk: Admitted, people: People) -> Pseudonymous:
