@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from cryptography.exceptions import InvalidTag
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _BUFFER_BYTES: Final = 1 << 20
+_PIECES: Final = 16
+"""Sealed chunks written at a time."""
 _ONE_OF_MANY: Final = b"sealed-one/1\n"
 """How a thing sealed by an `Envelope` begins."""
 _NONCE_BYTES: Final = 12
@@ -95,11 +98,19 @@ def seal_stream(
 
     Raises `TooLarge` past `max_bytes` of plaintext, and whatever `chunks` and `write` raise.
     """
-    with ThreadPoolExecutor(1, "digesting") as pool:
-        source = _Measured(chunks, max_bytes, pool)
-        for piece in age.encrypt(source, recipient):
-            write(piece)
+    with ThreadPoolExecutor(2, "sealing") as pool:
+        source = _Measured(chunks, max_bytes, _Behind(pool))
+        writing = _Behind(pool)
+        for piece in _together(age.encrypt(source, recipient)):
+            writing.do(write, piece)
+        writing.wait()
     return source.digest.hexdigest(), source.size
+
+
+def _together(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes in larger pieces: to hand one to another thread takes its time."""
+    while some := b"".join(islice(pieces, _PIECES)):
+        yield some
 
 
 def verify(sealed: BinaryIO, identity: age.Identity) -> None:
@@ -161,22 +172,39 @@ class _Plaintext(io.RawIOBase):
         super().close()
 
 
+class _Behind:
+    """Does one thing after the other on a thread of its own, each while the next is made ready."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
+        self._last: Future[object] | None = None
+
+    def do(self, work: Callable[[bytes], object], data: bytes) -> None:
+        """Begin this once what was begun before is done. Raises what that raised."""
+        self.wait()
+        self._last = self._pool.submit(work, data)
+
+    def wait(self) -> None:
+        """Be done with what was begun. Raises what it raised."""
+        if self._last is not None:
+            self._last.result()
+
+
 class _Measured:
     """The chunks, measured, and no more of them than allowed.
 
-    A chunk is digested in `pool`, on another core, while it is sealed; the next waits for that.
-    `digest` is that of all chunks once the pool is shut down.
+    A chunk is digested behind, while it is sealed. `digest` is that of all chunks once the
+    threads have ended.
     """
 
-    def __init__(self, chunks: Iterable[bytes], max_bytes: int, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, chunks: Iterable[bytes], max_bytes: int, behind: _Behind) -> None:
         self._chunks = chunks
         self._max_bytes = max_bytes
-        self._pool = pool
+        self._behind = behind
         self.digest = hashlib.sha256()
         self.size = 0
 
     def __iter__(self) -> Iterator[bytes]:
-        digested: Future[None] | None = None
         for chunk in self._chunks:
             self.size += len(chunk)
             if self.size > self._max_bytes:
@@ -187,9 +215,7 @@ class _Measured:
                     who="partner",
                     facts={"max_bytes": self._max_bytes},
                 )
-            if digested is not None:
-                digested.result()
-            digested = self._pool.submit(self.digest.update, chunk)
+            self._behind.do(self.digest.update, chunk)
             yield chunk
 
 

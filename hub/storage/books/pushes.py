@@ -122,8 +122,10 @@ class Pushes(Desk):
                 )
             )
             if set_aside:
-                rows = [_set_aside_values(push.id, row) for row in set_aside]
-                connection.execute(insert(quarantine), rows)
+                for start in range(0, len(set_aside), _ROWS):
+                    some = set_aside[start : start + _ROWS]
+                    values = [_set_aside_values(push.id, row) for row in some]
+                    connection.execute(insert(quarantine), values)
                 connection.execute(insert(rejections).values(**_listing(push.id, set_aside)))
             connection.execute(delete(progress).where(progress.c.push == push.id))
             fulfil(connection, PUSH, push.id)
@@ -290,6 +292,8 @@ def _earlier(connection: Connection, push: Push) -> Push | None:
     return None if row is None else _push(row)
 
 
+_ROWS = 500
+"""Rows written at a time: more of them would only fill the memory."""
 _BOOKKEEPING = {"id", "event", WRITTEN, NONCE}
 _COLUMNS = tuple(c.name for c in pushes.columns if c.name not in _BOOKKEEPING)
 
