@@ -91,12 +91,6 @@ def presented(_: Places) -> Asked:
     return Asked("/my-consent/receipt", {"files": {"file": ("r.txt", b"x")}}, {"act": "verify"})
 
 
-def retracted(places: Places) -> Asked:
-    """The taking back of the visitor's own claim, a fresh one each time."""
-    case = rights.open_case(places.parts, PERSON, "access", code=places.code)
-    return Asked("/my-consent/claims/retract", {}, {"case": case.id})
-
-
 def uploaded(**sent: Any) -> Callable[[Places], Asked]:
     """A request about an upload of the owner's own client, fresh each time."""
 
