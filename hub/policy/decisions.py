@@ -152,7 +152,9 @@ def read_answer(rule: str, document: Any, digest: str, bundle_digest: str) -> De
             and all(isinstance(reason, str) for reason in reasons)
             and allow is (not reasons)
         ):
-            return Decision(rule, allow, tuple(reasons), digest, bundle_digest, obligations)
+            # Engines name them in orders of their own; a manifest holds them, byte for byte.
+            ordered = dict(sorted(obligations.items()))
+            return Decision(rule, allow, tuple(reasons), digest, bundle_digest, ordered)
     return denied(rule, ENGINE_FAILED, digest, bundle_digest)
 
 
