@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -122,10 +123,7 @@ class Pushes(Desk):
                 )
             )
             if set_aside:
-                for start in range(0, len(set_aside), _ROWS):
-                    some = set_aside[start : start + _ROWS]
-                    values = [_set_aside_values(push.id, row) for row in some]
-                    connection.execute(insert(quarantine), values)
+                _write_set_aside(connection, push.id, set_aside)
                 connection.execute(insert(rejections).values(**_listing(push.id, set_aside)))
             connection.execute(delete(progress).where(progress.c.push == push.id))
             fulfil(connection, PUSH, push.id)
@@ -295,6 +293,7 @@ def _earlier(connection: Connection, push: Push) -> Push | None:
 _ROWS = 500
 """Rows written at a time: more of them would only fill the memory."""
 _BOOKKEEPING = {"id", "event", WRITTEN, NONCE}
+_SET_ASIDE = ("push", "position", "code", "column", "digest", "sealed", "until")
 _COLUMNS = tuple(c.name for c in pushes.columns if c.name not in _BOOKKEEPING)
 
 
@@ -314,16 +313,28 @@ def _push(row: Row[Any]) -> Push:
     return Push(id=row.id, log_index=row.log_index, **values)
 
 
-def _set_aside_values(push_id: str, row: SetAside) -> dict[str, Any]:
-    return {
-        "push": push_id,
-        "position": row.position,
-        "code": row.code,
-        "column": row.column,
-        "digest": row.digest,
-        "sealed": row.sealed,
-        "until": row.until,
-    }
+def _write_set_aside(connection: Connection, push_id: str, rows: Sequence[SetAside]) -> None:
+    """Hand the rows to the driver ready: what SQLAlchemy does to each takes as long as writing it.
+
+    Nothing is to be done to them but to the day, which SQLite keeps as a text.
+    """
+    dialect = connection.dialect
+    statement = insert(quarantine).compile(dialect=dialect, column_keys=_SET_ASIDE)
+    day = cache(quarantine.c.until.type.dialect_impl(dialect).bind_processor(dialect) or _as_it_is)
+    for start in range(0, len(rows), _ROWS):
+        ready = [
+            (push_id, row.position, row.code, row.column, row.digest, row.sealed, day(row.until))
+            for row in rows[start : start + _ROWS]
+        ]
+        if statement.positional:
+            connection.exec_driver_sql(statement.string, ready)
+        else:
+            named = [dict(zip(_SET_ASIDE, row, strict=True)) for row in ready]
+            connection.exec_driver_sql(statement.string, named)
+
+
+def _as_it_is(value: date | None) -> date | None:
+    return value
 
 
 def _set_aside(row: Row[Any]) -> SetAside:
