@@ -49,11 +49,12 @@ def _to(kind: pa.DataType) -> Callable[[pa.Array], pa.Array]:
 
 def _wall_time(texts: pa.Array) -> pa.Array:
     """Local wall time; a text with an offset is moved to Paris first."""
-    zoned = pc.match_substring_regex(texts, _OFFSET)
+    try:
+        return pc.cast(texts, pa.timestamp("us"))  # takes no offset
+    except pa.ArrowInvalid:
+        zoned = pc.match_substring_regex(texts, _OFFSET)
     nothing = pa.scalar(None, pa.string())
     naive = pc.cast(pc.if_else(zoned, nothing, texts), pa.timestamp("us"))
-    if not pc.any(zoned).as_py():
-        return naive
     instants = pc.cast(pc.if_else(zoned, texts, nothing), pa.timestamp("us", "UTC"))
     local = pc.local_timestamp(pc.cast(instants, pa.timestamp("us", "Europe/Paris")))
     return pc.if_else(pc.fill_null(zoned, False), local, naive)
