@@ -114,8 +114,16 @@ def read_source(source: Source, reader: Reader[Decoded], reading: Reading) -> It
 
 def decode(document: Document, decoder: Decoder[Decoded], once: tuple[bytes, ...] = ()) -> Decoded:
     """A document as its struct. Raises `BadRow`."""
-    if b"\0" in document.data:
-        raise BadRow("nul_byte")
+    try:
+        return _decode(document, decoder, once)
+    except BadRow as bad:
+        # No decoder takes one, so it is looked for only where one has failed.
+        if b"\0" in document.data:
+            raise BadRow("nul_byte") from bad
+        raise
+
+
+def _decode(document: Document, decoder: Decoder[Decoded], once: tuple[bytes, ...]) -> Decoded:
     for key in once:
         if document.data.count(key) > 1:
             raise BadRow("duplicate_key", key.strip(b'"').decode())

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from connectors.archives import Source
 from connectors.contract import Malformed, Reading
@@ -36,8 +35,7 @@ _OPEN: Final = b"{["
 _BLANK: Final = re.compile(rb"\s*")
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """One document's bytes; `position` is its line in NDJSON, else its number, from 1."""
 
     position: int

@@ -231,6 +231,14 @@ def test_a_trip_that_says_twice_whose_it_is_is_nobodys(old: str, new: str, reaso
     assert (got.reasons, got.rows) == ({reason: 2}, {"trips": 1})
 
 
+def test_a_nul_anywhere_in_a_document_is_what_is_wrong_with_it() -> None:
+    whole = json.dumps(trip(1)).encode()
+    for bad in (whole, whole.replace(b'"distance": 4700.0', b'"distance": "far"')):
+        lines = [bad[:at] + b"\0" + bad[at:] for at in range(1, len(bad))]
+        got = read(TRIPS, b"\n".join([whole, *lines]))
+        assert (got.rows, got.reasons) == ({"trips": 1}, {"nul_byte": len(lines)})
+
+
 def test_two_wrappings_of_one_document_are_two_documents() -> None:
     both = json.dumps({"doc": trip(1), "attributes": trip(2)}).encode()
     assert read(TRIPS, both, READING).reasons == {"duplicate_key": 1}

@@ -10,7 +10,7 @@ import re
 import threading
 from collections.abc import Iterator
 from datetime import datetime
-from math import isfinite
+from math import inf, isfinite
 from typing import Annotated, Any, BinaryIO, Final
 
 import msgspec
@@ -247,23 +247,25 @@ def _sections(serie: _Serie, warnings: Warnings) -> list[dict[str, Any]]:
             mode, known = resolve(about.manual_mode, about.sensed_mode)
             if not known and ("unknown_mode", "sensed_mode") not in warnings:
                 warnings.append(("unknown_mode", "sensed_mode"))
+            if (distance := _figure(about.distance)) is None:
+                distance = _repaired(about.distances, "distance", warnings)
+            if (duration := _figure(about.duration)) is None:
+                duration = _repaired(about.timestamps, "duration", warnings)
             sections.append(
                 {
                     "mode": mode,
-                    "distance_m": _repaired(about.distance, about.distances, "distance", warnings),
-                    "duration_s": _repaired(about.duration, about.timestamps, "duration", warnings),
+                    "distance_m": distance,
+                    "duration_s": duration,
                 }
             )
     return sections
 
 
-def _repaired(figure: float | None, readings: msgspec.Raw, field: str, warnings: Warnings) -> float:
-    """A section's figure, or where it is missing or negative what its readings add up to.
+def _repaired(readings: msgspec.Raw, field: str, warnings: Warnings) -> float:
+    """What a section's readings add up to, where its own figure is missing or negative.
 
     `distances` are steps in metres; `timestamps` are instants in milliseconds.
     """
-    if figure is not None and 0 <= figure < float("inf"):
-        return figure
     try:
         numbers: list[float] = _NUMBERS.decode(readings) or []
     except msgspec.DecodeError as error:
@@ -280,7 +282,7 @@ def _repaired(figure: float | None, readings: msgspec.Raw, field: str, warnings:
 
 
 def _figure(value: float | None) -> float | None:
-    return value if value is not None and 0 <= value < float("inf") else None
+    return value if value is not None and 0 <= value < inf else None
 
 
 def _total(figure: float | None, sections: list[dict[str, Any]], column: str, field: str) -> float:
