@@ -22,6 +22,7 @@ from hub.errors import Conflict, NotFound, Rejected
 from hub.events import AuditEvent, Kind
 from hub.parts import Actor, Parts
 from hub.policy.gate import Decision
+from hub.protections import PLAN
 from hub.records import Agreement, Basis, Role, Side
 from hub.settings import AgreementTerms
 from hub.stages import ACTS
@@ -131,7 +132,11 @@ def odrl(parts: Parts, agreement: Agreement) -> dict[str, Any]:
     for name, operator in (("valid_from", "gteq"), ("valid_until", "lteq")):
         if terms.get(name):
             within.append(_constraint("dateTime", operator, terms[name]))
-    duties = [{"action": "anonymize"}, {"action": "attribute"}]
+    asked = _constraint(f"{base}/methodology#protection", "gteq", terms.get("protection", PLAN))
+    duties: list[dict[str, Any]] = [
+        {"action": [{"rdf:value": {"@id": "odrl:anonymize"}, "refinement": [asked]}]},
+        {"action": "attribute"},
+    ]
     forbidden = [{"target": target, "action": "sell"}, {"target": target, "action": "reproduce"}]
     if obligations.get("no_join"):
         forbidden.append({"target": target, "action": "aggregate"})
@@ -144,6 +149,8 @@ def odrl(parts: Parts, agreement: Agreement) -> dict[str, Any]:
         "@context": CONTEXT,
         "@type": "Agreement" if agreement.signed or terms.get("signed_off") else "Offer",
         "uid": address,
+        # Terms that are ours alone: the operand that says how strictly releases are protected.
+        "profile": f"{base}/methodology",
         "assigner": f"{base}/organisations#{agreement.partner}",
         "assignee": f"{base}/organisations#hub",
         "permission": [

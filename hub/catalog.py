@@ -24,10 +24,12 @@ from analytics.measures import MEASURES
 from analytics.model import LICENCE_OUVERTE, ODBL, Column
 from connectors.contract import Dataset
 from connectors.tableschema import table_schema
+from consent.purposes import PURPOSES
+from hub import protections
 from hub.errors import NotFound
 from hub.events import Kind
 from hub.parts import Parts
-from hub.records import Agreement, Push, Release
+from hub.records import Agreement, Basis, Push, Release
 from hub.release import listable
 from hub.settings import Territory
 
@@ -68,6 +70,14 @@ ACCESS: Final[Mapping[str, Words]] = {
 }
 
 
+BASES: Final[Mapping[Basis, Words]] = {
+    Basis.CONSENT: {"fr": "l’accord de chaque personne", "en": "each person’s consent"},
+    Basis.PUBLIC_TASK: {
+        "fr": "une mission de service public, avec droit d’opposition",
+        "en": "a public task, with a right to object",
+    },
+    Basis.NOT_PERSONAL: {"fr": "aucune donnée personnelle", "en": "no personal data"},
+}
 ON_REQUEST: Final[Words] = {
     "fr": "sur demande, par une décision motivée",
     "en": "on request, by a decision with its reasons",
@@ -213,17 +223,7 @@ class Catalogue:
 
 def _quality(protection: Mapping[str, Any], *, synthetic: bool) -> Words:
     lane = protection.get("lane", "")
-    said = {
-        "open": {"fr": "données de lieux, telles que publiées", "en": "places, as published"},
-        "volumes": {
-            "fr": "volumes extrapolés par l’opérateur, arrondis à la dizaine, seuil de l’opérateur",
-            "en": "volumes the operator extrapolates, to the nearest ten, its own floor",
-        },
-        "estimates": {
-            "fr": "estimations d’après des volontaires, avec intervalle, arrondies par classe",
-            "en": "estimates from volunteers, with an interval, rounded by class",
-        },
-    }.get(lane, {"fr": "voir le manifeste", "en": "see the manifest"})
+    said = protections.LEVELS.get(lane, {"fr": "voir le manifeste", "en": "see the manifest"})
     if not synthetic:
         return said
     return {"fr": f"données fictives ; {said['fr']}", "en": f"made-up data; {said['en']}"}
@@ -269,7 +269,7 @@ def _source(
             )
             for one in table_schema(dataset)["fields"]
         ),
-        terms=dict.fromkeys(("fr", "en"), f"{agreement.basis}, {agreement.purpose}"),
+        terms=_agreed(agreement),
         freshness={
             "fr": f"dernier dépôt le {last.accepted_at:%d/%m/%Y}",
             "en": f"last pushed on {last.accepted_at:%Y-%m-%d}",
@@ -279,6 +279,19 @@ def _source(
         coverage={"fr": territory.name, "en": territory.name},
         quality=_checked(None if personal else last),
     )
+
+
+def _agreed(agreement: Agreement) -> Words:
+    """Lawful basis, purpose, and what releases are protected by at least, in words."""
+    basis, purpose = BASES[agreement.basis], PURPOSES.get(agreement.purpose)
+    why = purpose.title if purpose else dict.fromkeys(("fr", "en"), agreement.purpose)
+    least = protections.LEVELS.get(str(agreement.terms.get("protection")))
+    return {
+        "fr": f"{basis['fr']} ; finalité : {why['fr']}"
+        + (f" ; protection, au moins : {least['fr']}" if least else ""),
+        "en": f"{basis['en']}; purpose: {why['en']}"
+        + (f"; protection, at least: {least['en']}" if least else ""),
+    }
 
 
 def _checked(last: Push | None) -> Words:

@@ -5,8 +5,9 @@
    nothing from that moment on, in the middle of a load as well. A link also names the epoch it was
    made in, which rises with every end.
 3. The obligations of the decision: territory and level of detail narrow the table (leaving rows
-   out of what is published shows nothing more), a release of fewer people than agreed is not handed
-   out, and a workbook's notice says on what terms it is given.
+   out of what is published shows nothing more); a release of fewer people than agreed, or protected
+   less than agreed then or by the agreements now, is not handed out; a workbook's notice says on
+   what terms it is given.
 4. The reading is an event about the release and the request, from which use is told.
 
 Delta Sharing is one more way of it: the profile an approved request hands out (`Requested`) opens
@@ -28,7 +29,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from analytics.measures import MEASURES
-from hub import formats, recipients, requests
+from hub import formats, protections, recipients, requests
 from hub.errors import Denied, Gone, NotFound, Rejected
 from hub.events import Kind
 from hub.identity import links
@@ -180,7 +181,7 @@ class Delivery:
                 en="Nothing is published for this request yet.",
                 who="steward",
             )
-        _enough_people(request, release)
+        _as_obliged(request, release, decision)
         return request, release, decision
 
 
@@ -220,8 +221,9 @@ class Requested:
             # What was not asked for is refused like what may not be given.
             requests.delivering(self._parts, self.actor, self._request, release)
             raise _not_asked_for()
-        _enough_people(self._request, release)
-        return requests.delivering(self._parts, self.actor, self._request, release)
+        decision = requests.delivering(self._parts, self.actor, self._request, release)
+        _as_obliged(self._request, release, decision)
+        return decision
 
     def data(self, release: Release) -> bytes:
         """The table, narrowed to what the decision allows."""
@@ -276,7 +278,15 @@ def _standing(request: DataRequest, now: datetime) -> None:
         raise _over()
 
 
-def _enough_people(request: DataRequest, release: Release) -> None:
+def _as_obliged(request: DataRequest, release: Release, decision: Decision) -> None:
+    """Whether an edition is what was agreed to. Raises `Denied`."""
+    if not protections.reached(release.manifest, decision.obligations["protection"]):
+        raise Denied(
+            "protection-too-weak",
+            fr="La publication est moins protégée que la décision ne l’exige.",
+            en="The release is protected less than the decision demands.",
+            who="steward",
+        )
     if release.manifest["plan"]["k"] < request.obligations["k_min"]:
         raise Denied(
             "too-few-people",
@@ -292,8 +302,10 @@ def _notice(request: DataRequest, release: Release) -> list[formats.Note]:
     access = [formats.licensed(licence)] if licence else [RESTRICTED]
     until = f"{request.expires_at:%Y-%m-%d}" if request.expires_at else ""
     source = f"{release.manifest['territory']}, {release.id}: {', '.join(request.partners)}"
+    protection = protections.LEVELS[release.manifest["protection"]["lane"]]
     return [
         *access,
+        ("Protection", protection["fr"], protection["en"]),
         ("Source", f"À citer : {source}", f"To be named: {source}"),
         ("Demande", request.id, request.id),
         ("Finalité", request.purpose, request.purpose),

@@ -12,7 +12,8 @@
    tries the table. What he learns blocks it.
 5. A table equal to the last one is not published twice; one that differs from it by fewer people
    than the threshold is not published at all, because the two together would show them.
-6. Approve: the policy decides about *facts* of the table; it is never shown a row. A table that
+6. Approve: the policy decides about *facts* of the table; it is never shown a row. A table that is
+   protected less than its agreements or the plan ask for is not published. A table that
    shows the business of an operator whose agreement asks for secrecy is restricted: it is then
    handed out under approved requests only, and cites the exception.
 7. The declared contributors become a tree (`contributors`), whose root is in the manifest. The
@@ -42,7 +43,7 @@ import rfc8785
 
 from analytics import measures, protect
 from consent import pseudonyms
-from hub import contributors, formats
+from hub import contributors, formats, protections
 from hub.audit import receipts
 from hub.contributors import Declared
 from hub.errors import Denied, NotFound, Rejected
@@ -367,6 +368,8 @@ def approve(parts: Parts, measure_: measures.Measure, protected: Protected) -> A
                 "open": exception is None,
                 "exception": exception["code"] if exception else None,
                 "operators_shown": list(protected.operators),
+                "protection": protected.applied["lane"],
+                "protections_asked": protections.asked(parts, measure_),
             }
         },
     )
@@ -374,12 +377,9 @@ def approve(parts: Parts, measure_: measures.Measure, protected: Protected) -> A
 
 
 def _obligations(parts: Parts, measure_: measures.Measure) -> dict[str, Mapping[str, Any]]:
-    """What the agreements of a measure's datasets ask for, by dataset."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for dataset in sorted({table.rsplit("/", 1)[0] for table in measure_.inputs}):
-        agreement = parts.books.agreement(*dataset.split("/"))
-        found[dataset] = (agreement.terms.get("obligations") or {}) if agreement else {}
-    return found
+    """What the agreements of a measure's datasets oblige to, by dataset."""
+    found = protections.terms(parts, measure_)
+    return {dataset: terms.get("obligations") or {} for dataset, terms in found.items()}
 
 
 def _embargo(parts: Parts, measure_: measures.Measure) -> int | None:
@@ -499,11 +499,16 @@ def receipt(parts: Parts, release: Release) -> bytes:
 
 def question(parts: Parts, release: Release, purpose: str | None = None) -> dict[str, Any]:
     """What the policy `release_read` is asked about a release, but for who asks."""
+    level = release.manifest.get("protection", {}).get("lane")
+    obliged = release.manifest.get("policy", {}).get("obligations", {})
     return {
         "release": {
             "measure": release.measure,
             "open": release.manifest.get("open", True),
             "embargo_until": release.manifest.get("embargo_until"),
+            "protection": level,
+            # One from before levels were asked for is held to what it has.
+            "protection_asked": obliged.get("protection", level),
         },
         "purpose": purpose,
         "now": int(parts.clock().timestamp()),

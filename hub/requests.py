@@ -27,6 +27,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from analytics.measures import MEASURES
+from hub import protections
 from hub.audit import receipts
 from hub.errors import Conflict, Denied, NotFound, Rejected
 from hub.events import AuditEvent, Kind
@@ -394,7 +395,8 @@ def _may(parts: Parts, actor: Actor, action: str, request: DataRequest) -> Decis
 def _question(
     parts: Parts, action: str, request: DataRequest, release: Release | None = None
 ) -> dict[str, Any]:
-    if release is None and action in {"submit", "approve", "deliver"}:
+    handing_out = action in {"submit", "approve", "deliver"}
+    if release is None and handing_out:
         release = release_for(parts, request)
     manifest: Mapping[str, Any] = release.manifest if release is not None else {}
     return {
@@ -405,9 +407,19 @@ def _question(
             # What is not there yet is not known to be open.
             "open": bool(manifest.get("open", True)) if release is not None else False,
             "embargo_until": manifest.get("embargo_until"),
+            **({"protections_asked": _protections(parts, request)} if handing_out else {}),
         },
         "now": int(parts.clock().timestamp()),
     }
+
+
+def _protections(parts: Parts, request: DataRequest) -> list[str]:
+    """The levels of protection asked for by now, and what was agreed to before."""
+    known = MEASURES.get(request.measure)
+    # What there is no measure of is refused later; until then it is held to the strictest.
+    asked = protections.asked(parts, known) if known is not None else [protections.PEOPLE]
+    agreed = request.obligations.get("protection")
+    return sorted({*asked, agreed} if agreed else asked)
 
 
 def _content(request: DataRequest) -> dict[str, Any]:

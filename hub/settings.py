@@ -145,7 +145,9 @@ class AgreementTerms(BaseModel):
     controllers: list[str] = Field(min_length=1)
     processors: list[str] = []
     recipients: list[str] = Field([], description="who may be given more than open releases")
-    protection: str = Field("publication plan", description="level: the plan, or stricter words")
+    protection: Literal["publication plan", "volumes", "estimates"] = Field(
+        "publication plan", description="level releases have at least; never less than the plan's"
+    )
     territory: str = Field("", description="where it holds; empty: the hub's whole territory")
     valid_from: date | None = None
     valid_until: date | None = None

@@ -51,3 +51,24 @@ at_least(number, lowest) if {
 	is_number(lowest)
 	number >= lowest
 }
+
+# METADATA
+# title: The levels of protection of a table, by their strength
+# description: |
+#   `open`: a table about places, as it is. `volumes`: what an operator extrapolates, above its own
+#   floor and rounded. `estimates`: what the publication plan does to figures about people, by
+#   thresholds, merging and rounding. An agreement may ask for a stricter one than the plan does.
+protections := {"estimates": 2, "open": 0, "volumes": 1}
+
+# METADATA
+# title: The strictest of the levels asked for
+# description: There is none where nothing is asked for, or something that is no level.
+strictest(asked) := known[0] if {
+	known := [level | some level in ["estimates", "volumes", "open"]; level in asked]
+	count(known) > 0
+	count(asked) == count([level | some level in asked; protections[level]])
+}
+
+# METADATA
+# title: A table's protection is at least what is asked for
+protects(level, asked) if protections[level] >= protections[asked]

@@ -120,6 +120,21 @@ kept_apart(sources, never_joined) if {
 }
 
 # METADATA
+# title: The protection asked for is one there is
+# description: By the agreements of its datasets and by the publication plan; the strictest holds.
+refused contains "protection_unknown" if not protection_known
+
+protection_known if protection
+
+protection := lib.strictest(input.release.protections_asked)
+
+# METADATA
+# title: The table is protected at least as asked for
+refused contains "protection_too_weak" if not protected_enough
+
+protected_enough if lib.protects(input.release.protection, protection)
+
+# METADATA
 # title: The exceptions for which a release may be restricted
 exceptions := ["business_secret"]
 
@@ -161,6 +176,8 @@ terms["immutable"] := true
 terms["least_people"] := least_people
 
 terms["manifest"] := true
+
+terms["protection"] := protection
 
 # METADATA
 # title: A restricted release is handed out under approved requests only

@@ -22,6 +22,8 @@ asked := {
 		"open": true,
 		"exception": null,
 		"operators_shown": [],
+		"protection": "estimates",
+		"protections_asked": ["estimates", "open"],
 	},
 }
 
@@ -59,6 +61,18 @@ cases := {
 		"question": json.patch(asked, [{"op": "add", "path": "/release/columns", "value": ["area", ""]}]),
 		"reasons": ["personal_columns"],
 	},
+	"figures about people, as they are": {
+		"question": json.patch(asked, [{"op": "add", "path": "/release/protection", "value": "open"}]),
+		"reasons": ["protection_too_weak"],
+	},
+	"less protected than an agreement asks for": {
+		"question": json.patch(asked, [{"op": "add", "path": "/release/protection", "value": "volumes"}]),
+		"reasons": ["protection_too_weak"],
+	},
+	"an agreement that asks for what nobody knows": {
+		"question": json.patch(asked, [{"op": "add", "path": "/release/protections_asked/-", "value": "secret"}]),
+		"reasons": ["protection_too_weak", "protection_unknown"],
+	},
 	"by somebody": {
 		"question": json.patch(asked, [{"op": "add", "path": "/actor/role", "value": "operator"}]),
 		"reasons": ["not_the_worker"],
@@ -74,6 +88,8 @@ cases := {
 			"not_the_worker",
 			"nothing_to_publish",
 			"personal_columns",
+			"protection_too_weak",
+			"protection_unknown",
 			"release_unnamed",
 			"suppressed_carries_class",
 			"too_few_people",
@@ -87,4 +103,16 @@ test_cases[name] if {
 	made.reasons == wanted.reasons
 	allowed := count(wanted.reasons) == 0
 	made.allow == allowed
+}
+
+# The strictest of what is asked for is what goes with the release.
+test_strictest[name] if {
+	some name, wanted in {
+		"the plan's": {"asked": ["estimates", "open"], "obliged": "estimates"},
+		"an agreement's": {"asked": ["open", "volumes"], "obliged": "volumes"},
+		"none but the plan's": {"asked": ["open"], "obliged": "open"},
+	}
+	question := json.patch(asked, [{"op": "add", "path": "/release/protections_asked", "value": wanted.asked}])
+	made := release_publish.decision with input as question
+	made.obligations.protection == wanted.obliged
 }

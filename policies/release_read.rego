@@ -64,10 +64,18 @@ embargo_over if {
 }
 
 # METADATA
+# title: The table is protected at least as it was asked for when it was published
+refused contains "protection_too_weak" if not protected_enough
+
+protected_enough if lib.protects(input.release.protection, input.release.protection_asked)
+
+# METADATA
 # title: What every reader takes on
 obligations["attribution"] := true
 
 obligations["no_reidentification"] := true
+
+obligations["protection"] := input.release.protection_asked
 
 # METADATA
 # title: A reader who is known is recorded; an anonymous one leaves no trace

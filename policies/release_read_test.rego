@@ -5,7 +5,13 @@ import data.hub.release_read
 # Each case is the question asked above with one thing changed, and the reasons it is refused for.
 asked := {
 	"actor": null,
-	"release": {"measure": "modal-split", "open": true, "embargo_until": null},
+	"release": {
+		"measure": "modal-split",
+		"open": true,
+		"embargo_until": null,
+		"protection": "estimates",
+		"protection_asked": "estimates",
+	},
 	"purpose": null,
 	"now": 1000,
 }
@@ -40,7 +46,14 @@ cases := {
 		]),
 		"reasons": ["restricted"],
 	},
-	"nothing": {"question": {}, "reasons": ["embargo", "release_unnamed", "restricted"]},
+	"protected less than was asked for": {
+		"question": json.patch(asked, [{"op": "add", "path": "/release/protection", "value": "volumes"}]),
+		"reasons": ["protection_too_weak"],
+	},
+	"nothing": {
+		"question": {},
+		"reasons": ["embargo", "protection_too_weak", "release_unnamed", "restricted"],
+	},
 }
 
 test_cases[name] if {

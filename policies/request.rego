@@ -207,6 +207,20 @@ handing_out if input.action in ["submit", "approve", "deliver"]
 terms_known if input.release.open in [true, false]
 
 # METADATA
+# title: The protection asked for is one there is
+# description: |
+#   By the agreements of the data as they stand, by the publication plan and by what was agreed
+#   before; the strictest holds. The hub hands out no table that is protected less.
+refused contains "protection_unknown" if {
+	handing_out
+	not protection_known
+}
+
+protection_known if protection
+
+protection := lib.strictest(input.release.protections_asked)
+
+# METADATA
 # title: Nothing is handed out under embargo
 refused contains "embargo" if {
 	input.action == "deliver"
@@ -233,6 +247,8 @@ terms[name] := true if {
 }
 
 terms["k_min"] := fewest_people
+
+terms["protection"] := protection
 
 terms["territory"] := input.request.territory if granting
 

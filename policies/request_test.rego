@@ -16,7 +16,7 @@ asked := {
 		"partners": ["coachco2"],
 		"days": 90,
 	},
-	"release": {"open": false, "embargo_until": null},
+	"release": {"open": false, "embargo_until": null, "protections_asked": ["estimates", "open"]},
 	"now": 1790000000,
 }
 
@@ -33,6 +33,10 @@ cases := {
 	"a veto by a steward": {
 		"question": json.patch(asked, [{"op": "add", "path": "/action", "value": "veto"}]),
 		"reasons": ["role_may_not"],
+	},
+	"of a protection nobody knows": {
+		"question": json.patch(asked, [{"op": "add", "path": "/release/protections_asked", "value": ["secret"]}]),
+		"reasons": ["protection_unknown"],
 	},
 	"for longer than a year": {
 		"question": json.patch(asked, [{"op": "add", "path": "/request/days", "value": 400}]),

@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import ValidationError
 
 from analytics.measures import MEASURES
-from hub import recipients, requests
+from hub import protections, recipients, requests
 from hub.delivery import Delivery
 from hub.errors import HubError, Rejected
 from hub.events import Kind
@@ -199,7 +199,7 @@ def _page(
         news=sum(one.id in changed for one in found),
         measures={name: made.title[language] for name, made in MEASURES.items()},
         restricted=_restricted(parts),
-        named=parts.territory.named,
+        named=_names(parts),
         chosen=request.query_params.get("measure", ""),
         words=WORDS,
         instant=datetime.fromisoformat,
@@ -215,7 +215,10 @@ def _shown(parts: Parts, actor: Actor, one: DataRequest, now: datetime) -> dict[
     formats = sorted(release.manifest["digest"]) if release is not None else []
     table = f"{parts.territory.id}.{one.measure}.{one.period}"
     python = f'import delta_sharing\ndelta_sharing.load_as_pandas("profil.share#{table}")'
-    return requests.shown(one, now) | {"acts": offered, "formats": formats, "python": python}
+    level = protections.LEVELS.get(one.obligations.get("protection", ""))
+    return requests.shown(one, now) | {
+        "acts": offered, "formats": formats, "python": python, "protection": level,
+    }  # fmt: skip
 
 
 def _offered(parts: Parts, actor: Actor, one: DataRequest, act: str, now: datetime) -> bool:
@@ -228,6 +231,12 @@ def _offered(parts: Parts, actor: Actor, one: DataRequest, act: str, now: dateti
         ended = standing in {"approved", "expired"}
         return ended and actor.organisation == one.organisation and actor.role in ASKERS
     return requests.may(parts, actor, act, one)
+
+
+def _names(parts: Parts) -> Callable[[str], str]:
+    """What people call an organisation: as it was registered, else as the territory says."""
+    known = {one.id: one.name for one in parts.books.organisations() if one.name != one.id}
+    return lambda name: known.get(name) or parts.territory.named(name)
 
 
 def _restricted(parts: Parts) -> frozenset[str]:

@@ -7,7 +7,7 @@ a collectivité, the steward, the operator and the officer do with it, over HTTP
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -24,8 +24,9 @@ from fastapi.testclient import TestClient
 from rdflib.namespace import DCTERMS
 
 from analytics.measures import MEASURES
-from hub import release, requests
+from hub import protections, release, requests
 from hub.application import application
+from hub.errors import Denied
 from hub.events import AuditEvent, Kind
 from hub.parts import OPERATOR, Actor, Parts
 from hub.records import Role, Side
@@ -121,18 +122,62 @@ def test_what_would_show_an_operators_business_is_restricted(made: Parts) -> Non
     assert said["protection"]["source_floor"] == 20
 
 
+def agree(parts: Parts, terms: Mapping[str, Any]) -> None:
+    """A new version of Orange's agreement, signed by both sides."""
+    agreement = parts.books.agreement("orange", "presence")
+    assert agreement is not None
+    event = AuditEvent(Kind.AGREEMENT_RECORDED, "hub", "orange/presence", parts.clock())
+    parts.books.add_agreement(replace(agreement, terms=terms), event=event)
+    for side in Side:
+        newest = parts.books.agreement_versions("orange")[-1].number
+        parts.books.act_on_agreement(newest, side, "signed", "x", parts.clock(), event=event)
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason", "code"),
+    [
+        ("estimates", "protection_too_weak", "protection-too-weak"),
+        ("as in the annex", "protection_unknown", "denied-by-policy"),
+    ],
+)
+def test_what_is_protected_less_than_its_agreement_asks_goes_nowhere(
+    tmp_path: Path, hub_copied: Callable[[Path], Parts], asked: str, reason: str, code: str
+) -> None:
+    parts = hub_copied(tmp_path / "var")
+    people = world.signed_in(
+        parts, {"collectivity": (Role.COLLECTIVITY, "orleans"), "steward": (Role.STEWARD, "hub")}
+    )
+    agreement = parts.books.agreement("orange", "presence")
+    assert agreement is not None
+    world.pushed(parts, "orange/presence", presence())
+    shelved, _ = release.build(parts, "presence")
+    assert shelved.manifest["policy"]["obligations"]["protection"] == "volumes"
+    hub = Hub(parts, people)
+    hub.approve()
+    profile = hub.profile().json()
+    query = (f"{TABLE}/query", profile["bearerToken"], "POST")
+    handed = msgspec.json.decode(hub.shared(*query, json={}).text.splitlines()[-1])
+    link = handed["file"]["url"].split("8000", 1)[1]
+    assert hub.http.get(link).status_code == 200
+    agree(parts, {**agreement.terms, "protection": asked})
+    refused = hub.as_("collectivity", "GET", f"{hub.address}/data")
+    assert (refused.status_code, refused.json()["code"]) == (403, code)
+    assert hub.shared(*query, json={}).status_code == 403
+    assert hub.http.get(link).status_code == 403
+    world.pushed(parts, "orange/presence", presence(700))
+    with pytest.raises(Denied) as denied:
+        release.build(parts, "presence")
+    assert reason in str(denied.value.facts)
+    parts.books.close()
+
+
 def test_without_the_obligation_the_same_table_is_open(
     tmp_path: Path, hub_copied: Callable[[Path], Parts]
 ) -> None:
     parts = hub_copied(tmp_path / "var")
     agreement = parts.books.agreement("orange", "presence")
     assert agreement is not None
-    terms = {**agreement.terms, "obligations": {}}
-    event = AuditEvent(Kind.AGREEMENT_RECORDED, "hub", "orange/presence", parts.clock())
-    parts.books.add_agreement(replace(agreement, terms=terms), event=event)
-    for side in Side:
-        newest = parts.books.agreement_versions("orange")[-1].number
-        parts.books.act_on_agreement(newest, side, "signed", "x", parts.clock(), event=event)
+    agree(parts, {**agreement.terms, "obligations": {}})
     world.pushed(parts, "orange/presence", presence())
     shelved, _ = release.build(parts, "presence")
     assert (shelved.manifest["open"], shelved.manifest["exception"]) == (True, None)
@@ -174,7 +219,7 @@ def test_from_the_catalogue_to_pandas(hub: Hub) -> None:
     assert said["obligations"] == {
         "attribution": True, "no_reidentification": True, "record_read": True,
         "business_secret": True, "no_onward_sharing": True,
-        "k_min": 11, "territory": "45", "granularity": "all", "days": 90,
+        "k_min": 11, "protection": "volumes", "territory": "45", "granularity": "all", "days": 90,
     }  # fmt: skip
     link = hub.as_("collectivity", "POST", f"{hub.address}/links?format=csv").json()["url"]
     table = pd.read_csv(io.BytesIO(hub.http.get(link).content))
@@ -214,6 +259,7 @@ def test_every_format_gives_the_same_figures(hub: Hub) -> None:
     assert "mobility-planning" in notice
     assert any(line.startswith("To be named: centre-val-de-loire") for line in notice)
     assert any("not passed on" in line for line in notice)
+    assert protections.LEVELS["volumes"]["en"] in notice
     assert MEASURES["presence"].licence not in notice
 
 

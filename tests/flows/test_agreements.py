@@ -173,7 +173,10 @@ def test_by_http_each_side_signs_and_reads_linked_data(parts: Parts) -> None:
             "partner": "orange", "dataset": "presence", "purpose": "school-mobility",
             "basis": "not_personal", "controllers": ["Orange"],
             "obligations": {"no_join": True, "embargo_until": "2027-01-01"},
+            "protection": "estimates",
         }  # fmt: skip
+        wrong = http.post("/v1/agreements", json=asked | {"protection": "secret"}, headers=bearer)
+        assert (wrong.status_code, wrong.json()["where"]) == (422, "protection")
         made = http.post("/v1/agreements", json=asked, headers=bearer)
         assert made.status_code == 201
         address = f"/v1/agreements/{made.json()['number']}"
@@ -188,6 +191,11 @@ def test_by_http_each_side_signs_and_reads_linked_data(parts: Parts) -> None:
         assert linked.headers["content-type"] == "application/ld+json"
         assert linked.json()["@type"] == "Agreement"
         assert {p["action"] for p in linked.json()["prohibition"]} >= {"sell", "aggregate"}
+        (protected,) = linked.json()["permission"][1]["duty"][0]["action"]
+        assert protected["rdf:value"] == {"@id": "odrl:anonymize"}
+        (level,) = protected["refinement"]
+        assert (level["operator"], level["rightOperand"]) == ("gteq", "estimates")
+        assert level["leftOperand"].startswith(linked.json()["profile"])
         seen = http.get("/v1/agreements", headers=bearer).json()
         assert {one["partner"] for one in seen} == {"orange"}
 

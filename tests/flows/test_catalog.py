@@ -19,6 +19,7 @@ from hub.application import application
 from hub.catalog import Catalogue, Entry, Listing
 from hub.parts import Parts
 from hub.policy.gate import DenyAll
+from hub.records import Basis
 from tests.flows import world
 
 SHAPES = Path(__file__).parents[2] / "../shared/data/vocab/dcat-ap-3.0.1-shacl.ttl"
@@ -169,3 +170,15 @@ def test_a_source_says_how_fresh_and_how_good_it_is(parts: Parts) -> None:
     personal = {one.id: one for one in Catalogue(parts).listing().entries}["transdev-validations"]
     assert personal.freshness["en"].startswith("last pushed on")
     assert "%" not in personal.quality["en"]
+
+
+def test_a_source_says_its_terms_in_words(parts: Parts) -> None:
+    entries = {one.id: one for one in Catalogue(parts).listing().entries}
+    said = entries["transdev-validations"].terms
+    assert said["fr"].startswith(
+        "une mission de service public, avec droit d’opposition ; finalité"
+    )
+    assert said["en"].startswith("a public task, with a right to object; purpose: Understanding")
+    floor = "; protection, at least: volumes the operator extrapolates"
+    assert floor in entries["orange-presence"].terms["en"]
+    assert set(catalog.BASES) == set(Basis)

@@ -31,7 +31,7 @@ from hub.events import AuditEvent, Kind
 from hub.identity import links, tokens
 from hub.parts import OPERATOR, Actor, Parts
 from hub.reconcile import reconcile
-from hub.records import Account, Release, RequestState, Role
+from hub.records import Account, Organisation, Release, RequestState, Role
 from hub.requests import MOVES, Asked
 from hub.shelf import MEDIA_TYPES
 from hub.storage.books import Search
@@ -137,7 +137,7 @@ def test_an_open_release_leaves_nothing_to_decide(client: TestClient, people: Pe
     assert (said["state"], said["decided_by"], said["days"]) == ("approved", "policy", 30)
     assert said["obligations"] == {
         "attribution": True, "no_reidentification": True, "record_read": True,
-        "k_min": 11, "territory": "45", "granularity": "all", "days": 30,
+        "k_min": 11, "protection": "open", "territory": "45", "granularity": "all", "days": 30,
     }  # fmt: skip
     assert said["partners"] == ["region"]
     assert client.get(f"{V1}/{said['id']}", headers=people["colleague"]).json() == said
@@ -706,6 +706,17 @@ FORM = {
 }  # fmt: skip
 
 
+def test_the_page_calls_organisations_by_their_names(
+    parts: Parts, client: TestClient, people: People
+) -> None:
+    submitted(client, people, recipients=["orleans", "tours"])
+    known = AuditEvent(Kind.PARTNER_ADDED, "hub", "orleans", parts.clock())
+    parts.books.add_organisation(Organisation("orleans", "Orléans Métropole"), event=known)
+    page = client.get("/requests", headers=people["collectivity"]).text
+    assert "· Orléans Métropole</h3>" in page
+    assert "<dd>Orléans Métropole, tours</dd>" in page  # nobody said what tours is called
+
+
 def test_a_request_is_made_and_decided_by_forms_alone(
     parts: Parts, client: TestClient, people: People
 ) -> None:
@@ -725,6 +736,7 @@ def test_a_request_is_made_and_decided_by_forms_alone(
         assert requests.seen(parts, ORLEANS, made.id).state == state
     page = client.get("/requests?lang=en", headers=people["collectivity"]).text
     assert "Vetoed by the partner whose data it is" in page
+    assert "<dt>Protection demanded, at least</dt><dd>estimates from volunteers" in page
     assert "Reserved" in page
 
 

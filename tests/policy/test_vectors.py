@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hub.policy.gate import ENGINE_FAILED, OUT_OF_BOUNDS, RULES, EmbeddedGate, reason_words
+from hub.protections import LEVELS, reached
 from tests.policy.cases import ALLOWED, SOURCES, VECTORS, changed, facts
 
 GATE = EmbeddedGate()
@@ -31,6 +32,16 @@ def test_each_vector_is_answered_as_written(rule: str, name: str) -> None:
             "reasons": list(made.reasons),
             "obligations": dict(made.obligations),
         } == case["expected"]
+
+
+def test_a_level_is_as_strict_to_the_hub_as_to_the_policies() -> None:
+    """`hub.protections` lists the levels that `lib.rego` compares: the weakest first in both."""
+    question = VECTORS["release_read"]["anyone, for any purpose"]["question"]
+    for own in (*LEVELS, "unknown"):
+        for asked in (*LEVELS, "unknown"):
+            facts = question["release"] | {"protection": own, "protection_asked": asked}
+            made = GATE.decide("release_read", question | {"release": facts})
+            assert made.allow == reached({"protection": {"lane": own}}, asked), (own, asked)
 
 
 def test_every_rule_has_vectors_that_allow_and_that_deny() -> None:

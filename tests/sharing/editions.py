@@ -62,6 +62,9 @@ def publish(
         "licence": PLACES.licence,
         "columns": [],
         "embargo_until": None,
+        "plan": {"k": 11},
+        "protection": {"lane": "open"},
+        "policy": {"obligations": {"protection": "open"}},
         "digest": {
             kind: f"sha256:{hashlib.sha256(data).hexdigest()}" for kind, data in prepared.items()
         },
