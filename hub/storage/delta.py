@@ -18,7 +18,6 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -51,6 +50,7 @@ from hub.storage.leaves import (
     Prefixes,
     Span,
     cut,
+    groups,
     is_leaf,
     prefixes,
     span_of,
@@ -231,11 +231,13 @@ class DeltaFolder:
                 written: list[Written] = []
                 with ExitStack() as undo:
                     undo.callback(self._abandon, written)
-                    for (period, bucket), files in sorted(buckets.items()):
+                    for _, files in sorted(buckets.items()):
                         if not is_loose(files, layout):
                             continue
                         rows = pa.concat_tables(spread(self._read, files))
-                        written += write_spans(self._path, period, bucket, cut(rows, layout))
+                        folder = _folder(files[0])
+                        parts = [(folder, *leaf) for leaf in cut(rows, layout)]
+                        written += write_spans(self._path, parts, lambda part: part)
                         moved += files
                     if not moved:
                         return 0
@@ -372,7 +374,8 @@ class DeltaFolder:
         """Write what remains of the files that hold these pseudonyms.
 
         Returns those files, with the number of rows that leave, and the files that take their
-        place. Of a leaf all columns are read at once, of a loose file first the pseudonyms.
+        place. Of a leaf all columns are read at once, of a loose file first the pseudonyms. Groups
+        of leaves, whatever their buckets, are read, thinned and written side by side.
         """
         sought = {period: _sought(names) for period, names in gone.items() if len(names)}
         leaves = defaultdict[tuple[str, int], list[Live]](list)
@@ -387,28 +390,31 @@ class DeltaFolder:
                 loose.append(file)
             elif span.holds(among.prefixes):
                 leaves[file.period, file.bucket].append(file)
+        for files in leaves.values():
+            files.sort(key=_spanned)
         hit: dict[Live, int] = {}
-        written: list[Written] = []
-        whole = False
-        try:
-            for (period, bucket), files in sorted(leaves.items()):
-                among = sought[period][bucket]
-                left = []
-                staying = partial(self._staying, names=among.names, days=days)
-                for file, (there, kept) in zip(files, spread(staying, files), strict=True):
-                    if kept.num_rows < there:
-                        hit[file] = there - kept.num_rows
-                        left.append((span_of(file.path) or Span(0, 0), kept))
-                written += write_spans(self._path, period, bucket, together(left))
+
+        def thinned(some: Sequence[Live]) -> tuple[str, Span, pa.Table] | None:
+            """What stays of some leaves of a bucket, without those that nobody leaves."""
+            names = _among(some[0], sought).names
+            left = []
+            for file in some:
+                there, kept = self._staying(file, names, days)
+                if kept.num_rows < there:
+                    hit[file] = there - kept.num_rows
+                    left += [(_spanned(file), kept)] if kept.num_rows else []
+            return (_folder(some[0]), *together(left)) if left else None
+
+        work = [some for _, files in sorted(leaves.items()) for some in groups(files)]
+        written = write_spans(self._path, work, thinned)
+        with ExitStack() as undo:
+            undo.callback(self._abandon, written)
             counts = spread(lambda file: self._count(file, sought, days), loose)
             holding = {file: n for file, n in zip(loose, counts, strict=True) if n}
             if holding:
                 remaining = self._remaining(holding, sought, days)
                 written += write(self._path, remaining, schema, PARTITIONS)
-            whole = True
-        finally:
-            if not whole:
-                self._abandon(written)
+            undo.pop_all()
         return hit | holding, written
 
     def _read(self, file: Live) -> pa.Table:
@@ -476,6 +482,16 @@ def _among(file: Live, sought: Mapping[str, Mapping[int, _Sought]]) -> _Sought:
     assert file.period is not None
     assert file.bucket is not None
     return sought[file.period][file.bucket]
+
+
+def _spanned(leaf: Live) -> Span:
+    span = span_of(leaf.path)
+    assert span is not None
+    return span
+
+
+def _folder(file: Live) -> str:
+    return file.path.rpartition("/")[0]
 
 
 def is_loose(files: Sequence[Live], layout: Layout) -> bool:

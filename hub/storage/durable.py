@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
@@ -95,10 +95,18 @@ def sync_folder(path: Path | str) -> None:
 
 def sync_up(folder: Path, root: Path) -> None:
     """Sync `folder` and its parents up to `root`, after some of them may have been made."""
-    sync_folder(folder)
-    while folder != root:
-        folder = folder.parent
-        sync_folder(folder)
+    sync_all_up([folder], root)
+
+
+def sync_all_up(folders: Iterable[Path], root: Path) -> None:
+    """`sync_up` for several folders at or under `root`, each and each parent once."""
+    places = set[Path]()
+    for folder in folders:
+        while folder not in places:
+            places.add(folder)
+            folder = folder if folder == root else folder.parent
+    for place in sorted(places, reverse=True):  # inner ones first
+        sync_folder(place)
 
 
 def _fsync(path: Path | str, flags: int) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -26,9 +26,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from hub.storage.durable import sync_file, sync_up
+from hub.storage.durable import sync_all_up, sync_file
 from hub.storage.parquet import Written, described, statistics
-from hub.storage.rows import BUCKET, PERIOD, PSEUDONYM
+from hub.storage.rows import PSEUDONYM
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -100,31 +100,37 @@ def _width(rows: int, layout: Layout) -> int:
     return BITS - BUCKET_BITS - min(wanted, BITS - BUCKET_BITS)
 
 
-def together(leaves: Iterable[tuple[Span, pa.Table]]) -> Iterator[tuple[Span, pa.Table]]:
-    """Put what is left of touched leaves into few files; empty ones vanish."""
-    left = sorted(
-        ((span, rows) for span, rows in leaves if rows.num_rows), key=lambda pair: pair[0]
-    )
-    for start in range(0, len(left), _TOGETHER):
-        some = left[start : start + _TOGETHER]
-        span = Span(some[0][0].low, max(span.high for span, _ in some))
-        yield span, pa.concat_tables([rows for _, rows in some])
+def groups(leaves: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Cut a bucket's leaves, in order, into groups whose rest is one file."""
+    for start in range(0, len(leaves), _TOGETHER):
+        yield leaves[start : start + _TOGETHER]
+
+
+def together(leaves: Sequence[tuple[Span, pa.Table]]) -> tuple[Span, pa.Table]:
+    """Put what is left of some leaves of a bucket into one, which spans them."""
+    spans, rows = zip(*leaves, strict=True)
+    span = Span(min(span.low for span in spans), max(span.high for span in spans))
+    return span, pa.concat_tables(rows)
 
 
 def write_spans(
-    root: Path, period: str, bucket: int, parts: Iterable[tuple[Span, pa.Table]]
+    root: Path, work: Sequence[T], part: Callable[[T], tuple[str, Span, pa.Table] | None]
 ) -> list[Written]:
-    """Write a file for each part under `root`, synced. Whatever fails, none stays.
+    """Write a file for each piece of work under `root`, synced. Whatever fails, none stays.
 
-    The parts lack the partition columns, as files do.
+    `part` is asked on several threads, so that no more rows are in memory than are being written.
+    It tells the folder, the span and the rows, which lack the partition columns as files do; None
+    is no file.
     """
-    folder = root / f"{PERIOD}={period}" / f"{BUCKET}={bucket}"
-    folder.mkdir(parents=True, exist_ok=True)
     mark, whole = secrets.token_hex(16), False
 
-    def one(part: tuple[Span, pa.Table]) -> Path:
-        span, rows = part
-        path = folder / f"{mark}-{span.low:04x}-{span.high:04x}.parquet"
+    def one(piece: T) -> Written | None:
+        given = part(piece)
+        if given is None:
+            return None
+        folder, span, rows = given
+        path = root / folder / f"{mark}-{span.low:04x}-{span.high:04x}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(
             rows,
             path,
@@ -133,25 +139,17 @@ def write_spans(
             store_schema=False,
         )
         sync_file(path)
-        return path
+        return described(root, path, rows.num_rows)
 
     try:
-        written = [described(root, path, rows) for path, rows in _named(one, parts)]
-        sync_up(folder, root)
+        written = [file for file in spread(one, work) if file is not None]
+        sync_all_up({(root / file.path).parent for file in written}, root)
         whole = True
     finally:
         if not whole:
-            for path in folder.glob(f"{mark}-*"):
+            for path in root.rglob(f"{mark}-*"):
                 path.unlink()
     return written
-
-
-def _named(
-    write: Callable[[tuple[Span, pa.Table]], Path], parts: Iterable[tuple[Span, pa.Table]]
-) -> Iterator[tuple[Path, int]]:
-    parts = list(parts)
-    for path, (_, rows) in zip(spread(write, parts), parts, strict=True):
-        yield path, rows.num_rows
 
 
 def spread(work: Callable[[T], U], items: Sequence[T]) -> list[U]:

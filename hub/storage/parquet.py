@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hub.storage.durable import sync_file, sync_up
+from hub.storage.durable import sync_all_up, sync_file
 from hub.storage.rows import PSEUDONYM
 
 # Rows that wait, of a file and of all files, before they are written, and the largest group of a
@@ -66,8 +66,7 @@ def write(
         written = sorted(
             (described(root, made, rows) for made, rows in paths), key=lambda file: file.path
         )
-        for place in sorted({made.parent for made, _ in paths}):
-            sync_up(place, root)
+        sync_all_up((made.parent for made, _ in paths), root)
         whole = True
     finally:
         if not whole:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consent import pseudonyms
-from hub.storage.leaves import Layout, Span, cut, prefixes, span_of, together
+from hub.storage.leaves import Layout, Span, cut, groups, prefixes, span_of, together
 from hub.storage.tables import DeltaTables
 from tests.storage import making
 from tests.storage.making import NAME
@@ -95,6 +95,19 @@ def test_loose_and_cut_rows_of_one_person_leave_together(tables: DeltaTables) ->
     assert people == sorted([*making.expected(set(PEOPLE) - {7}), *making.expected([8])])
 
 
+def test_many_leave_many_leaves_at_once_into_few_files(tables: DeltaTables) -> None:
+    tables.gather(NAME)
+    tables.purge(NAME)
+    before, gone = files(tables), set(range(0, 400, 3))
+    assert tables.rewrite(NAME, making.gone(gone)) == 4 * len(gone)
+    after = files(tables)
+    assert making.people_in(tables.snapshot([NAME])) == making.expected(set(PEOPLE) - gone)
+    assert len(after - before) <= 2 * 16, "a file for each period and bucket at most"
+    assert all(span_of(path) for path in after)
+    tables.purge(NAME)
+    assert making.people_in(tables.snapshot([NAME])) == making.expected(set(PEOPLE) - gone)
+
+
 def test_periods_are_counted_and_dropped(tables: DeltaTables) -> None:
     assert tables.periods(NAME) == {"2024-2025": 800, "2025-2026": 800}
     tables.gather(NAME)
@@ -131,7 +144,9 @@ def test_cutting_and_putting_together_lose_nobody(people: list[bytes], rows: int
     assert [n for _, part in leaves for n in part.column(0).to_pylist()] == sorted(people)
     for one, other in pairwise(leaves):
         assert one[0].high < other[0].low, "no leaf reaches into another"
-    for span, part in [*leaves, *together(leaves)]:
+    several = [together(some) for some in groups(leaves)]
+    assert [n for _, part in several for n in part.column(0).to_pylist()] == sorted(people)
+    for span, part in [*leaves, *several]:
         found = prefixes(part.column(0).combine_chunks())
         assert span.holds(np.sort(found))
         assert span.low <= found.min()
