@@ -56,6 +56,7 @@ def publish(
     )
     for kind, data in prepared.items():
         parts.objects.put(object_name(digest, kind), [data])
+    level = "open" if measure == "places" else "estimates"
     said: dict[str, Any] = {
         "id": name,
         "title": dict(PLACES.title),
@@ -63,8 +64,8 @@ def publish(
         "columns": [],
         "embargo_until": None,
         "plan": {"k": 11},
-        "protection": {"lane": "open"},
-        "policy": {"obligations": {"protection": "open"}},
+        "protection": {"lane": level},
+        "policy": {"obligations": {"protection": level}},
         "digest": {
             kind: f"sha256:{hashlib.sha256(data).hexdigest()}" for kind, data in prepared.items()
         },
