@@ -95,11 +95,6 @@ LABELS: Final[Mapping[str, Mapping[str, str]]] = {
         "boolean": N_("true, false, 1 ou 0"),
         "array": N_("liste"),
     },
-    "basis": {
-        "consent": N_("l’accord de chaque personne"),
-        "public_task": N_("une mission de service public, avec droit d’opposition"),
-        "not_personal": N_("aucune donnée personnelle"),
-    },
     "effect": {
         "file": N_("Le fichier entier est refusé"),
         "row": N_("La ligne est mise de côté"),

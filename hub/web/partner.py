@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse
 from connectors.contract import REASONS, Dataset, Example
 from connectors.pages import reasons, snippet
 from connectors.tableschema import table_schema, table_schemas
+from hub.catalog import BASES
 from hub.errors import NotFound
 from hub.push import REPLACED
 from hub.records import Account, Role
@@ -106,6 +107,7 @@ def add(routes: APIRouter, reception: Reception, renderer: Renderer) -> None:
             account=renderer.account(request),
             dataset=found,
             agreements=_agreements(found, territory),
+            bases=BASES,
             partner_name=_names(territory).get(partner, partner),
             reasons=REASONS,
             effects=reasons(found),
