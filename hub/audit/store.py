@@ -12,6 +12,7 @@ import os
 import tempfile
 import threading
 import time
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -84,44 +85,48 @@ class LogStore(TileStore, Protocol):
         ...
 
 
-def _advance(
-    store: TileStore,
-    alone: AbstractContextManager[object],
-    files: Mapping[str, bytes],
-    note: bytes,
-    over: bytes | None,
-    gone: Iterable[str],
-) -> bool:
-    """See `LogStore`. `alone` keeps others from comparing and replacing meanwhile."""
-    store.write(files)
-    with alone:
-        if store.read(CHECKPOINT) != over:
-            return False
-        store.write({CHECKPOINT: note})
-    for name in gone:
-        store.drop(name)
-    return True
+class LockedStore(TileStore):
+    """How a store compares and replaces that can keep all others out meanwhile."""
 
+    @abstractmethod
+    def _alone(self) -> AbstractContextManager[object]:
+        """Keeps others from comparing and replacing. Raises `Unavailable`."""
+        ...
 
-def _announce(
-    store: TileStore,
-    alone: AbstractContextManager[object],
-    keys: bytes,
-    over: bytes | None,
-    under: bytes | None,
-) -> bool:
-    """See `LogStore`, and `_advance`."""
-    with alone:
-        if (store.read(KEYS), store.read(CHECKPOINT)) != (over, under):
-            return False
-        store.write({KEYS: keys})
-    return True
+    def advance(
+        self,
+        files: Mapping[str, bytes],
+        note: bytes,
+        over: bytes | None,
+        gone: Iterable[str] = (),
+        outgrown: Iterable[str] = (),  # noqa: ARG002 - all is seen at once
+    ) -> bool:
+        """See `LogStore`."""
+        self.write(files)
+        with self._alone():
+            if self.read(CHECKPOINT) != over:
+                return False
+            self.write({CHECKPOINT: note})
+        for name in gone:
+            self.drop(name)
+        return True
+
+    def announce(self, keys: bytes, over: bytes | None, under: bytes | None) -> bool:
+        """See `LogStore`."""
+        with self._alone():
+            if (self.read(KEYS), self.read(CHECKPOINT)) != (over, under):
+                return False
+            self.write({KEYS: keys})
+        return True
+
+    def catch_up(self) -> None:
+        """See `LogStore`: nothing is put off."""
 
 
 _comparing: Final = threading.RLock()
 
 
-class MemoryStore:
+class MemoryStore(LockedStore):
     """The obvious store: a dict. It is the specification of the others."""
 
     def __init__(self) -> None:
@@ -145,26 +150,11 @@ class MemoryStore:
         """See `TileStore`."""
         self.files.pop(known_name(name), None)
 
-    def advance(
-        self,
-        files: Mapping[str, bytes],
-        note: bytes,
-        over: bytes | None,
-        gone: Iterable[str] = (),
-        outgrown: Iterable[str] = (),  # noqa: ARG002 - all is seen at once
-    ) -> bool:
-        """See `LogStore`."""
-        return _advance(self, _comparing, files, note, over, gone)
-
-    def announce(self, keys: bytes, over: bytes | None, under: bytes | None) -> bool:
-        """See `LogStore`."""
-        return _announce(self, _comparing, keys, over, under)
-
-    def catch_up(self) -> None:
-        """See `LogStore`: nothing is put off."""
+    def _alone(self) -> AbstractContextManager[object]:
+        return _comparing
 
 
-class FolderStore:
+class FolderStore(LockedStore):
     """A folder any web server can publish. Made on first write."""
 
     def __init__(self, root: Path) -> None:
@@ -227,24 +217,6 @@ class FolderStore:
         if target.parent.suffix == ".p":
             with suppress(OSError):  # not empty, or gone
                 target.parent.rmdir()
-
-    def advance(
-        self,
-        files: Mapping[str, bytes],
-        note: bytes,
-        over: bytes | None,
-        gone: Iterable[str] = (),
-        outgrown: Iterable[str] = (),  # noqa: ARG002 - all is seen at once
-    ) -> bool:
-        """See `LogStore`. Who compares and replaces has a lock on the folder."""
-        return _advance(self, self._alone(), files, note, over, gone)
-
-    def announce(self, keys: bytes, over: bytes | None, under: bytes | None) -> bool:
-        """See `LogStore`."""
-        return _announce(self, self._alone(), keys, over, under)
-
-    def catch_up(self) -> None:
-        """See `LogStore`: nothing is put off."""
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

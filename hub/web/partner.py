@@ -108,7 +108,7 @@ def add(routes: APIRouter, reception: Reception, renderer: Renderer) -> None:
             dataset=found,
             agreements=_agreements(found, territory),
             bases=BASES,
-            partner_name=_names(territory).get(partner, partner),
+            partner_name=territory.named(partner),
             reasons=REASONS,
             effects=reasons(found),
             snippet=snippet(found),
@@ -161,19 +161,15 @@ def _dataset(datasets: Mapping[str, Dataset], partner: str, name: str) -> Datase
     return found
 
 
-def _names(territory: Territory) -> dict[str, str]:
-    return {terms.id: terms.name for terms in territory.partners}
-
-
 def _groups(
     datasets: Mapping[str, Dataset], territory: Territory, own: str
 ) -> list[tuple[str, Sequence[Dataset]]]:
     """Datasets by partner, in the territory's own names and order; the reader's own first."""
-    names = _names(territory)
+    names = [terms.id for terms in territory.partners]
     order = [*names, *sorted({dataset.partner for dataset in datasets.values()} - set(names))]
     order.sort(key=lambda partner: partner != own)
     groups = [
-        (names.get(partner, partner), [d for d in datasets.values() if d.partner == partner])
+        (territory.named(partner), [d for d in datasets.values() if d.partner == partner])
         for partner in order
     ]
     return [group for group in groups if group[1]]

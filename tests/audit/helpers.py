@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,8 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.audit.log import Log, MemoryOutbox
 from hub.audit.notes import Signer
-from hub.audit.store import LogStore, MemoryStore
-from hub.audit.tiles import CHECKPOINT, KEYS
+from hub.audit.store import LockedStore, LogStore, MemoryStore
 from hub.errors import Unavailable
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -47,7 +47,7 @@ def grown(store: LogStore, *batches: int) -> tuple[Log, MemoryOutbox]:
     return log, outbox
 
 
-class FailingStore:
+class FailingStore(LockedStore):
     """A store that fails at its n-th effect, before it or just after it."""
 
     def __init__(self, inner: MemoryStore, fail_at: int, after: bool) -> None:
@@ -68,29 +68,8 @@ class FailingStore:
             if failing:
                 raise out_of_order()
 
-    def advance(
-        self,
-        files: Mapping[str, bytes],
-        note: bytes,
-        over: bytes | None,
-        gone: Iterable[str] = (),
-        outgrown: Iterable[str] = (),
-    ) -> bool:
-        self.write(files)
-        if self.inner.read(CHECKPOINT) != over:
-            return False
-        self.write({CHECKPOINT: note})
-        for name in gone:
-            self.drop(name)
-        return True
-
-    def announce(self, keys: bytes, over: bytes | None, under: bytes | None) -> bool:
-        if (self.inner.read(KEYS), self.inner.read(CHECKPOINT)) != (over, under):
-            return False
-        self.write({KEYS: keys})
-        return True
-
-    def catch_up(self) -> None: ...
+    def _alone(self) -> AbstractContextManager[object]:
+        return nullcontext()
 
     def names(self, prefix: str = "") -> Iterator[str]:
         return self.inner.names(prefix)
