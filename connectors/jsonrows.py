@@ -7,12 +7,11 @@ dataset for a row, and counts.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, Generic, Protocol, TypeVar
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 
 from connectors.archives import Source, plain
@@ -23,6 +22,8 @@ ROWS: Final = 2_000
 """Documents per batch."""
 
 Row = dict[str, Any]
+Warnings = list[tuple[str, str]]
+"""Codes of what a row is warned of, with the field."""
 Decoded = TypeVar("Decoded")
 Made = TypeVar("Made", covariant=True)
 # msgspec names the field it stopped at by its path; keys that are data it writes as [...].
@@ -58,7 +59,7 @@ class Reader(Generic[Decoded]):
     table: str
     schema: pa.Schema
     decoder: Decoder[Decoded]
-    row: Callable[[Decoded, Reading], tuple[Row, list[tuple[str, str]]]]
+    row: Callable[[Decoded, Reading], tuple[Row, Warnings]]
     unique: Callable[[Row], Any] | None = None
     once: tuple[bytes, ...] = ()
     subject: Callable[[bytes], str | None] = lambda _: None
@@ -73,43 +74,23 @@ def read_documents(file: BinaryIO, reader: Reader[Decoded], reading: Reading) ->
 def read_source(source: Source, reader: Reader[Decoded], reading: Reading) -> Iterator[Batch]:
     """Read documents that are already decompressed. Raises `Malformed`."""
     seen: set[int] = set()
-    rows: list[Row] = []
-    rejected: list[Rejected] = []
-    warned: list[Warned] = []
-
-    def batch() -> Batch:
-        return Batch(
-            reader.table,
-            arrow(rows, reader.schema),
-            len(rows) + len(rejected),
-            tuple(rejected),
-            tuple(warned),
-        )
-
+    filling = Filling(reader.table, reader.schema)
     for document in documents(source, reading):
         try:
             row, warnings = reader.row(decode(document, reader.decoder, reader.once), reading)
             _check_unique(row, reader, seen)
         except BadRow as bad:
-            rejected.append(
-                Rejected(
-                    document.position,
-                    bad.code,
-                    bad.column,
-                    reader.subject(document.data),
-                    bytes(document.data),
-                )
-            )
+            subject = reader.subject(document.data)
+            filling.reject(document.position, bad, document.data, subject)
         else:
             if reader.position:
                 row[reader.position] = document.position
-            rows.append(row)
-            warned.extend(Warned(document.position, code, column) for code, column in warnings)
-        if len(rows) + len(rejected) >= ROWS:
-            yield batch()
-            rows, rejected, warned = [], [], []
-    if rows or rejected:
-        yield batch()
+            filling.keep(document.position, row, warnings)
+        if filling.received >= ROWS:
+            yield filling.batch()
+            filling = Filling(reader.table, reader.schema)
+    if filling.received:
+        yield filling.batch()
 
 
 def decode(document: Document, decoder: Decoder[Decoded], once: tuple[bytes, ...] = ()) -> Decoded:
@@ -151,21 +132,80 @@ def _check_unique(row: Row, reader: Reader[Decoded], seen: set[int]) -> None:
     seen.add(key)
 
 
-def arrow(rows: list[Row], schema: pa.Schema) -> pa.RecordBatch:
-    """Rows as a batch of the schema."""
-    arrays = [_column([row[field.name] for row in rows], field.type) for field in schema]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+class Filling:
+    """A batch while its rows come in: each is taken apart at once, into one list a column.
+
+    Were rows kept as they come, the garbage collector would walk over thousands of dictionaries
+    again and again; in lists of texts and numbers it has nothing to do.
+    """
+
+    def __init__(self, table: str, schema: pa.Schema) -> None:
+        self._table, self._schema = table, schema
+        self._columns = _columns(schema)
+        self._rejected: list[Rejected] = []
+        self._warned: list[Warned] = []
+        self.received = 0
+
+    def keep(self, position: int, row: Row, warnings: Iterable[tuple[str, str]] = ()) -> None:
+        """Take a row, and the codes of warnings with their field."""
+        self.received += 1
+        for name, column in self._columns:
+            column.append(row[name])
+        for code, field in warnings:
+            self._warned.append(Warned(position, code, field))
+
+    def reject(self, position: int, bad: BadRow, raw: bytes, subject: str | None = None) -> None:
+        """Set a row aside, in its own bytes."""
+        self.received += 1
+        self._rejected.append(Rejected(position, bad.code, bad.column, subject, raw))
+
+    def batch(self) -> Batch:
+        """What came in."""
+        arrays = [column.array() for _, column in self._columns]
+        records = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+        rejected, warned = tuple(self._rejected), tuple(self._warned)
+        return Batch(self._table, records, self.received, rejected, warned)
 
 
-def _column(values: list[Any], type_: pa.DataType) -> pa.Array:
-    """Values as an array; lists of structs field by field, which Arrow takes much faster."""
-    if not (pa.types.is_list(type_) and pa.types.is_struct(type_.value_type)) or None in values:
-        return pa.array(values, type_)
-    fields = list(type_.value_type)
-    items = [item for value in values for item in value]
-    structs = pa.StructArray.from_arrays(
-        [_column([item[field.name] for item in items], field.type) for field in fields],
-        fields=fields,
-    )
-    ends = np.cumsum([0, *map(len, values)], dtype=np.int32)
-    return pa.ListArray.from_arrays(pa.array(ends), structs, type=type_)
+class _Values(list[Any]):
+    """A column of what Arrow takes as it is."""
+
+    def __init__(self, type_: pa.DataType) -> None:
+        super().__init__()
+        self._type = type_
+
+    def array(self) -> pa.Array:
+        return pa.array(self, self._type)
+
+
+class _Lists:
+    """A column of lists of structs, field by field, which Arrow takes much faster."""
+
+    def __init__(self, type_: pa.ListType) -> None:
+        self._type = type_
+        self._columns = _columns(type_.value_type)
+        self._ends = [0]
+
+    def append(self, items: list[Row]) -> None:
+        self._ends.append(self._ends[-1] + len(items))
+        for item in items:
+            for name, column in self._columns:
+                column.append(item[name])
+
+    def array(self) -> pa.Array:
+        structs = pa.StructArray.from_arrays(
+            [column.array() for _, column in self._columns], fields=list(self._type.value_type)
+        )
+        return pa.ListArray.from_arrays(pa.array(self._ends, pa.int32()), structs, self._type)
+
+
+def _columns(fields: Iterable[pa.Field]) -> list[tuple[str, _Values | _Lists]]:
+    """An empty column for each field, by its name; lists of structs may not be null."""
+    return [
+        (field.name, (_Lists if _of_structs(field) else _Values)(field.type)) for field in fields
+    ]
+
+
+def _of_structs(field: pa.Field) -> bool:
+    is_list = pa.types.is_list(field.type) and pa.types.is_struct(field.type.value_type)
+    return is_list and not field.nullable

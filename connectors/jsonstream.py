@@ -53,14 +53,22 @@ class _Window:
 
     def more(self) -> bool:
         """Read on, twice as far each time nothing could be let go. False at the end."""
-        held = len(self.data) - self.at
-        if held > self._limit:
-            raise Malformed("line_too_long", f"document {self.number}")
-        if not self.ended:
-            chunk = self._source.read(max(STEP, min(held, self._limit)))
-            self.ended = not chunk
+        chunk = self.next(len(self.data) - self.at)
+        if chunk:
             self.data, self.at = self.data[self.at :] + chunk, 0
         return not self.ended
+
+    def next(self, held: int) -> bytes:
+        """What comes after, for who holds so many bytes of a document; b"" at the end."""
+        self.check(held)
+        chunk = b"" if self.ended else self._source.read(max(STEP, min(held, self._limit)))
+        self.ended = not chunk
+        return chunk
+
+    def taken(self) -> bytes:
+        """What is left here; it is the caller's then, who goes on with `next`."""
+        data, self.data, self.at = self.data[self.at :], b"", 0
+        return data
 
     def skip_blank(self) -> int:
         """Pass over white space; how many line feeds were in it."""
@@ -147,19 +155,21 @@ def _by_line(window: _Window) -> bool:
 
 
 def _lines(window: _Window) -> Iterator[Document]:
-    while True:
-        searched = 0
-        while (end := window.data.find(b"\n", window.at + searched)) < 0:
-            searched = len(window.data) - window.at
-            if not window.more():
-                break
-        line = window.data[window.at : end if end >= 0 else len(window.data)]
-        window.check(len(line))
-        if line.strip():
-            yield Document(window.number, line, last_line=end < 0)
-        if end < 0:
-            return
-        window.at, window.number = end + 1, window.number + 1
+    """Each line that is not blank, cut out of what was read in one piece, or of two."""
+    held, data = b"", window.taken()
+    while data:
+        at = 0
+        while (end := data.find(b"\n", at)) >= 0:
+            line = held + data[at:end]  # nothing is copied where nothing is held
+            held, at = b"", end + 1
+            window.check(len(line))
+            if line.strip():
+                yield Document(window.number, line)
+            window.number += 1
+        held += data[at:]
+        data = window.next(len(held))
+    if held.strip():
+        yield Document(window.number, held, last_line=True)
 
 
 def _end_of_value(window: _Window, depth: int = 0) -> int:

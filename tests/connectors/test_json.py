@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import io
 import json
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors import jsonstream
 from connectors.contract import Malformed
+from connectors.jsonrows import Filling
 from connectors.jsonstream import documents
 from connectors.partners.coachco2.samples import section, trip
 from connectors.registry import DATASETS
@@ -242,3 +245,30 @@ def test_a_nul_anywhere_in_a_document_is_what_is_wrong_with_it() -> None:
 def test_two_wrappings_of_one_document_are_two_documents() -> None:
     both = json.dumps({"doc": trip(1), "attributes": trip(2)}).encode()
     assert read(TRIPS, both, READING).reasons == {"duplicate_key": 1}
+
+
+def test_rows_at_hand_are_nothing_to_the_garbage_collector() -> None:
+    filling = Filling("trips", TRIPS.tables["trips"])
+    row = row_of(trip(1))
+    gc.collect()
+    before = len(gc.get_objects())
+    for n in range(500):
+        sections = [dict(part) for part in row["sections"]]
+        filling.keep(n, row | {"trip": f"trip-{n}", "sections": sections})
+    assert len(gc.get_objects()) - before < 250
+    assert filling.batch().records.column("trip").to_pylist()[-1] == "trip-499"
+
+
+def test_lists_of_structs_come_out_as_they_went_in() -> None:
+    pairs = pa.list_(pa.struct([("name", pa.string()), ("value", pa.float64())]))
+    lists = [
+        [{"name": "a", "value": 1.0}, {"name": None, "value": None}],
+        [],
+        [{"name": "b", "value": 2.0}],
+    ]
+    for nullable in (False, True):
+        filling = Filling("t", pa.schema([pa.field("pairs", pairs, nullable=nullable)]))
+        given = [*lists, None] if nullable else lists
+        for n, items in enumerate(given):
+            filling.keep(n, {"pairs": items})
+        assert filling.batch().records.column("pairs").to_pylist() == given

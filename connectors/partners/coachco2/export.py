@@ -22,13 +22,12 @@ from math import isfinite
 from typing import Any, Final
 
 from connectors.archives import Source
-from connectors.contract import Batch, Malformed, Reading, Rejected, Warned
+from connectors.contract import Batch, Malformed, Reading
 from connectors.csvblocks import normal
-from connectors.jsonrows import ROWS, BadRow, Row, arrow
+from connectors.jsonrows import ROWS, BadRow, Filling, Row, Warnings
 from connectors.partners.coachco2.modes import MODES, UNKNOWN, purpose
 from connectors.partners.coachco2.shape import (
     SCHEMA,
-    Warnings,
     check_expected,
     check_moment,
     check_position,
@@ -79,32 +78,24 @@ class _Line:
 
 def read_export(source: Source, reading: Reading) -> Iterator[Batch]:
     """Read a trip export. Raises `Malformed` for the file as a whole."""
-    rows: list[Row] = []
-    rejected: list[Rejected] = []
-    warned: list[Warned] = []
+    filling = Filling("trips", SCHEMA)
     seen: set[int] = set()
-
-    def batch() -> Batch:
-        received = len(rows) + len(rejected)
-        return Batch("trips", arrow(rows, SCHEMA), received, tuple(rejected), tuple(warned))
-
     for sections in _trips(source, reading):
         trip, first = sections[0].trip, sections[0].position
         warnings: Warnings = []
         try:
             if hash(trip) in seen:
                 raise BadRow("duplicate_row", "Trip_Id")
-            rows.append(_trip(sections, reading, warnings))
+            filling.keep(first, _trip(sections, reading, warnings), warnings)
             seen.add(hash(trip))
-            warned.extend(Warned(first, code, column) for code, column in warnings)
         except BadRow as bad:
             raw = b"".join(line.raw for line in sections)
-            rejected.append(Rejected(first, bad.code, bad.column, _reference(reading), raw))
-        if len(rows) + len(rejected) >= ROWS:
-            yield batch()
-            rows, rejected, warned = [], [], []
-    if rows or rejected:
-        yield batch()
+            filling.reject(first, bad, raw, _reference(reading))
+        if filling.received >= ROWS:
+            yield filling.batch()
+            filling = Filling("trips", SCHEMA)
+    if filling.received:
+        yield filling.batch()
 
 
 def _reference(reading: Reading) -> str | None:

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from connectors.contract import Batch, Dataset, Reading
 from connectors.documented import documented
-from connectors.jsonrows import BadRow, Reader, Row, read_documents
+from connectors.jsonrows import BadRow, Reader, Row, Warnings, read_documents
 from connectors.layouts import EARLIEST, today
 from connectors.partners.coachco2.modes import MODES, UNKNOWN
 from connectors.partners.coachco2.resent import latest
@@ -73,7 +73,7 @@ class _Post(msgspec.Struct):
     group3: Group | None = None
 
 
-def _row(post: _Post, reading: Reading) -> tuple[Row, list[tuple[str, str]]]:
+def _row(post: _Post, reading: Reading) -> tuple[Row, Warnings]:
     for value, field in (
         (post.createdBy, "createdBy"),
         (post.measureName, "measureName"),
@@ -90,7 +90,7 @@ def _row(post: _Post, reading: Reading) -> tuple[Row, list[tuple[str, str]]]:
     groups: dict[str, Any] = {}
     for group in (*post.groups, post.group1, post.group2, post.group3):
         groups |= group or {}
-    warnings: list[tuple[str, str]] = []
+    warnings: Warnings = []
     school = _text(groups, "school")
     uai = match(school, reading.schools) if school else None
     if school and reading.schools and uai is None:
@@ -142,7 +142,7 @@ def _listed(groups: Group, key: str, values: frozenset[str]) -> str | None:
     return text
 
 
-def _mode(groups: Group, key: str, warnings: list[tuple[str, str]]) -> str | None:
+def _mode(groups: Group, key: str, warnings: Warnings) -> str | None:
     text = _text(groups, key)
     if text is None or text.upper() in MODES:
         return text and text.upper()

@@ -11,11 +11,9 @@ import pyarrow as pa
 
 from connectors.contract import Reading
 from connectors.documented import documented
-from connectors.jsonrows import BadRow
+from connectors.jsonrows import BadRow, Warnings
 from connectors.layouts import PARIS
 from connectors.partners.coachco2.modes import UNKNOWN
-
-Warnings = list[tuple[str, str]]
 
 SECTION: Final = pa.struct(
     [("mode", pa.string()), ("distance_m", pa.float64()), ("duration_s", pa.float64())]

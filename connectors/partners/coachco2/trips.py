@@ -17,7 +17,7 @@ import msgspec
 
 from connectors.archives import looked_at
 from connectors.contract import Batch, Dataset, Reading
-from connectors.jsonrows import BadRow, Reader, Row, read_source
+from connectors.jsonrows import BadRow, Reader, Row, Warnings, read_source
 from connectors.layouts import PARIS
 from connectors.partners.coachco2.export import account_of, is_export, read_export
 from connectors.partners.coachco2.export_samples import EXPORT_EXAMPLES
@@ -25,7 +25,6 @@ from connectors.partners.coachco2.modes import purpose, resolve
 from connectors.partners.coachco2.samples import TRIP_EXAMPLES
 from connectors.partners.coachco2.shape import (
     SCHEMA,
-    Warnings,
     check_expected,
     check_moment,
     check_position,

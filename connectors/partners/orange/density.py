@@ -16,9 +16,9 @@ import msgspec
 import pyarrow as pa
 
 from connectors.archives import plain
-from connectors.contract import Batch, Dataset, Reading, Rejected
+from connectors.contract import Batch, Dataset, Reading
 from connectors.documented import documented
-from connectors.jsonrows import BadRow, Row, arrow, decode
+from connectors.jsonrows import BadRow, Filling, Row, decode
 from connectors.jsonstream import documents
 from connectors.layouts import EARLIEST
 from connectors.partners.orange.density_samples import EXAMPLES
@@ -71,8 +71,7 @@ _ANSWER: Final = msgspec.json.Decoder(_Answer)
 
 def _read(file: BinaryIO, reading: Reading) -> Iterator[Batch]:
     """Positions count cells over the whole file; an answer that cannot be read counts as one."""
-    rows: list[Row] = []
-    rejected: list[Rejected] = []
+    filling = Filling("density", SCHEMA)
     position = 0
     seen: set[int] = set()
     for document in documents(plain(file, reading), reading):
@@ -82,24 +81,20 @@ def _read(file: BinaryIO, reading: Reading) -> Iterator[Batch]:
                 raise BadRow("missing_value", "timedPopulationDensityData")
         except BadRow as bad:
             position += 1
-            rejected.append(Rejected(position, bad.code, bad.column, raw=bytes(document.data)))
+            filling.reject(position, bad, document.data)
             continue
         for period in periods:
             for raw in period.cellPopulationDensityData:
                 position += 1
                 try:
-                    rows.append(_density(raw, period, reading, seen))
+                    filling.keep(position, _density(raw, period, reading, seen))
                 except BadRow as bad:
-                    rejected.append(Rejected(position, bad.code, bad.column, raw=bytes(raw)))
-                if len(rows) + len(rejected) >= ROWS:
-                    yield _batch(rows, rejected)
-                    rows, rejected = [], []
-    if rows or rejected:
-        yield _batch(rows, rejected)
-
-
-def _batch(rows: list[Row], rejected: list[Rejected]) -> Batch:
-    return Batch("density", arrow(rows, SCHEMA), len(rows) + len(rejected), tuple(rejected))
+                    filling.reject(position, bad, bytes(raw))
+                if filling.received >= ROWS:
+                    yield filling.batch()
+                    filling = Filling("density", SCHEMA)
+    if filling.received:
+        yield filling.batch()
 
 
 def _density(raw: msgspec.Raw, period: _Period, reading: Reading, seen: set[int]) -> Row:
