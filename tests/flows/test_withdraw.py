@@ -79,6 +79,20 @@ def test_a_later_push_of_the_person_is_refused(parts: Parts) -> None:
     assert found(parts, PERSON) == []
 
 
+def test_rows_set_aside_leave_with_their_person(parts: Parts) -> None:
+    """They are found while sealed in the books, and gone with what they were sealed into."""
+    days = world.trips([PERSON, OTHERS[0]]).replace(b'"distance": 4000.0', b'"distance": "far"', 1)
+    made = world.pushed(parts, "coachco2/trips", days)
+    [row] = parts.books.set_aside(push=made.id)
+    assert row.sealed is not None
+    sealed = "(table quarantine, unsealed)"
+    assert any(sealed in place for place in found(parts, PERSON))
+    assert find(parts.settings.home, [row.sealed[-32:]]) != []
+    leave(parts)
+    assert found(parts, PERSON) == []
+    assert find(parts.settings.home, [row.sealed[-32:]]) == []
+
+
 def test_an_old_consent_sent_again_does_not_revive(parts: Parts) -> None:
     leave(parts)
     with pytest.raises(Rejected, match="new consent"):

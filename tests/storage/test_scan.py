@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.storage import age
+from hub.errors import Unavailable
+from hub.storage import age, sealing
 from hub.storage.objects import MemoryObjects
 from hub.storage.vault import Vault
 from tests.storage.making import parquet
@@ -62,6 +63,8 @@ HIDDEN: dict[str, tuple[bytes, bytes]] = {
     "parquet, zipped": (NEEDLE, zipped(parquet(pa.table({"p": [NEEDLE]})))),
     "sealed": (CARD, VAULT.seal(CARD)),
     "sealed, gzip": (CARD, VAULT.seal(gzip.compress(CARD))),
+    "sealed, one of many": (CARD, VAULT.envelope().seal(CARD)),
+    "sealed, in a parquet": (CARD, parquet(pa.table({"p": [None, VAULT.seal(CARD)]}))),
 }
 
 
@@ -108,6 +111,44 @@ def test_a_value_across_pages_is_found_by_its_row(tmp_path: Path) -> None:
         database.execute("INSERT INTO t VALUES (?)", (long,))
         database.commit()
     assert find(tmp_path, [long[:20_000]]) == ["books.sqlite (table t): raw of needle 0"]
+
+
+ELSE = age.Identity.make().recipient
+SEALS: dict[str, Callable[[bytes], bytes]] = {
+    "file": VAULT.seal,
+    "one of many": VAULT.envelope().seal,
+}
+
+
+def in_books(folder: Path, cell: bytes) -> Path:
+    with closing(sqlite3.connect(folder / "books.sqlite")) as database:
+        database.execute("CREATE TABLE aside (place, sealed)")
+        database.executemany("INSERT INTO aside VALUES (?, ?)", [(3, None), (4, cell)])
+        database.commit()
+    return folder
+
+
+@pytest.mark.parametrize("how", SEALS)
+def test_sealed_cells_of_books_are_opened(tmp_path: Path, how: str) -> None:
+    in_books(tmp_path, SEALS[how](gzip.compress(CARD)))
+    assert find(tmp_path, [CARD]) == []
+    assert find(tmp_path, [CARD], VAULT.unseal) == [
+        "books.sqlite (table aside, unsealed, gzip): raw of needle 0"
+    ]
+
+
+def test_what_is_sealed_for_somebody_else_stays_closed(tmp_path: Path) -> None:
+    in_books(tmp_path, sealing.seal(CARD, ELSE))
+    (tmp_path / "a back-up").write_bytes(sealing.Envelope(ELSE).seal(CARD))
+    assert find(tmp_path, [CARD], VAULT.unseal) == []
+
+
+@pytest.mark.parametrize("how", SEALS)
+def test_what_is_sealed_and_damaged_raises(tmp_path: Path, how: str) -> None:
+    sealed = SEALS[how](CARD)
+    in_books(tmp_path, sealed[:-1] + bytes([sealed[-1] ^ 1]))
+    with pytest.raises(Unavailable, match="damaged"):
+        find(tmp_path, [CARD], VAULT.unseal)
 
 
 @given(needle=st.binary(min_size=6, max_size=40), before=st.binary(), after=st.binary())
