@@ -81,8 +81,11 @@ def padded(real: Iterable[bytes], leaves: int, random: Callable[[int], bytes]) -
     positions = set(real)
     if len(positions) > leaves:
         raise TooManyContributors("more contributors than the tree has leaves")
-    while len(positions) < leaves:
-        positions.add(random(POSITION_BYTES))
+    while missing := leaves - len(positions):
+        drawn = random(missing * POSITION_BYTES)
+        positions.update(
+            drawn[at : at + POSITION_BYTES] for at in range(0, len(drawn), POSITION_BYTES)
+        )
     return sorted(positions)
 
 

@@ -15,6 +15,8 @@ from typing import Final
 import psutil
 
 MEMORY: Final = Path("/dev/shm")
+ROOT: Final = "PYTEST_DEBUG_TEMPROOT"
+"""What tells pytest where to make its folders."""
 ROOM: Final = 6 << 30
 """Bytes that must be free: several times what the folders of a run take at their largest."""
 
@@ -25,4 +27,4 @@ def keep_in_memory() -> None:
         MEMORY.is_dir()
         and min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available) > ROOM
     ):
-        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+        os.environ.setdefault(ROOT, str(MEMORY))

@@ -152,8 +152,7 @@ class Places:
 @contextmanager
 def furnished(home: Path) -> Iterator[Places]:
     """Make it: a few seconds. The application closes the books at the end."""
-    parts = world.hub_in(home)
-    world.reference_data(parts)
+    parts = world.hub_with_places(home)
     people = [f"acc-{n:03d}" for n in range(60)]
     world.agree(parts, *people)
     modes = ("CAR", "BUS", "WALKING", "BICYCLING")

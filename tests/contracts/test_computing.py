@@ -170,8 +170,7 @@ def test_it_says_what_it_is(engine: Engine) -> None:
 def test_a_release_is_the_same_digit_for_digit(spark: SparkEngine, tmp_path: Path) -> None:
     """A table equal to the last one is not published twice: that it is not new says it is equal."""
     people = [f"account-{n}" for n in range(60)]
-    parts = world.hub_in(tmp_path)
-    world.reference_data(parts)
+    parts = world.hub_with_places(tmp_path)
     world.agree(parts, *people)
     modes = ("CAR", "BUS", "WALKING", "BICYCLING")
     world.pushed(parts, "coachco2/trips", world.trips(people, days=2, modes=modes))

@@ -141,9 +141,9 @@ def agree(parts: Parts, terms: Mapping[str, Any]) -> None:
     ],
 )
 def test_what_is_protected_less_than_its_agreement_asks_goes_nowhere(
-    tmp_path: Path, hub_copied: Callable[[Path], Parts], asked: str, reason: str, code: str
+    tmp_path: Path, asked: str, reason: str, code: str
 ) -> None:
-    parts = hub_copied(tmp_path / "var")
+    parts = world.hub_in(tmp_path / "var")
     people = world.signed_in(
         parts, {"collectivity": (Role.COLLECTIVITY, "orleans"), "steward": (Role.STEWARD, "hub")}
     )
@@ -171,10 +171,8 @@ def test_what_is_protected_less_than_its_agreement_asks_goes_nowhere(
     parts.books.close()
 
 
-def test_without_the_obligation_the_same_table_is_open(
-    tmp_path: Path, hub_copied: Callable[[Path], Parts]
-) -> None:
-    parts = hub_copied(tmp_path / "var")
+def test_without_the_obligation_the_same_table_is_open(tmp_path: Path) -> None:
+    parts = world.hub_in(tmp_path / "var")
     agreement = parts.books.agreement("orange", "presence")
     assert agreement is not None
     agree(parts, {**agreement.terms, "obligations": {}})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,8 +30,8 @@ MINE = "school-mobility"
 
 
 @pytest.fixture
-def parts(tmp_path: Path, hub_copied: Callable[[Path], Parts]) -> Iterator[Parts]:
-    made = hub_copied(tmp_path / "var")
+def parts(tmp_path: Path) -> Iterator[Parts]:
+    made = world.hub_in(tmp_path / "var")
     yield at(made, GIVEN_AT + DAY)
     made.books.close()
 

@@ -44,8 +44,7 @@ KEY = age.Identity.make()
 @pytest.fixture
 def parts(tmp_path: Path) -> Parts:
     home, folder = tmp_path / "var", tmp_path / "elsewhere"
-    parts = world.hub_in(home, backup_recipient=KEY.recipient.text, backups=folder)
-    world.reference_data(parts)
+    parts = world.hub_with_places(home, backup_recipient=KEY.recipient.text, backups=folder)
     world.agree(parts, STAYS, LEAVES)
     world.pushed(parts, "coachco2/trips", world.trips([STAYS, LEAVES]))
     return parts
@@ -205,8 +204,7 @@ def test_a_hub_on_services_is_backed_up_and_restored(server: str, to: str, tmp_p
     needed("postgres")
     kept_at = {"backup_recipient": KEY.recipient.text, "backups": tmp_path / "elsewhere"}
     settings = services_on(server) | kept_at
-    parts = world.hub_in(tmp_path / "var", **settings)
-    world.reference_data(parts)
+    parts = world.hub_with_places(tmp_path / "var", **settings)
     world.agree(parts, STAYS, LEAVES)
     world.pushed(parts, "coachco2/trips", world.trips([STAYS, LEAVES]))
     waiting, _ = push.accept(parts, OPERATOR, "coachco2", "trips", [world.trips([STAYS], days=3)])

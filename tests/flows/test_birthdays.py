@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,8 +24,8 @@ SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture
-def parts(tmp_path: Path, hub_copied: Callable[[Path], Parts]) -> Iterator[Parts]:
-    made = hub_copied(tmp_path / "var")
+def parts(tmp_path: Path) -> Iterator[Parts]:
+    made = world.hub_in(tmp_path / "var")
     yield at(made, GIVEN_AT + timedelta(days=1))
     made.books.close()
 

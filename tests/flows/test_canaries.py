@@ -32,8 +32,7 @@ def test_no_canary_survives(
     home = tmp_path / "var"
     recipient = age.Identity.make().recipient.text
     elsewhere = {"backup_recipient": recipient, "backups": tmp_path / "elsewhere"}
-    parts = world.hub_in(home, **elsewhere)
-    world.reference_data(parts)
+    parts = world.hub_with_places(home, **elsewhere)
     world.agree(parts, ACCOUNT)
     trips = world.trips([ACCOUNT, "other"]).replace(b'"display_name": "x"',
         b'"display_name": "' + NAME.encode() + b'", "mail": "' + MAIL.encode() + b'"')  # fmt: skip

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,8 +33,8 @@ FIVE_YEARS = timedelta(days=5 * 365 + 2)
 
 
 @pytest.fixture
-def parts(tmp_path: Path, hub_copied: Callable[[Path], Parts]) -> Iterator[Parts]:
-    hub_copied(tmp_path / "var").books.close()
+def parts(tmp_path: Path) -> Iterator[Parts]:
+    world.hub_in(tmp_path / "var").books.close()
     made = world.hub_in(tmp_path / "var", proof_recipient=KEY.recipient.text)
     yield replace(made, clock=lambda: GIVEN_AT + timedelta(days=1))
     made.books.close()
@@ -174,10 +174,8 @@ def test_after_five_years_retention_destroys_it(parts: Parts) -> None:
         consent_proofs.hand_out(over, DPO, grant.id, "person")
 
 
-def test_without_a_recipient_nothing_is_sealed_and_the_evidence_stays(
-    tmp_path: Path, hub_copied: Callable[[Path], Parts]
-) -> None:
-    made = replace(hub_copied(tmp_path / "var"), clock=lambda: GIVEN_AT + timedelta(days=1))
+def test_without_a_recipient_nothing_is_sealed_and_the_evidence_stays(tmp_path: Path) -> None:
+    made = replace(world.hub_in(tmp_path / "var"), clock=lambda: GIVEN_AT + timedelta(days=1))
     grant, _ = ended(made)
     assert made.books.consent_proof(grant.id) is None
     assert grant.evidence["age"] == "15_17"

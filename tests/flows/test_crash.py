@@ -73,8 +73,7 @@ def rows(parts: Parts) -> int:
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_at_any_step_a_push_completes_once(step: str, tmp_path: Path) -> None:
     home = tmp_path / "var"
-    parts = world.hub_in(home)
-    world.reference_data(parts)
+    parts = world.hub_with_places(home)
     world.agree(parts, *PEOPLE[:3])
     made, _ = push.accept(parts, OPERATOR, "coachco2", "trips", [world.trips(PEOPLE)])
     assert die_at(step, home) == -signal.SIGKILL
@@ -110,8 +109,7 @@ def test_a_stream_is_counted_where_its_rows_are_there_already(tmp_path: Path) ->
 )  # fmt: skip
 def test_killed_at_any_step_a_withdrawal_completes(step: str, tmp_path: Path) -> None:
     home = tmp_path / "var"
-    parts = world.hub_in(home)
-    world.reference_data(parts)
+    parts = world.hub_with_places(home)
     world.agree(parts, *PEOPLE)
     world.pushed(parts, "coachco2/trips", world.trips(PEOPLE))
     digest = digest_of(parts, "coachco2", PEOPLE[0])

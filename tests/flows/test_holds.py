@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -41,9 +41,8 @@ ADA, BOB = "acc-ada", "acc-bob"
 
 
 @pytest.fixture
-def parts(tmp_path: Path, hub_copied: Callable[[Path], Parts]) -> Iterator[Parts]:
-    made = hub_copied(tmp_path / "var")
-    world.reference_data(made)
+def parts(tmp_path: Path) -> Iterator[Parts]:
+    made = world.hub_with_places(tmp_path / "var")
     yield made
     made.books.close()
 

@@ -35,8 +35,7 @@ GIVEN_AT = datetime(2025, 9, 10, 8, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     """A hub that holds ten days of trips of two people."""
-    made = world.hub_in(tmp_path_factory.mktemp("home") / "var")
-    world.reference_data(made)
+    made = world.hub_with_places(tmp_path_factory.mktemp("home") / "var")
     world.agree(made, "ada", "bob")
     world.pushed(made, "coachco2/trips", world.trips(["ada", "bob"]))
     yield made

@@ -37,8 +37,8 @@ NOBODYS = "AAAAA-AAAAA-AAAAA-AAAAA"  # its check symbol holds: all values are 0
 
 
 @pytest.fixture
-def parts(tmp_path: Path, hub_copied: Callable[[Path], Parts]) -> Iterator[Parts]:
-    made = hub_copied(tmp_path / "var")
+def parts(tmp_path: Path) -> Iterator[Parts]:
+    made = world.hub_in(tmp_path / "var")
     yield replace(made, clock=lambda: GIVEN_AT + timedelta(days=1))
     made.books.close()
 
@@ -432,11 +432,11 @@ def test_bad_input_has_a_name(parts: Parts, case: str) -> None:
 
 
 def test_codes_and_secrets_are_in_nothing_the_hub_writes(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, hub_copied: Callable[[Path], Parts]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     home = tmp_path / "var"
-    parts = replace(hub_copied(home), clock=lambda: GIVEN_AT + timedelta(days=1))
+    parts = replace(world.hub_in(home), clock=lambda: GIVEN_AT + timedelta(days=1))
     grant, handed = give(parts, "canari-reference", **CHILD)
     handed += participation.again(parts, APP, grant)
     door = Door(parts)

@@ -215,8 +215,7 @@ def test_the_command_line_tells_findings_and_takes_the_account_out_of_the_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HUB_HOME", str(tmp_path / "var"))
-    parts = world.hub_in(tmp_path / "var")
-    world.reference_data(parts)
+    parts = world.hub_with_places(tmp_path / "var")
     world.agree(parts, "canari.example")
     file = tmp_path / "2025 11 21 - Déplacements canari.example.csv"
     file.write_bytes(trips_of_one(line(Trip_Id="bad", Section_Distance="far")))

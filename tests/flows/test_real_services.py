@@ -127,8 +127,7 @@ BEHIND = {
 
 def test_what_is_changed_behind_the_hub_s_back_is_named_there_too(tmp_path: Path) -> None:
     needed("postgres")
-    parts = world.hub_in(tmp_path / "var", **real.settings_on(real.SERVERS[0]))
-    world.reference_data(parts)
+    parts = world.hub_with_places(tmp_path / "var", **real.settings_on(real.SERVERS[0]))
     world.agree(parts, *ACCOUNTS[:12])
     world.pushed(parts, "coachco2/trips", world.trips(ACCOUNTS[:12], days=2))
     parts.sequence()

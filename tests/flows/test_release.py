@@ -27,8 +27,7 @@ MODES = ("CAR", "BUS", "WALKING", "BICYCLING")
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Parts:
-    parts = world.hub_in(tmp_path / "var")
-    world.reference_data(parts)
+    parts = world.hub_with_places(tmp_path / "var")
     world.agree(parts, *PEOPLE)
     world.pushed(parts, "coachco2/trips", world.trips(PEOPLE, days=4, modes=MODES))
     return parts

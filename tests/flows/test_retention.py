@@ -39,14 +39,13 @@ def at(parts: Parts, year: int, month: int, day: int) -> Parts:
 @pytest.fixture
 def parts(tmp_path: Path) -> Parts:
     """A hub with a month of taps and some trips, whose agreements extend nothing."""
-    parts = world.hub_in(tmp_path / "var")
+    parts = world.hub_with_places(tmp_path / "var")
     agreement = parts.books.agreement("transdev", "validations")
     assert agreement is not None
     parts.books.add_agreement(
         replace(agreement, terms=dict(agreement.terms) | {"retention": None}),
         event=AuditEvent(Kind.AGREEMENT_RECORDED, "hub", "transdev/validations", parts.clock(), {}),
     )
-    world.reference_data(parts)
     world.agree(parts, PERSON)
     world.pushed(parts, "coachco2/trips", world.trips([PERSON]))
     world.pushed(parts, "transdev/validations", world.taps(CARDS))

@@ -21,6 +21,7 @@ from hub.errors import Conflict, Denied, HubError, NotFound, Rejected
 from hub.participation import PERSON
 from hub.parts import OPERATOR, Actor, Parts
 from hub.records import Case, Code
+from tests.flows import world
 from tests.flows.test_participation import APP, give
 
 DPO = Actor("dpo-1", "dpo", "region")
@@ -29,10 +30,8 @@ NOW = datetime(2026, 3, 3, 8, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def parts(
-    tmp_path_factory: pytest.TempPathFactory, hub_copied: Callable[[Path], Parts]
-) -> Iterator[Parts]:
-    made = hub_copied(tmp_path_factory.mktemp("home") / "var")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
+    made = world.hub_in(tmp_path_factory.mktemp("home") / "var")
     yield replace(made, clock=lambda: NOW)
     made.books.close()
 
@@ -213,10 +212,8 @@ def test_a_table_of_a_spreadsheet_never_calculates() -> None:
     assert json.loads(rights.as_json([rows]))["tables"][0]["rows"][0] == {"stop_id": "=1+1"}
 
 
-def test_the_command_line_keeps_the_register(
-    tmp_path: Path, hub_copied: Callable[[Path], Parts]
-) -> None:
-    hub_copied(tmp_path / "var").books.close()
+def test_the_command_line_keeps_the_register(tmp_path: Path) -> None:
+    world.hub_in(tmp_path / "var").books.close()
     run = CliRunner()
     env = {"HUB_HOME": str(tmp_path / "var")}
 
@@ -234,10 +231,8 @@ def test_the_command_line_keeps_the_register(
     assert listed["id"] == case["id"]
 
 
-def test_the_command_line_shows_codes_once_or_writes_a_sheet(
-    tmp_path: Path, hub_copied: Callable[[Path], Parts]
-) -> None:
-    hub_copied(tmp_path / "var").books.close()
+def test_the_command_line_shows_codes_once_or_writes_a_sheet(tmp_path: Path) -> None:
+    world.hub_in(tmp_path / "var").books.close()
     run = CliRunner()
     env = {"HUB_HOME": str(tmp_path / "var")}
     sheet = tmp_path / "sheet.html"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -33,6 +33,7 @@ from hub.parts import Parts
 from hub.policy.gate import DenyAll
 from hub.reconcile import reconcile
 from hub.records import Role
+from tests.flows import world
 from tests.sharing import editions
 
 BASE: Final = "/delta-sharing"
@@ -83,19 +84,17 @@ class Hub:
 
 
 @pytest.fixture
-def hub(tmp_path: Path, hub_copied: Callable[[Path], Parts]) -> Iterator[Hub]:
+def hub(tmp_path: Path) -> Iterator[Hub]:
     """For a test that changes something."""
-    made = Hub(hub_copied(tmp_path / "var"))
+    made = Hub(world.hub_in(tmp_path / "var"))
     yield made
     made.parts.books.close()
 
 
 @pytest.fixture(scope="module")
-def still(
-    tmp_path_factory: pytest.TempPathFactory, hub_copied: Callable[[Path], Parts]
-) -> Iterator[Hub]:
+def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """For tests that only read; the clock is as it was after each."""
-    made = Hub(hub_copied(tmp_path_factory.mktemp("still") / "var"))
+    made = Hub(world.hub_in(tmp_path_factory.mktemp("still") / "var"))
     yield made
     made.parts.books.close()
 

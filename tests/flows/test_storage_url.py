@@ -20,8 +20,7 @@ RECIPIENT = KEY.recipient.text
 
 def test_another_folder_holds_everything_but_keys_and_books(tmp_path: Path) -> None:
     home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
-    parts = world.hub_in(home, storage_url=elsewhere.as_uri(), backup_recipient=RECIPIENT)
-    world.reference_data(parts)
+    parts = world.hub_with_places(home, storage_url=elsewhere.as_uri(), backup_recipient=RECIPIENT)
     assert {path.name for path in elsewhere.iterdir()} >= {"tables", "log", "vault", "objects"}
     assert not {path.name for path in home.iterdir()} & {"tables", "log", "vault", "objects"}
     made = backup.create(parts, OPERATOR, zones_of(parts.settings))

@@ -26,8 +26,7 @@ OTHERS = [f"acc-{n:03d}" for n in range(5)]
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Parts:
-    parts = world.hub_in(tmp_path / "var")
-    world.reference_data(parts)
+    parts = world.hub_with_places(tmp_path / "var")
     world.agree(parts, PERSON, *OTHERS)
     world.pushed(parts, "coachco2/trips", world.trips([PERSON, *OTHERS]))
     return parts

@@ -102,8 +102,7 @@ class Stepped:
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("template") / "var"
-    parts = world.hub_in(home)
-    world.reference_data(parts)
+    parts = world.hub_with_places(home)
     world.agree(parts, PERSON, *OTHERS)
     world.pushed(parts, "coachco2/trips", world.trips([PERSON, *OTHERS]))
     for days in (5, 10):

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
-from collections.abc import Iterable, Mapping
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -15,7 +21,8 @@ from hub.identity import tokens
 from hub.main import compose
 from hub.parts import OPERATOR, Parts
 from hub.records import Account, Push, Role
-from hub.settings import Settings
+from hub.settings import DEFAULT_TERRITORY, Settings
+from tests import scratch, sizes
 
 PARIS = ZoneInfo("Europe/Paris")
 UAI = "0450062J"
@@ -23,13 +30,67 @@ LYCEE = (1.9250, 47.9100)
 FIRST_DAY = date(2025, 11, 17)
 
 
+def make_first() -> None:
+    """Make what hubs are copies of, if it is not there."""
+    _with_places()
+
+
 def hub_in(home: Path, **settings: object) -> Parts:
-    """A hub with every partner of the territory file."""
-    parts = compose(Settings(home=home, lease_seconds=2, **settings), opens=True)  # type: ignore[arg-type]
+    """A hub with every partner of the territory file.
+
+    A new one is a copy of the first of this process, keys and all, unless it keeps its records or
+    files elsewhere than in its home.
+    """
+    return _hub(home, settings, _bare)
+
+
+def hub_with_places(home: Path, **settings: object) -> Parts:
+    """The same, with what a push of trips waits for."""
+    return _hub(home, settings, _with_places)
+
+
+def _hub(home: Path, asked: dict[str, object], first: Callable[[], Path]) -> Parts:
+    settings = Settings(home=home, lease_seconds=2, **asked)  # type: ignore[arg-type]
+    elsewhere = settings.database_url or settings.storage_url
+    new = not home.exists() or not any(home.iterdir())
+    if new and not elsewhere and settings.territory == DEFAULT_TERRITORY:
+        shutil.copytree(first(), home, dirs_exist_ok=True)
+    parts = compose(settings, opens=True)
+    _join(parts)
+    if sizes.contributor_leaves is None:
+        return parts
+    few = {"contributor_leaves": sizes.contributor_leaves}
+    return replace(parts, territory=parts.territory.model_copy(update=few))
+
+
+def _join(parts: Parts) -> None:
+    """Every partner, where there is none."""
     if not parts.books.agreements():
         for terms in parts.territory.partners:
             add_partner(parts, terms.id)
-    return parts
+
+
+@functools.cache
+def _bare() -> Path:
+    parts = compose(Settings(home=_kept("bare")), opens=True)
+    _join(parts)
+    parts.books.close()
+    return parts.settings.home
+
+
+@functools.cache
+def _with_places() -> Path:
+    parts = hub_in(_kept("places"))
+    reference_data(parts)
+    parts.books.close()
+    return parts.settings.home
+
+
+def _kept(name: str) -> Path:
+    """A folder for as long as this process."""
+    home = Path(tempfile.mkdtemp(prefix=f"hub-{name}-", dir=os.environ.get(scratch.ROOT)))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    return home
 
 
 People = dict[str, dict[str, str]]

@@ -14,7 +14,6 @@ from hub.storage.books.schema import metadata
 from tests.services import needed
 
 SPEAKS = "postgresql+psycopg"
-GUARDED = ("events", "event_bodies", "event_places", "event_topics")
 
 
 def address(role: str, database: str) -> URL:
@@ -53,14 +52,12 @@ def emptied() -> str:
     """The application's address of this process's database, with nothing in its tables."""
     name = migrated()
     engine = create_engine(address("owner", name))
-    tables = ", ".join(table.name for table in metadata.sorted_tables)
+    rows = "; ".join(f"DELETE FROM {table.name}" for table in metadata.sorted_tables)
     with engine.begin() as connection:
-        # The triggers hold for the owner too; a superuser may set them aside.
+        # The triggers hold for the owner too; a superuser may set them aside. Not TRUNCATE: it
+        # makes every table and index a new file, and takes twenty times as long.
         connection.execute(text("SET LOCAL session_replication_role = replica"))
-        for table in GUARDED:
-            connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER {table}_not_emptied"))
-        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
-        for table in GUARDED:
-            connection.execute(text(f"ALTER TABLE {table} ENABLE TRIGGER {table}_not_emptied"))
+        connection.execute(text(rows))
+        connection.execute(text("SELECT setval(oid, 1, false) FROM pg_class WHERE relkind = 'S'"))
     engine.dispose()
     return shown(address("application", name))
