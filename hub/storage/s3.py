@@ -41,6 +41,8 @@ SPOOL_BYTES: Final = 1024 * 1024
 PIECE: Final = 256 * 1024
 CONNECT_SECONDS: Final = 5.0
 SILENCE_SECONDS: Final = 30.0
+PAUSE_SECONDS: Final = 0.2
+"""Before a request is made a third time; the second is made at once."""
 SLOWEST: Final = 64 * 1024
 """Bytes a second below which a download counts as stuck, after a first grace of `silence`."""
 LINK: Final = timedelta(minutes=5)
@@ -79,7 +81,9 @@ class Address:
 class Bucket:
     """A bucket as the hub uses it. Safe to share between threads."""
 
-    def __init__(self, address: Address, *, silence: float = SILENCE_SECONDS) -> None:
+    def __init__(
+        self, address: Address, *, silence: float = SILENCE_SECONDS, pause: float = PAUSE_SECONDS
+    ) -> None:
         from minio import Minio  # loaded by those whose storage is there
 
         server = urlsplit(address.endpoint)
@@ -90,7 +94,7 @@ class Bucket:
             maxsize=16,
             timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, silence), read=silence),
             retries=urllib3.Retry(
-                total=2, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504), redirect=False
+                total=2, backoff_factor=pause, status_forcelist=(500, 502, 503, 504), redirect=False
             ),
         )
         self.client = Minio(

@@ -46,7 +46,10 @@ def hub_in(home: Path, **settings: object) -> Parts:
 
 def hub_with_places(home: Path, **settings: object) -> Parts:
     """The same, with what a push of trips waits for."""
-    return _hub(home, settings, _with_places)
+    parts = _hub(home, settings, _with_places)
+    if not parts.books.pushes():
+        reference_data(parts)
+    return parts
 
 
 def _hub(home: Path, asked: dict[str, object], first: Callable[[], Path]) -> Parts:

@@ -39,7 +39,7 @@ def way(bucket: Bucket) -> Iterator[Faulty]:
 
 def through(way: Faulty, bucket: Bucket) -> S3Objects:
     address = replace(bucket.address, endpoint=f"http://{way.address}")
-    return S3Objects(Bucket(address, silence=SOON), "zone")
+    return S3Objects(Bucket(address, silence=SOON, pause=0), "zone")
 
 
 def unfinished(bucket: Bucket) -> int:
@@ -274,9 +274,9 @@ def test_an_answer_cut_short_is_no_object(bucket: Bucket, way: Faulty) -> None:
 
 def test_a_server_that_says_nothing_or_trickles_is_given_up(bucket: Bucket, way: Faulty) -> None:
     objects = through(way, bucket)
-    bucket.put("zone/a", io.BytesIO(bytes(2000)), 2000)
+    bucket.put("zone/a", io.BytesIO(bytes(10_000)), 10_000)
     for fail in ("silent", "trickle"):
-        way.silent, way.pause = fail == "silent", 0.01 if fail == "trickle" else 0.0
+        way.silent, way.pause = fail == "silent", 0.002 if fail == "trickle" else 0.0
         began = time.monotonic()
         with pytest.raises(Unavailable):
             objects.get("a")
