@@ -135,8 +135,9 @@ class Places:
         """A fresh request of the owner's collectivity; the one before is taken back."""
         asker = Actor("user-transdev-collectivity", "collectivity", "transdev")
         for former in self.parts.books.requests():
-            with suppress(HubError):
-                requests.move(self.parts, asker, former.id, "withdraw")
+            if former.state in requests.MOVES["withdraw"].after:
+                with suppress(HubError):
+                    requests.move(self.parts, asker, former.id, "withdraw")
         asked = requests.Asked(measure="modal-split", purpose="evaluation", territory="45")
         made = requests.submit(self.parts, asker, asked)
         if approved and made.state != "approved":
