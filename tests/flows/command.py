@@ -1,12 +1,11 @@
 """The `hub` command as a process of its own, without the seconds its start takes.
 
-A server of forks has the command loaded; each run is a fork of it. That `python -m hub.cli` starts
-is held where the commands that stay are started: `tests/flows/served.py`.
+Each run is a fork of what has the command loaded (`tests/forks.py`). That `python -m hub.cli`
+starts is held where the commands that stay are started: `tests/flows/served.py`.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,9 +14,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from tests.forks import CONTEXT
+
 ROOT: Final = Path(__file__).parents[2]
-_FORKS: Final = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["hub.cli.app"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ def run(words: Sequence[str], settings: Mapping[str, str], stdin: str = "") -> D
         said, out, err = (str(Path(folder, name)) for name in ("in", "out", "err"))
         Path(said).write_text(stdin, "utf-8")
         environment = {**os.environ, **settings}
-        process = _FORKS.Process(target=_command, args=(list(words), environment, said, out, err))
+        process = CONTEXT.Process(target=_command, args=(list(words), environment, said, out, err))
         process.start()
         process.join()
         code = process.exitcode

@@ -2,11 +2,10 @@
 
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -17,6 +16,7 @@ from hub.parts import OPERATOR, Parts
 from hub.records import PushState
 from tests.flows import world
 from tests.flows.test_quarantine import taps
+from tests.forks import CONTEXT
 
 PEOPLE = [f"acc-{n:03d}" for n in range(4)]
 STEPS = (
@@ -32,37 +32,31 @@ STEPS = (
     "log.sequence:before",
     "log.sequence:after",
 )
-WORKER = """
-import os, signal, sys
-from pathlib import Path
-from tests.flows import world
-from hub import worker
 
-step, home = sys.argv[1], Path(sys.argv[2])
-parts = world.hub_in(home)
-path, _, when = step.partition(":")
-part, method = path.split(".")
-target = getattr(parts, part)
-original = getattr(type(target), method)
 
-def killed(self, *args, **kwargs):
-    if when != "after":
+def die(step: str, home: Path) -> None:
+    """Run in a child: work, and die at this step."""
+    parts = world.hub_in(home)
+    path, _, when = step.partition(":")
+    part, method = path.split(".")
+    kind = type(getattr(parts, part))
+    original = getattr(kind, method)
+
+    def killed(*args: Any, **kwargs: Any) -> None:
+        if when == "after":
+            original(*args, **kwargs)
         os.kill(os.getpid(), signal.SIGKILL)
-    result = original(self, *args, **kwargs)
-    os.kill(os.getpid(), signal.SIGKILL)
 
-setattr(type(target), method, killed)
-worker.drain(parts)
-"""
+    setattr(kind, method, killed)
+    worker.drain(parts)
 
 
-def die_at(step: str, home: Path) -> int:
-    """Run a worker that kills itself at a step."""
-    root = Path(__file__).parents[2]
-    return subprocess.run(
-        [sys.executable, "-c", WORKER, step, str(home)],
-        cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, check=False, capture_output=True,
-    ).returncode  # fmt: skip
+def die_at(step: str, home: Path) -> int | None:
+    """How a worker ended that kills itself at a step."""
+    child = CONTEXT.Process(target=die, args=(step, home))
+    child.start()
+    child.join()
+    return child.exitcode
 
 
 def rows(parts: Parts) -> int:

@@ -18,7 +18,7 @@ from hub.audit import receipts
 from hub.main import compose
 from hub.reconcile import reconcile
 from hub.settings import Settings
-from tests.flows import real
+from tests.flows import command, real
 from tests.services import needed
 from tests.storage.scan import find
 from tests.thorough import EVERYTHING
@@ -35,7 +35,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     """Built by a command typed a second time, the first having been killed half-way."""
     home = tmp_path_factory.mktemp("demo") / "var"
     words = "demo", "--no-serve", "--scale", SCALE, "--json"
-    first = subprocess.Popen([*HUB, *words], **started(home), stderr=subprocess.DEVNULL)
+    first = subprocess.Popen(
+        [*HUB, *words],
+        cwd=ROOT,
+        env={**os.environ, "HUB_HOME": str(home)},
+        stderr=subprocess.DEVNULL,
+    )
     while not (home / "tables" / "region").is_dir() and first.poll() is None:
         time.sleep(0.05)
     first.kill()
@@ -43,20 +48,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     return home, json.loads(run(home, *words).stdout)
 
 
-def started(home: Path, told: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
-    return {"cwd": ROOT, "env": {**os.environ, "HUB_HOME": str(home), **told}}
-
-
 def run(
     home: Path, *words: str, check: bool = True, told: Mapping[str, str] = MappingProxyType({})
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*HUB, *words],
-        **started(home, told),
-        capture_output=True,
-        text=True,
-        check=check,
-    )
+) -> command.Done:
+    done = command.run(words, {"HUB_HOME": str(home), **told})
+    assert not check or done.returncode == 0, done.stderr
+    return done
 
 
 def test_the_pilots_receipt_counts_its_4800_trips(demo: tuple[Path, dict[str, Any]]) -> None:

@@ -2,9 +2,6 @@
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +17,8 @@ from hub.errors import Busy, Conflict, Denied, Rejected, Unavailable
 from hub.main import compose
 from hub.parts import Parts
 from hub.settings import Settings
-from tests.flows import world
-from tests.flows.served import ROOT, Served
+from tests.flows import command, world
+from tests.flows.served import Served
 
 BIG = world.taps([f"{'card' * 40}-{n}" for n in range(1_500)])
 
@@ -205,16 +202,14 @@ def test_the_command_prints_the_receipt(
 ) -> None:
     file, note = file_of(world.taps(["A", "B"]), tmp_path), tmp_path / "receipt.txt"
     client, secret = credentials
-    environment = {**os.environ, "HUB_HOME": str(tmp_path / "none"), "HUB_CLIENT_ID": client,
+    environment = {"HUB_HOME": str(tmp_path / "none"), "HUB_CLIENT_ID": client,
                    "HUB_CLIENT_SECRET": secret, "XDG_STATE_HOME": str(tmp_path)}  # fmt: skip
     words = ["push", str(file), "--partner", "transdev", "--dataset", "validations",
              "--server", served.url, "--receipt", str(note)]  # fmt: skip
 
     def run(*more: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "hub.cli", *words, *more],
-            cwd=ROOT, env=environment, capture_output=True, text=True, check=True,
-        )  # fmt: skip
+        done = command.run([*words, *more], environment)
+        assert done.returncode == 0, done.stderr
         return done.stdout
 
     shown = json.loads(run("--json"))

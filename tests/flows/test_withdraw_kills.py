@@ -7,7 +7,6 @@ Whoever has a receipt has no row, after any death; at the end nothing of anyone 
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import time
@@ -30,11 +29,10 @@ from hub.storage.books import Books
 from tests.flows import world
 from tests.flows.test_withdraw import names_of
 from tests.flows.test_withdraw_interleavings import rows_of
+from tests.forks import CONTEXT
 from tests.storage.scan import find
 from tests.thorough import EVERYTHING
 
-CONTEXT: Final = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload([__name__])
 LEAVING: Final = [f"acc-leaves-{n}" for n in range(4)]
 STAYS: Final = "acc-stays"
 STEPS: Final = tuple(range(1, 60)) if EVERYTHING else (2, 7, 12, 17, 22)

@@ -6,7 +6,6 @@ missed; and at random times, so that those inside the libraries are met too.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -22,13 +21,10 @@ from deltalake import DeltaTable
 
 from hub.storage.leaves import Layout
 from hub.storage.tables import DeltaTables
+from tests.forks import CONTEXT
 from tests.storage import making
 from tests.storage.making import NAME
 from tests.storage.scan import find
-
-# Forked from a process that has imported everything and used nothing: an attempt takes 30 ms.
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload([__name__, "hub.storage.tables", "tests.storage.making"])
 
 PEOPLE = range(60)
 LEAVING = range(0, 60, 7)
