@@ -47,6 +47,7 @@ from hub.storage.deltalog import (
 from hub.storage.durable import Witness, sync_file, sync_folder, sync_up
 from hub.storage.leaves import (
     Layout,
+    Part,
     Prefixes,
     Span,
     cut,
@@ -58,7 +59,7 @@ from hub.storage.leaves import (
     together,
     write_spans,
 )
-from hub.storage.parquet import Written, write
+from hub.storage.parquet import Written, as_written, tried, write
 from hub.storage.rows import (
     BUCKET,
     PARTITIONS,
@@ -68,6 +69,7 @@ from hub.storage.rows import (
     leaving,
     looked_at,
     spelled_out,
+    staying,
 )
 
 Actions = list[AddAction | RemoveAction]
@@ -213,7 +215,7 @@ class DeltaFolder:
             raise _contended()
 
     def gather(self, layout: Layout) -> int:
-        """Cut the buckets with many loose rows into leaves, in one entry; return the files made.
+        """Cut what is due of each bucket into leaves, in one entry; return the files made.
 
         The rows are the same. A bucket's rows are in memory at once. The old files stay on disk
         until `purge`.
@@ -232,13 +234,10 @@ class DeltaFolder:
                 with ExitStack() as undo:
                     undo.callback(self._abandon, written)
                     for _, files in sorted(buckets.items()):
-                        if not is_loose(files, layout):
-                            continue
-                        rows = pa.concat_tables(spread(self._read, files))
-                        folder = _folder(files[0])
-                        parts = [(folder, *leaf) for leaf in cut(rows, layout)]
-                        written += write_spans(self._path, parts, lambda part: part)
-                        moved += files
+                        due = uncut(files, layout)
+                        if due:
+                            written += self._cut(due, rows_in(files), layout)
+                            moved += due
                     if not moved:
                         return 0
                     actions: Actions = [*adds(written), *removes(moved)]
@@ -246,6 +245,14 @@ class DeltaFolder:
                         undo.pop_all()
                         return len(written)
             raise _contended()
+
+    def _cut(self, due: Sequence[Live], of: int, layout: Layout) -> list[Written]:
+        """Write the rows of files of a bucket, which has `of` rows, as leaves."""
+        rows = pa.concat_tables(spread(self._read, due))
+        leaves = list(cut(rows, of, layout))
+        options = tried(max((rows for _, rows in leaves), key=lambda rows: rows.num_rows))
+        parts = [Part(_folder(due[0]), span, rows, options) for span, rows in leaves]
+        return write_spans(self._path, parts, lambda part: part)
 
     def periods(self) -> dict[str, int]:
         """Periods of a personal table, with their number of rows."""
@@ -279,7 +286,7 @@ class DeltaFolder:
 
     def _sweep(self, kept: set[str], current: str) -> None:
         log = str(self._path / _LOG)
-        old: list[str] = []
+        old: list[list[str]] = []
         folders: list[Path] = []
         # Not pathlib: a large table has thousands of files.
         for where, _, names in os.walk(self._path):
@@ -288,11 +295,12 @@ class DeltaFolder:
                 for name in sorted(name for name in names if not _is_log(name, current)):
                     (self._path / _LOG / name).unlink()
             else:
-                old += [path for name in names if (path := f"{where}/{name}") not in kept]
-        spread(Path.unlink, [Path(path) for path in old])
+                old.append([path for name in names if (path := f"{where}/{name}") not in kept])
+        spread(_remove, old)
         for folder in sorted(folders[1:], reverse=True):
             with suppress(OSError):  # it is not empty
                 folder.rmdir()
+        # All of them: where a purge died, its removals may not be on the disk yet.
         for folder in folders[1:]:
             if folder.exists():
                 sync_folder(folder)
@@ -394,16 +402,21 @@ class DeltaFolder:
             files.sort(key=_spanned)
         hit: dict[Live, int] = {}
 
-        def thinned(some: Sequence[Live]) -> tuple[str, Span, pa.Table] | None:
+        def thinned(some: Sequence[Live]) -> Part | None:
             """What stays of some leaves of a bucket, without those that nobody leaves."""
             names = _among(some[0], sought).names
             left = []
             for file in some:
-                there, kept = self._staying(file, names, days)
-                if kept.num_rows < there:
-                    hit[file] = there - kept.num_rows
+                rows = self._read(file)
+                kept = staying(rows, names, days)
+                if kept.num_rows < rows.num_rows:
+                    hit[file] = rows.num_rows - kept.num_rows
                     left += [(_spanned(file), kept)] if kept.num_rows else []
-            return (_folder(some[0]), *together(left)) if left else None
+            if not left:
+                return None
+            span, rows = together(left)
+            options = as_written(self._opened(some[0]).metadata, rows.schema)
+            return Part(_folder(some[0]), span, rows, options)
 
         work = [some for _, files in sorted(leaves.items()) for some in groups(files)]
         written = write_spans(self._path, work, thinned)
@@ -417,20 +430,18 @@ class DeltaFolder:
             undo.pop_all()
         return hit | holding, written
 
-    def _read(self, file: Live) -> pa.Table:
-        return pq.ParquetFile(self._path / file.path).read(use_threads=False)
+    def _opened(self, file: Live) -> pq.ParquetFile:
+        return pq.ParquetFile(f"{self._path}/{file.path}")
 
-    def _staying(self, file: Live, names: pa.Array, days: Days | None) -> tuple[int, pa.Table]:
-        """How many rows a file has, and those that stay."""
-        rows = self._read(file)
-        return rows.num_rows, rows.filter(pc.invert(leaving(rows, names, days)))
+    def _read(self, file: Live) -> pa.Table:
+        return self._opened(file).read(use_threads=False)
 
     def _count(
         self, file: Live, sought: Mapping[str, Mapping[int, _Sought]], days: Days | None
     ) -> int:
         """Rows that leave a file; the columns that tell are read, no others."""
         among = _among(file, sought)
-        read = pq.ParquetFile(self._path / file.path).iter_batches(columns=looked_at(days))
+        read = self._opened(file).iter_batches(columns=looked_at(days))
         parts = (pa.Table.from_batches([batch]) for batch in read)
         return sum(pc.sum(leaving(part, among.names, days)).as_py() or 0 for part in parts)
 
@@ -443,9 +454,9 @@ class DeltaFolder:
         """The rows of these files that stay, with the partition columns files do not carry."""
         for file in files:
             among = _among(file, sought)
-            for batch in pq.ParquetFile(self._path / file.path).iter_batches():
+            for batch in self._opened(file).iter_batches():
                 part = pa.Table.from_batches([batch])
-                part = part.filter(pc.invert(leaving(part, among.names, days)))
+                part = staying(part, among.names, days)
                 count = part.num_rows
                 part = part.append_column(PERIOD, pa.repeat(pa.scalar(file.period), count))
                 yield part.append_column(
@@ -494,11 +505,28 @@ def _folder(file: Live) -> str:
     return file.path.rpartition("/")[0]
 
 
-def is_loose(files: Sequence[Live], layout: Layout) -> bool:
-    """Whether a bucket has so many rows outside leaves that cutting it anew is worth it."""
-    rows = sum(file.rows for file in files)
-    loose = sum(file.rows for file in files if not is_leaf(file.path, rows, layout))
-    return loose >= layout.loose and 4 * loose >= rows
+def uncut(files: Sequence[Live], layout: Layout) -> Sequence[Live]:
+    """Those of a bucket's files that a gathering cuts.
+
+    All, where so many rows are outside leaves that it is worth it, else those that span several.
+    """
+    rows = rows_in(files)
+    outside = [file for file in files if not is_leaf(file.path, rows, layout)]
+    loose = rows_in(outside)
+    if loose >= layout.loose and 4 * loose >= rows:
+        return files
+    return [file for file in outside if span_of(file.path)]
+
+
+def rows_in(files: Iterable[Live]) -> int:
+    """How many rows files have together."""
+    return sum(file.rows for file in files)
+
+
+def _remove(files: Sequence[str]) -> None:
+    """Remove the files of a folder: in one, removals wait for each other."""
+    for file in files:
+        os.unlink(file)  # noqa: PTH108  # thousands, and each makes one
 
 
 def _is_log(name: str, current: str) -> bool:

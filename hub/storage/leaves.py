@@ -6,8 +6,9 @@ a person's rows of a period are then in one small file, beside some dozens of ot
 leaf's file name tells which leading 16 bits it may hold; like the bucket's folder this names a
 group and never a person, and bounds are those of the cut, not of the values.
 
-Leaves that a rewrite touches come back together, in files that span several of them: a thousand
-people leave a table with some dozens of new files, not a thousand. The next gathering cuts again.
+Leaves that a rewrite touches come back together, in *wide* files that span several of them: a
+thousand people leave a table with some dozens of new files, not a thousand. The next gathering cuts
+those again, as the next rewrite would move all their rows for anyone in one of them.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hub.storage.durable import sync_all_up, sync_file
-from hub.storage.parquet import Written, described, statistics
+from hub.storage.parquet import Options, Written, described
 from hub.storage.rows import PSEUDONYM
 
 T = TypeVar("T")
@@ -41,7 +42,11 @@ BUCKET_BITS: Final = 4
 _NAMED: Final = re.compile(r"[0-9a-f]{32}-([0-9a-f]{4})-([0-9a-f]{4})\.parquet")
 _TOGETHER: Final = 32
 """Leaves a rewrite puts into one file at most."""
-_THREADS: Final = 8  # they wait for the disk more than they work
+_WORKING: Final = pa.cpu_count() + 1
+"""Threads that read, thin and write, of which one may wait for the disk: more take the memory and
+the interpreter from each other, and a batch then takes half as long again."""
+_WAITING: Final = 8
+"""Threads that only wait for the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,16 @@ class Span:
         return bool(np.searchsorted(sought, self.low) < np.searchsorted(sought, self.high, "right"))
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows to be written: where, as what, and how. They lack the partition columns, as files do."""
+
+    folder: str
+    span: Span
+    rows: pa.Table
+    options: Options
+
+
 def span_of(path: str) -> Span | None:
     """The span a file's name tells; None for a loose file."""
     named = _NAMED.fullmatch(path.rpartition("/")[2])
@@ -77,10 +92,10 @@ def prefixes(pseudonyms: pa.Array) -> Prefixes:
     return whole[fixed.offset : fixed.offset + len(fixed), 0].astype(np.uint16)
 
 
-def cut(rows: pa.Table, layout: Layout) -> Iterator[tuple[Span, pa.Table]]:
-    """Cut the rows of one bucket into leaves, each sorted by pseudonym."""
+def cut(rows: pa.Table, of: int, layout: Layout) -> Iterator[tuple[Span, pa.Table]]:
+    """Cut rows of one bucket, which has `of` rows, into leaves, each sorted by pseudonym."""
     rows = rows.combine_chunks().sort_by(PSEUDONYM)
-    width = _width(rows.num_rows, layout)
+    width = _width(of, layout)
     leaves = prefixes(rows.column(PSEUDONYM).combine_chunks()) >> width
     starts = [0, *(np.flatnonzero(np.diff(leaves)) + 1).tolist(), rows.num_rows]
     for start, end in pairwise(starts):
@@ -113,14 +128,11 @@ def together(leaves: Sequence[tuple[Span, pa.Table]]) -> tuple[Span, pa.Table]:
     return span, pa.concat_tables(rows)
 
 
-def write_spans(
-    root: Path, work: Sequence[T], part: Callable[[T], tuple[str, Span, pa.Table] | None]
-) -> list[Written]:
+def write_spans(root: Path, work: Sequence[T], part: Callable[[T], Part | None]) -> list[Written]:
     """Write a file for each piece of work under `root`, synced. Whatever fails, none stays.
 
     `part` is asked on several threads, so that no more rows are in memory than are being written.
-    It tells the folder, the span and the rows, which lack the partition columns as files do; None
-    is no file.
+    None is no file.
     """
     mark, whole = secrets.token_hex(16), False
 
@@ -128,21 +140,15 @@ def write_spans(
         given = part(piece)
         if given is None:
             return None
-        folder, span, rows = given
-        path = root / folder / f"{mark}-{span.low:04x}-{span.high:04x}.parquet"
+        name = f"{mark}-{given.span.low:04x}-{given.span.high:04x}.parquet"
+        path = root / given.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(
-            rows,
-            path,
-            compression="zstd",
-            write_statistics=statistics(rows.schema),
-            store_schema=False,
-        )
-        sync_file(path)
-        return described(root, path, rows.num_rows)
+        pq.write_table(given.rows, path, **given.options)
+        return described(root, path, given.rows.num_rows)
 
     try:
         written = [file for file in spread(one, work) if file is not None]
+        spread(lambda file: sync_file(root / file.path), written, _WAITING)
         sync_all_up({(root / file.path).parent for file in written}, root)
         whole = True
     finally:
@@ -152,9 +158,9 @@ def write_spans(
     return written
 
 
-def spread(work: Callable[[T], U], items: Sequence[T]) -> list[U]:
+def spread(work: Callable[[T], U], items: Sequence[T], threads: int = _WORKING) -> list[U]:
     """Do a piece of work for each item, several at a time, in order."""
     if len(items) < 2:
         return [work(item) for item in items]
-    with ThreadPoolExecutor(min(_THREADS, len(items)), "leaves") as threads:
-        return list(threads.map(work, items))
+    with ThreadPoolExecutor(min(threads, len(items)), "leaves") as pool:
+        return list(pool.map(work, items))

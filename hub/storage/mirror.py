@@ -39,7 +39,7 @@ import pyarrow as pa
 from consent import pseudonyms
 from hub.errors import NotFound, Unavailable
 from hub.stages import Opened
-from hub.storage.delta import DeltaFolder, is_loose
+from hub.storage.delta import DeltaFolder, uncut
 from hub.storage.deltalog import Live
 from hub.storage.durable import storage_errors
 from hub.storage.leaves import Layout, prefixes, span_of
@@ -84,8 +84,7 @@ class BucketTables(Tables):
             by_bucket: dict[object, list[Live]] = {}
             for file in files:
                 by_bucket.setdefault((file.period, file.bucket), []).append(file)
-            loose = (each for each in by_bucket.values() if is_loose(each, self._layout))
-            return [file for each in loose for file in each]
+            return [file for each in by_bucket.values() for file in uncut(each, self._layout)]
 
         return self._change(name, lambda folder: folder.gather(self._layout), needed)
 

@@ -28,6 +28,12 @@ _ROWS_PER_FILE: Final = 4_000_000
 _OPEN_FILES: Final = 256
 _MOSTLY_DISTINCT: Final = 0.75
 """Of a column whose values differ more than this, the writer would drop its dictionary again."""
+_WORTH: Final = 0.8
+"""What compression must leave at most of a column in small files, which are read whole and often:
+each page it is used for costs a reader a context of its own, whatever the page's size."""
+
+Options = Mapping[str, Any]
+"""How a file is written, as Arrow's writer takes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +195,33 @@ class _Files:
         if file.last is not None:
             file.last.result()
             file.last = None
+
+
+def tried(rows: pa.Table) -> Options:
+    """How small files of rows like these are best written: they are written once to find out."""
+    with pa.BufferOutputStream() as file:
+        pq.write_table(rows, file, **_options(rows))
+        return as_written(pq.read_metadata(pa.BufferReader(file.getvalue())), rows.schema)
+
+
+def as_written(footer: pq.FileMetaData, schema: pa.Schema) -> Options:
+    """How small files of rows like those of this one, which has some, are written.
+
+    A column has a dictionary where it had one, and is compressed where that was worth it.
+    """
+    group = footer.row_group(0)
+    columns = [group.column(number) for number in range(group.num_columns)]
+    return {
+        "compression": {
+            column.path_in_schema: column.compression.lower()
+            if column.total_compressed_size <= _WORTH * column.total_uncompressed_size
+            else "none"
+            for column in columns
+        },
+        "use_dictionary": [each.path_in_schema for each in columns if each.has_dictionary_page],
+        "write_statistics": statistics(schema),
+        "store_schema": False,
+    }
 
 
 def _options(rows: pa.Table) -> dict[str, Any]:

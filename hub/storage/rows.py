@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,6 +24,8 @@ PARTITIONS: Final = pa.schema([(PERIOD, pa.string()), (BUCKET, pa.int16())])
 Days = tuple[date, date]
 """The first and the last of some days."""
 
+_RUN: Final = 64
+"""Rows of a run from which on a view of it costs less than a copy."""
 _PERIOD: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,31}")
 
 
@@ -59,6 +62,17 @@ def leaving(rows: pa.Table, names: pa.Array, days: Days | None = None) -> pa.Chu
         return theirs
     day, (first, last) = rows.column(DAY), days
     return pc.and_(theirs, pc.and_(pc.greater_equal(day, first), pc.less_equal(day, last)))
+
+
+def staying(rows: pa.Table, names: pa.Array, days: Days | None = None) -> pa.Table:
+    """The other rows. Where those that leave are few runs, as in leaves, none is copied."""
+    leave = leaving(rows, names, days).to_numpy().astype(bool)
+    bounds = np.flatnonzero(np.diff(leave, prepend=True, append=True)).tolist()
+    runs = list(zip(bounds[::2], bounds[1::2], strict=True))
+    if len(runs) * _RUN > rows.num_rows:
+        return rows.filter(pa.array(~leave))
+    empty = rows.slice(0, 0)
+    return pa.concat_tables([empty, *(rows.slice(start, end - start) for start, end in runs)])
 
 
 def looked_at(days: Days | None) -> Sequence[str]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import random
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from consent import pseudonyms
+from hub.storage import delta
 from hub.storage.leaves import Layout, Span, cut, groups, prefixes, span_of, together
+from hub.storage.parquet import Options, as_written, statistics, tried
+from hub.storage.rows import staying
 from hub.storage.tables import DeltaTables
 from tests.storage import making
 from tests.storage.making import NAME
@@ -108,6 +113,99 @@ def test_many_leave_many_leaves_at_once_into_few_files(tables: DeltaTables) -> N
     assert making.people_in(tables.snapshot([NAME])) == making.expected(set(PEOPLE) - gone)
 
 
+def test_gathering_cuts_again_what_left_together_and_nothing_else(
+    tables: DeltaTables, tmp_path: Path
+) -> None:
+    thin = Layout(rows=2, loose=16)
+    DeltaTables(tmp_path, thin).gather(NAME)
+    before, gone = files(tables), set(range(0, 400, 40))
+    assert tables.rewrite(NAME, making.gone(gone)) == 4 * len(gone)
+    untouched, wide = files(tables) & before, files(tables) - before
+    # As many loose rows as this are never there: what is cut is cut because it spans leaves.
+    often = DeltaTables(tmp_path, Layout(rows=2, loose=10**6))
+    tables.append(NAME, [making.trips([1000])], "later", personal=True)
+    loose = files(tables) - untouched - wide
+    assert often.gather(NAME) > 0
+    after = files(tables)
+    assert untouched | loose <= after
+    assert not {path for path in wide if _width(path) > _width(min(before, key=_width)) * 4} & after
+    people = (set(PEOPLE) - gone) | {1000}
+    assert making.people_in(tables.snapshot([NAME])) == making.expected(people)
+    assert often.gather(NAME) == 0
+    tables.purge(NAME)
+    names = [making.pseudonym(one, period) for one in gone for period in making.PERIODS]
+    assert find(tmp_path, names) == []
+
+
+def _width(path: str) -> int:
+    span = span_of(path)
+    assert span is not None
+    return span.high - span.low + 1
+
+
+def test_leaves_as_older_versions_wrote_them_are_read_and_left(
+    tables: DeltaTables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def older(rows: pa.Table) -> Options:
+        """Every column compressed, each with a dictionary."""
+        return {
+            "compression": "zstd",
+            "write_statistics": statistics(rows.schema),
+            "store_schema": False,
+        }
+
+    with monkeypatch.context() as patch:
+        patch.setattr(delta, "tried", older)
+        tables.gather(NAME)
+    old = files(tables)
+    assert {codec for path in old for codec in codecs(path).values()} == {"ZSTD"}
+    assert tables.rewrite(NAME, making.gone([7])) == 4
+    gone = {7, *range(8, 400, 3)}
+    assert tables.rewrite(NAME, making.gone(gone)) == 4 * (len(gone) - 1)
+    tables.purge(NAME)
+    assert making.people_in(tables.snapshot([NAME])) == making.expected(set(PEOPLE) - gone)
+    new = files(tables) - old
+    assert all(codecs(path)["population"] == "UNCOMPRESSED" for path in new)
+    names = [making.pseudonym(one, period) for one in gone for period in making.PERIODS]
+    assert find(tmp_path, names) == []
+
+
+def codecs(path: str) -> dict[str, str]:
+    group = pq.read_metadata(path).row_group(0)
+    columns = (group.column(number) for number in range(group.num_columns))
+    return {column.path_in_schema: column.compression for column in columns}
+
+
+def test_small_files_are_compressed_where_it_is_worth_it(tmp_path: Path) -> None:
+    rows = pa.table(
+        {
+            "mode": random.Random(1).choices(["car", "bus"], k=1000),
+            "said": [f"a long text, which repeats itself, and number {n}" for n in range(1000)],
+            "sections": [[{"cell": f"CRS3035RES1000mN{n}"}] for n in range(1000)],
+        }
+    )
+    options = tried(rows)
+    nested = "sections.list.element.cell"
+    assert options["compression"] == {"mode": "none", "said": "zstd", nested: "zstd"}
+    assert options["use_dictionary"] == ["mode", nested]
+    pq.write_table(rows, tmp_path / "some.parquet", **options)
+    assert pq.read_table(tmp_path / "some.parquet").equals(rows)
+    footer = pq.read_metadata(tmp_path / "some.parquet")
+    assert as_written(footer, rows.schema) == options
+
+
+@given(st.lists(st.booleans(), max_size=300), st.booleans())
+def test_rows_stay_whether_they_are_viewed_or_copied(leave: list[bool], few: bool) -> None:
+    leave = leave if few else [one for one in leave for _ in range(200)]
+    rows = pa.table(
+        {"pseudonym": [b"gone" if one else b"here" for one in leave], "n": range(len(leave))},
+        schema=pa.schema([("pseudonym", pa.binary()), ("n", pa.int64())]),
+    )
+    kept = staying(rows, pa.array([b"gone", b"elsewhere"], pa.binary()))
+    assert kept.schema == rows.schema
+    assert kept.column("n").to_pylist() == [n for n, one in enumerate(leave) if not one]
+
+
 def test_periods_are_counted_and_dropped(tables: DeltaTables) -> None:
     assert tables.periods(NAME) == {"2024-2025": 800, "2025-2026": 800}
     tables.gather(NAME)
@@ -140,7 +238,7 @@ def test_a_failing_rewrite_leaves_no_file(
 def test_cutting_and_putting_together_lose_nobody(people: list[bytes], rows: int) -> None:
     people = [bytes([one[0] & 0x0F]) + one[1:] for one in people]  # one bucket
     table = pa.table({"pseudonym": pa.array(people, pa.binary())})
-    leaves = list(cut(table, Layout(rows=rows)))
+    leaves = list(cut(table, len(people), Layout(rows=rows)))
     assert [n for _, part in leaves for n in part.column(0).to_pylist()] == sorted(people)
     for one, other in pairwise(leaves):
         assert one[0].high < other[0].low, "no leaf reaches into another"
