@@ -67,7 +67,7 @@ def test_skipping_a_gate_does_not_type_check(tmp_path: Path) -> None:
     wrong = tmp_path / "skip.py"
     wrong.write_text(SKIPPED_GATE)
     answer = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--config-file",
+        [sys.executable, "-m", "mypy", "--strict", "--config-file",
          str(ROOT / "pyproject.toml"), str(wrong)],
         capture_output=True, text=True, cwd=ROOT, check=False,
     )  # fmt: skip
