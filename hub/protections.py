@@ -36,10 +36,10 @@ LEVELS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
 """How a table is protected, the weakest first, in words; `policies/lib.rego` has the same order."""
 
 
-def asked(parts: Parts, measure: Measure) -> list[str]:
-    """The levels that the plan and the agreements in force ask of a measure."""
+def asked(parts: Parts, terms: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The levels that the plan and these agreements, by dataset, ask of a table."""
     found = set()
-    for dataset, agreed in terms(parts, measure).items():
+    for dataset, agreed in terms.items():
         found.add(PEOPLE if parts.datasets[dataset].subject else PLACES)
         found.add(str(agreed.get("protection", PLAN)))
     return sorted(found - {PLAN})

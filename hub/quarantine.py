@@ -256,11 +256,12 @@ def _readable(
 ) -> tuple[list[SetAside], bytes, str | None]:
     """The rows that are good now, the file they make together, and whom it is about."""
     reading, about = readings.of(parts, push), None
+    opener = parts.vault.opener()
     good: list[tuple[SetAside, bytes]] = []
     for row in rows:
         if row.sealed is None or row.code in ALONE:
             continue
-        about, one = readings.without_reference(parts.vault.unseal(row.sealed))
+        about, one = readings.without_reference(opener.unseal(row.sealed))
         reading = replace(reading, reference=about)  # one file's rows are all about the same
         if _reads(dataset, _joined([one]), reading) == []:
             good.append((row, one))

@@ -298,7 +298,7 @@ def guard(
         )
     asking = {
         dataset.split("/")[0]
-        for dataset, terms in _obligations(parts, measure_).items()
+        for dataset, terms in _obligations(protections.terms(parts, measure_)).items()
         if terms.get("business_secret")
     }
     shown = protect.operators_shown(made.operators, asking, parts.plan.dominance)
@@ -337,9 +337,10 @@ def approve(parts: Parts, measure_: measures.Measure, protected: Protected) -> A
     classes = (
         protected.table.column("contributors").to_pylist() if "contributors" in published else []
     )
+    terms = protections.terms(parts, measure_)
     sources = {
         name: obligations
-        for name, obligations in _obligations(parts, measure_).items()
+        for name, obligations in _obligations(terms).items()
         if parts.datasets[name].subject
     }
     exception = protected.exception()
@@ -363,28 +364,28 @@ def approve(parts: Parts, measure_: measures.Measure, protected: Protected) -> A
                 ),
                 "sources": sorted(sources),
                 "never_joined": sorted(
-                    name for name, terms in sources.items() if terms.get("no_join")
+                    name for name, obliged in sources.items() if obliged.get("no_join")
                 ),
                 "open": exception is None,
                 "exception": exception["code"] if exception else None,
                 "operators_shown": list(protected.operators),
                 "protection": protected.applied["lane"],
-                "protections_asked": protections.asked(parts, measure_),
+                "protections_asked": protections.asked(parts, terms),
             }
         },
     )
     return Approved._mint(protected, decision)
 
 
-def _obligations(parts: Parts, measure_: measures.Measure) -> dict[str, Mapping[str, Any]]:
-    """What the agreements of a measure's datasets oblige to, by dataset."""
-    found = protections.terms(parts, measure_)
-    return {dataset: terms.get("obligations") or {} for dataset, terms in found.items()}
+def _obligations(terms: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """What these agreements oblige to, by dataset."""
+    return {dataset: agreed.get("obligations") or {} for dataset, agreed in terms.items()}
 
 
 def _embargo(parts: Parts, measure_: measures.Measure) -> int | None:
     """When the last embargo of the agreements ends, in seconds since 1970; None without one."""
-    asked = [terms.get("embargo_until") for terms in _obligations(parts, measure_).values()]
+    obligations = _obligations(protections.terms(parts, measure_)).values()
+    asked = [terms.get("embargo_until") for terms in obligations]
     days = [datetime.combine(date.fromisoformat(day), time(), UTC) for day in asked if day]
     return int(max(days).timestamp()) if days else None
 

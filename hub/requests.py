@@ -417,7 +417,9 @@ def _protections(parts: Parts, request: DataRequest) -> list[str]:
     """The levels of protection asked for by now, and what was agreed to before."""
     known = MEASURES.get(request.measure)
     # What there is no measure of is refused later; until then it is held to the strictest.
-    asked = protections.asked(parts, known) if known is not None else [protections.PEOPLE]
+    asked = [protections.PEOPLE]
+    if known is not None:
+        asked = protections.asked(parts, protections.terms(parts, known))
     agreed = request.obligations.get("protection")
     return sorted({*asked, agreed} if agreed else asked)
 

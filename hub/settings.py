@@ -291,6 +291,8 @@ class Territory(BaseModel):
     bells: Mapping[str, Any] = {}
     partners: list[PartnerTerms] = []
     parties: list[PartyTerms] = []
+    consumers: Mapping[str, str] = {}
+    """Names of organisations that ask for data and push none, by id."""
     agreements: list[AgreementTerms] = []
     pulls: list[PullTerms] = []
     openid: OpenidTerms = OpenidTerms()
@@ -300,7 +302,7 @@ class Territory(BaseModel):
 
     def named(self, organisation: str) -> str:
         """What people call an organisation; its id, where the territory does not say."""
-        known = {party.id: party.name for party in self.parties}
+        known = {**self.consumers, **{party.id: party.name for party in self.parties}}
         known |= {partner.id: partner.name for partner in self.partners}
         return known.get(organisation, organisation)
 

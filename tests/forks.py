@@ -10,4 +10,6 @@ import multiprocessing
 from typing import Final
 
 CONTEXT: Final = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["hub.cli.app", "tests.flows.world", "tests.storage.making"])
+CONTEXT.set_forkserver_preload(
+    ["hub.cli.app", "hub.application", "tests.flows.world", "tests.storage.making"]
+)

@@ -50,16 +50,37 @@ def seal(data: bytes, recipient: age.Recipient) -> bytes:
 
 def unseal(sealed: bytes, identity: age.Identity) -> bytes:
     """Open something small enough to hold. Raises `Unavailable` as `verify` does."""
-    if not sealed.startswith(_ONE_OF_MANY):
-        return b"".join(_opened(io.BytesIO(sealed), identity))
-    start = len(_ONE_OF_MANY) + 2
-    end = start + int.from_bytes(sealed[start - 2 : start], "big")
-    key = b"".join(_opened(io.BytesIO(sealed[start:end]), identity))
-    nonce, thing = sealed[end : end + _NONCE_BYTES], sealed[end + _NONCE_BYTES :]
-    try:
-        return ChaCha20Poly1305(key).decrypt(nonce, thing, None)
-    except (InvalidTag, ValueError) as error:
-        raise _unreadable() from error
+    return Opener(identity).unseal(sealed)
+
+
+class Opener:
+    """Opens many small things; on the key of an envelope it agrees once, not for each.
+
+    It keeps the last key only: what one envelope sealed is mostly opened together.
+    """
+
+    def __init__(self, identity: age.Identity) -> None:
+        self._identity = identity
+        self._key_file = b""
+        self._cipher: ChaCha20Poly1305 | None = None
+
+    def unseal(self, sealed: bytes) -> bytes:
+        """What `seal` or an `Envelope` sealed. Raises `Unavailable` as `verify` does."""
+        if not sealed.startswith(_ONE_OF_MANY):
+            return b"".join(_opened(io.BytesIO(sealed), self._identity))
+        start = len(_ONE_OF_MANY) + 2
+        end = start + int.from_bytes(sealed[start - 2 : start], "big")
+        nonce, thing = sealed[end : end + _NONCE_BYTES], sealed[end + _NONCE_BYTES :]
+        try:
+            return self._cipher_of(sealed[start:end]).decrypt(nonce, thing, None)
+        except (InvalidTag, ValueError) as error:
+            raise _unreadable() from error
+
+    def _cipher_of(self, key_file: bytes) -> ChaCha20Poly1305:
+        if self._cipher is None or key_file != self._key_file:
+            key = b"".join(_opened(io.BytesIO(key_file), self._identity))
+            self._cipher, self._key_file = ChaCha20Poly1305(key), key_file
+        return self._cipher
 
 
 class Envelope:

@@ -87,7 +87,11 @@ class Vault:
 
     def unseal(self, sealed: bytes) -> bytes:
         """Open what `seal` or an envelope sealed. Raises `Unavailable` as `open` does."""
-        return sealing.unseal(sealed, self._opening())
+        return self.opener().unseal(sealed)
+
+    def opener(self) -> sealing.Opener:
+        """What opens many small things, much faster than `unseal` each."""
+        return sealing.Opener(self._opening())
 
     def forget(self, name: str) -> None:
         """Delete a sealed file, durably; nothing happens where there is none."""

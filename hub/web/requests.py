@@ -27,6 +27,7 @@ from hub.records import Account, DataRequest
 from hub.requests import ALL, Asked
 from hub.storage.books import Search
 from hub.web.forms import Forms
+from hub.web.names import names
 from hub.web.render import Renderer
 from hub.web.words import N_, say
 
@@ -199,7 +200,7 @@ def _page(
         news=sum(one.id in changed for one in found),
         measures={name: made.title[language] for name, made in MEASURES.items()},
         restricted=_restricted(parts),
-        named=_names(parts),
+        named=names(parts),
         chosen=request.query_params.get("measure", ""),
         words=WORDS,
         instant=datetime.fromisoformat,
@@ -231,12 +232,6 @@ def _offered(parts: Parts, actor: Actor, one: DataRequest, act: str, now: dateti
         ended = standing in {"approved", "expired"}
         return ended and actor.organisation == one.organisation and actor.role in ASKERS
     return requests.may(parts, actor, act, one)
-
-
-def _names(parts: Parts) -> Callable[[str], str]:
-    """What people call an organisation: as it was registered, else as the territory says."""
-    known = {one.id: one.name for one in parts.books.organisations() if one.name != one.id}
-    return lambda name: known.get(name) or parts.territory.named(name)
 
 
 def _restricted(parts: Parts) -> frozenset[str]:

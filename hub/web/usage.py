@@ -14,6 +14,7 @@ from hub import metering
 from hub.errors import Rejected
 from hub.parts import Actor, Parts
 from hub.records import Account
+from hub.web.names import names
 from hub.web.render import Renderer
 
 PAGE: Final = "/usage"
@@ -40,6 +41,7 @@ def add(routes: APIRouter, parts: Parts, renderer: Renderer) -> None:
                 error=error,
                 month=asked[:10],
                 of=of[:50],
+                named=names(parts),
                 uses=uses,
                 partners=metering.totals(uses, lambda use: use.partners),
                 organisations=metering.totals(uses, lambda use: (use.organisation,)),

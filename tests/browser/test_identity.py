@@ -67,7 +67,7 @@ def test_in_and_out_through_the_provider(browser: Browser, hub: tuple[str, Real,
     assert page.get_by_role("button", name="Se déconnecter").is_visible()
     page.get_by_role("link", name="Mon compte").click()
     text = page.locator("main").inner_text()
-    assert "orleans" in text
+    assert "Orléans Métropole" in text
     assert "Compte de la Région" in text
     assert page.locator("input[type=password]").count() == 0
     assert narrow(page)

@@ -1,7 +1,7 @@
 """The `hub` command as a process of its own, without the seconds its start takes.
 
 Each run is a fork of what has the command loaded (`tests/forks.py`). That `python -m hub.cli`
-starts is held where the commands that stay are started: `tests/flows/served.py`.
+starts is held by the worker beside each `hub serve`, and where `Served` is told `typed`.
 """
 
 from __future__ import annotations
@@ -34,12 +34,45 @@ def run(words: Sequence[str], settings: Mapping[str, str], stdin: str = "") -> D
         said, out, err = (str(Path(folder, name)) for name in ("in", "out", "err"))
         Path(said).write_text(stdin, "utf-8")
         environment = {**os.environ, **settings}
-        process = CONTEXT.Process(target=_command, args=(list(words), environment, said, out, err))
-        process.start()
-        process.join()
-        code = process.exitcode
-        assert code is not None
+        code = Started(words, environment, said, out, err).wait()
         return Done(code, Path(out).read_text("utf-8"), Path(err).read_text("utf-8"))
+
+
+class Started:
+    """A command under way; of `subprocess.Popen` it has what is asked of either here."""
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        environment: Mapping[str, str],
+        said: str = os.devnull,
+        out: str = os.devnull,
+        err: str = os.devnull,
+    ) -> None:
+        asked = (list(words), dict(environment), said, out, err)
+        self._process = CONTEXT.Process(target=_command, args=asked)
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid: int = self._process.pid
+
+    def poll(self) -> int | None:
+        """How it ended, None while it has not."""
+        return self._process.exitcode
+
+    def wait(self) -> int:
+        """Until it has ended, and how."""
+        self._process.join()
+        code = self._process.exitcode
+        assert code is not None
+        return code
+
+    def terminate(self) -> None:
+        """Tell it to stop."""
+        self._process.terminate()
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self._process.kill()
 
 
 def _command(words: list[str], environment: dict[str, str], said: str, out: str, err: str) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import random
-import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 import httpx2
 import psutil
 
-ROOT = Path(__file__).parents[2]
+from tests.flows.command import ROOT, Started
 
 
 def free_port() -> int:
@@ -35,14 +34,18 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 class Served:
-    """`hub serve` over a home, with so many workers beside it; the same port after each start."""
+    """`hub serve` over a home, with so many workers beside it; the same port after each start.
 
-    def __init__(self, home: Path, beside: int = 1, **more: str) -> None:
+    `typed`: started as an operator types it; otherwise forked, which is quicker (`command.py`).
+    """
+
+    def __init__(self, home: Path, beside: int = 1, *, typed: bool = False, **more: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = environment(home, **more)
         self._words = ["serve", "--port", str(self.port), "--workers", str(beside)]
-        self.process: subprocess.Popen[bytes] | None = None
+        self._typed = typed
+        self.process: subprocess.Popen[bytes] | Started | None = None
 
     def __enter__(self) -> "Served":
         self.start()
@@ -57,10 +60,7 @@ class Served:
                 with_none(worker)
 
     def start(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "hub.cli", *self._words],
-            cwd=ROOT, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        self.process = self._started()
         while True:
             assert self.process.poll() is None, "the server did not start"
             try:
@@ -69,10 +69,18 @@ class Served:
             except httpx2.HTTPError:
                 time.sleep(0.1)
 
+    def _started(self) -> subprocess.Popen[bytes] | Started:
+        if not self._typed:
+            return Started(self._words, self._environment)
+        return subprocess.Popen(
+            [sys.executable, "-m", "hub.cli", *self._words],
+            cwd=ROOT, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
     def kill(self) -> None:
         """`kill -9` of the web process; its worker notices and stops."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGKILL)
+        self.process.kill()
         self.process.wait()
 
     def stop(self) -> int:

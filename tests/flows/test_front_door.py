@@ -330,7 +330,7 @@ def test_the_web_process_stays_small_while_a_big_file_is_pushed(
     parts = compose(Settings(home=home), opens=True)
     made, secret = add_partner(parts, "transdev")
     peak = 0
-    with Served(home) as served:
+    with Served(home, typed=True) as served:
         assert served.process is not None
         web = psutil.Process(served.process.pid)
         headers = served.token(made.id, secret)

@@ -144,7 +144,7 @@ def test_a_worker_told_to_stop_finishes_its_job(tmp_path: Path) -> None:
 def test_a_web_process_told_to_stop_finishes_what_is_coming_in(tmp_path: Path) -> None:
     parts, clients = hub_with_secrets(tmp_path)
     content = world.taps(["A"])
-    with Served(tmp_path, 0) as web:
+    with Served(tmp_path, 0, typed=True) as web:
         headers = web.token(*clients["transdev/validations"])
 
         def slowly() -> Iterator[bytes]:
@@ -171,7 +171,7 @@ def web_has_begun(web: Served) -> bool:
 def test_who_listens_to_a_process_that_stops_is_let_go(tmp_path: Path) -> None:
     parts, clients = hub_with_secrets(tmp_path)
     made, _ = push.accept(parts, OPERATOR, "transdev", "validations", [world.taps(["A"])])
-    with Served(tmp_path, 0) as web:
+    with Served(tmp_path, 0, typed=True) as web:
         headers = web.token(*clients["transdev/validations"])
         events = f"{web.url}/v1/pushes/{made.id}/events"
         with httpx2.stream("GET", events, headers=headers, timeout=60) as heard:
