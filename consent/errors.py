@@ -73,7 +73,7 @@ PROBLEMS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "This step is not possible in the present state of the consent.",
         ),
         "code-unreadable": (
-            "Ce code comporte une faute de frappe : vérifiez chaque lettre et chaque chiffre.",
+            "Il y a une faute de frappe dans ce code : chaque lettre et chaque chiffre compte.",
             "This code is mistyped: check each letter and digit.",
         ),
         "reference-unreadable": (

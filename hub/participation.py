@@ -258,8 +258,8 @@ class Door:
         if not all(limiter.allows(key, now) for limiter, key in asked):
             raise Busy(
                 "too-many-tries",
-                fr="Trop d’essais : attendez un quart d’heure, puis recommencez.",
-                en="Too many tries: wait a quarter of an hour, then try again.",
+                fr="Trop d’essais. Le prochain sera possible dans un quart d’heure.",
+                en="Too many tries. The next one is possible in a quarter of an hour.",
                 who="person",
                 facts={"retry_after": 900},
             )

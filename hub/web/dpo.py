@@ -8,6 +8,8 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 
+from connectors.contract import REASONS
+from consent.purposes import PURPOSES
 from hub.errors import Rejected
 from hub.records import Account
 from hub.web.desk import Desk, Lines
@@ -56,6 +58,8 @@ def add(routes: APIRouter, desk: Desk, renderer: Renderer) -> None:
                 error=error,
                 kinds=desk.kinds(),
                 states=STATES,
+                purposes=PURPOSES,
+                reasons=REASONS,
                 csv="/v1/audit/events?" + urlencode({**asked, "format": "csv"}),
             )
 

@@ -1,7 +1,7 @@
 """The `hub` command as a process of its own, without the seconds its start takes.
 
 Each run is a fork of what has the command loaded (`tests/forks.py`). That `python -m hub.cli`
-starts is held by the worker beside each `hub serve`, and where `Served` is told `typed`.
+starts is held by the worker beside each `hub serve`, and by `Typed` servers.
 """
 
 from __future__ import annotations

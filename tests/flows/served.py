@@ -34,17 +34,13 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 class Served:
-    """`hub serve` over a home, with so many workers beside it; the same port after each start.
+    """`hub serve` over a home, with so many workers beside it; the same port after each start."""
 
-    `typed`: started as an operator types it; otherwise forked, which is quicker (`command.py`).
-    """
-
-    def __init__(self, home: Path, beside: int = 1, *, typed: bool = False, **more: str) -> None:
+    def __init__(self, home: Path, beside: int = 1, **more: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = environment(home, **more)
         self._words = ["serve", "--port", str(self.port), "--workers", str(beside)]
-        self._typed = typed
         self.process: subprocess.Popen[bytes] | Started | None = None
 
     def __enter__(self) -> "Served":
@@ -70,12 +66,7 @@ class Served:
                 time.sleep(0.1)
 
     def _started(self) -> subprocess.Popen[bytes] | Started:
-        if not self._typed:
-            return Started(self._words, self._environment)
-        return subprocess.Popen(
-            [sys.executable, "-m", "hub.cli", *self._words],
-            cwd=ROOT, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        return Started(self._words, self._environment)
 
     def kill(self) -> None:
         """`kill -9` of the web process; its worker notices and stops."""
@@ -103,6 +94,16 @@ class Served:
             auth=(client, secret), timeout=30,
         )  # fmt: skip
         return {"authorization": f"Bearer {answer.json()['access_token']}"}
+
+
+class Typed(Served):
+    """Started as an operator types it, by an interpreter of its own: slower than a fork."""
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "hub.cli", *self._words],
+            cwd=ROOT, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
 
 
 def with_none(worker: psutil.Process) -> None:

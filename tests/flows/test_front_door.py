@@ -24,7 +24,7 @@ from hub.cli.operate import add_partner
 from hub.main import compose
 from hub.parts import OPERATOR, Parts, utc_now
 from hub.settings import Settings
-from tests.flows.served import Served
+from tests.flows.served import Typed
 from tests.flows.test_http import PUSHES, bearer, is_problem
 from tests.flows.test_quarantine import taps
 from tests.thorough import EVERYTHING
@@ -330,7 +330,7 @@ def test_the_web_process_stays_small_while_a_big_file_is_pushed(
     parts = compose(Settings(home=home), opens=True)
     made, secret = add_partner(parts, "transdev")
     peak = 0
-    with Served(home, typed=True) as served:
+    with Typed(home) as served:
         assert served.process is not None
         web = psutil.Process(served.process.pid)
         headers = served.token(made.id, secret)

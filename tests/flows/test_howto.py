@@ -16,7 +16,8 @@ from hub.cli.operate import add_partner
 from hub.main import compose
 from hub.settings import Settings
 from tests.flows import world
-from tests.flows.served import ROOT, Served
+from tests.flows.command import ROOT
+from tests.flows.served import Served
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on the PATH")

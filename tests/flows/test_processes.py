@@ -25,7 +25,8 @@ from hub.reconcile import reconcile
 from hub.records import PushState
 from hub.settings import Settings
 from tests.flows import real, world
-from tests.flows.served import ROOT, Served, environment
+from tests.flows.command import ROOT
+from tests.flows.served import Served, Typed, environment
 from tests.flows.test_many_pushes import Client, rows
 from tests.services import needed
 
@@ -144,7 +145,7 @@ def test_a_worker_told_to_stop_finishes_its_job(tmp_path: Path) -> None:
 def test_a_web_process_told_to_stop_finishes_what_is_coming_in(tmp_path: Path) -> None:
     parts, clients = hub_with_secrets(tmp_path)
     content = world.taps(["A"])
-    with Served(tmp_path, 0, typed=True) as web:
+    with Typed(tmp_path, 0) as web:
         headers = web.token(*clients["transdev/validations"])
 
         def slowly() -> Iterator[bytes]:
@@ -171,7 +172,7 @@ def web_has_begun(web: Served) -> bool:
 def test_who_listens_to_a_process_that_stops_is_let_go(tmp_path: Path) -> None:
     parts, clients = hub_with_secrets(tmp_path)
     made, _ = push.accept(parts, OPERATOR, "transdev", "validations", [world.taps(["A"])])
-    with Served(tmp_path, 0, typed=True) as web:
+    with Typed(tmp_path, 0) as web:
         headers = web.token(*clients["transdev/validations"])
         events = f"{web.url}/v1/pushes/{made.id}/events"
         with httpx2.stream("GET", events, headers=headers, timeout=60) as heard:

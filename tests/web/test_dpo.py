@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 import pytest
 from fastapi.testclient import TestClient
 
+from connectors.contract import REASONS
+from consent.purposes import PURPOSES
 from hub.identity.people import MemoryPeople
 from hub.records import Account, Push, PushState, Role
 from hub.web.desk import Consents, Ending, Line, MemoryDesk, Overview
@@ -36,7 +38,7 @@ def desk() -> MemoryDesk:
         last_entry_at=AT,
         consents=[Consents("coachco2", "trips", "school-mobility", {"given": 77, "withdrawn": 3})],
         pushes=pushes,
-        set_aside={"future-date": 34},
+        set_aside={"date_in_future": 34},
         withdrawals=[
             Ending("w1", "coachco2", ("school-mobility",), AT, None, 0),
             Ending("w2", "transdev", ("school-mobility",), AT, AT, 1),
@@ -84,7 +86,9 @@ def test_the_page_says_where_the_hub_stands(role: Role) -> None:
         "ab" * 32,
         "77",
         "1 234",
-        "future-date",
+        "date_in_future",
+        REASONS["date_in_future"].words["fr"],
+        PURPOSES["school-mobility"].title["fr"],
         "w1",
         "en cours",
         "en retard depuis le",
