@@ -23,10 +23,8 @@ from hub.application import application
 from hub.cli.operate import add_partner, add_user
 from hub.events import AuditEvent, Kind
 from hub.identity.sessions import Sessions
-from hub.main import compose
 from hub.parts import OPERATOR, Parts
 from hub.records import Role
-from hub.settings import Settings
 from tests.attacks.places import TERMS
 from tests.flows import world
 from tests.flows.test_http import PUSHES, bearer, is_problem
@@ -38,7 +36,7 @@ PAGES = ("/", "/login", "/map", "/indicators", "/partner", "/catalog", "/my-cons
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Iterator[Parts]:
-    made = compose(Settings(home=tmp_path / "var", lease_seconds=2), opens=True)
+    made = world.founded(tmp_path / "var")
     yield made
     made.books.close()
 

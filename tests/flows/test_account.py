@@ -26,7 +26,7 @@ from hub.main import compose
 from hub.parts import Actor, Parts
 from hub.reconcile import reconcile
 from hub.records import Role
-from hub.settings import Settings
+from tests.flows import world
 from tests.web.html import Page
 
 FIRST = "correct horse"
@@ -35,7 +35,7 @@ CHOSEN = "battery staple battery"
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Iterator[Parts]:
-    made = compose(Settings(home=tmp_path / "var"), opens=True)
+    made = world.founded(tmp_path / "var")
     add_user(made, "desk", Role.STEWARD, "region", FIRST)
     yield made
     made.books.close()

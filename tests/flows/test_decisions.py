@@ -15,10 +15,8 @@ from hub.cli.operate import add_user
 from hub.errors import Denied, NotFound, Rejected
 from hub.identity.refusals import MOST
 from hub.identity.sessions import Sessions
-from hub.main import compose
 from hub.parts import Actor, Parts
 from hub.records import Role
-from hub.settings import Settings
 from tests.flows import world
 from tests.flows.test_http import bearer
 
@@ -95,7 +93,7 @@ def test_a_stranger_who_asks_for_ever_is_counted(parts: Parts) -> None:
 
 
 def test_a_refusal_over_http_says_where_its_receipt_is(tmp_path: Path) -> None:
-    parts = compose(Settings(home=tmp_path / "var"), opens=True)
+    parts = world.founded(tmp_path / "var")
     client = TestClient(application(parts))
     mine = bearer(client, parts, "orange")
     answer = client.get("/v1/audit/events", headers=mine)

@@ -30,7 +30,7 @@ PUSHES = "/v1/partners/transdev/datasets/validations/pushes"
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Parts:
-    return compose(Settings(home=tmp_path / "var", lease_seconds=2), opens=True)
+    return world.founded(tmp_path / "var")
 
 
 def door(parts: Parts) -> tuple[TestClient, dict[str, str]]:

@@ -21,9 +21,8 @@ from hub.api import partners
 from hub.application import application
 from hub.audit import receipts
 from hub.cli.operate import add_partner
-from hub.main import compose
 from hub.parts import OPERATOR, Parts, utc_now
-from hub.settings import Settings
+from tests.flows import world
 from tests.flows.served import Typed
 from tests.flows.test_http import PUSHES, bearer, is_problem
 from tests.flows.test_quarantine import taps
@@ -32,7 +31,7 @@ from tests.thorough import EVERYTHING
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Parts:
-    return compose(Settings(home=tmp_path / "var", lease_seconds=2), opens=True)
+    return world.founded(tmp_path / "var")
 
 
 @pytest.fixture
@@ -327,7 +326,7 @@ def test_the_web_process_stays_small_while_a_big_file_is_pushed(
     size = (5 << 30) if EVERYTHING else (256 << 20)
     piece = 64 << 20
     home = tmp_path / "var"
-    parts = compose(Settings(home=home), opens=True)
+    parts = world.founded(home)
     made, secret = add_partner(parts, "transdev")
     peak = 0
     with Typed(home) as served:

@@ -13,8 +13,6 @@ import httpx2
 import pytest
 
 from hub.cli.operate import add_partner
-from hub.main import compose
-from hub.settings import Settings
 from tests.flows import world
 from tests.flows.command import ROOT
 from tests.flows.served import Served
@@ -24,7 +22,7 @@ from tests.flows.served import Served
 def test_the_page_s_commands_push_follow_and_verify(tmp_path: Path) -> None:
     home, desk = tmp_path / "var", tmp_path / "desk"
     desk.mkdir()
-    parts = compose(Settings(home=home, lease_seconds=2), opens=True)
+    parts = world.founded(home)
     made, secret = add_partner(parts, "transdev")
     (desk / "validations.csv").write_bytes(world.taps(["A", "B"]))
     with Served(home) as served:

@@ -12,10 +12,8 @@ from hub import worker
 from hub.application import application
 from hub.cli.operate import add_partner, add_user
 from hub.errors import Rejected
-from hub.main import compose
 from hub.parts import Parts
 from hub.records import Role
-from hub.settings import Settings
 from tests.flows import world
 
 PUSHES = "/v1/partners/transdev/datasets/validations/pushes"
@@ -23,7 +21,7 @@ PUSHES = "/v1/partners/transdev/datasets/validations/pushes"
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Parts:
-    return compose(Settings(home=tmp_path / "var", lease_seconds=2), opens=True)
+    return world.founded(tmp_path / "var")
 
 
 @pytest.fixture

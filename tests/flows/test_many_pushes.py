@@ -20,10 +20,8 @@ import pyarrow.parquet as pq
 
 from hub.audit import receipts
 from hub.cli.operate import add_partner
-from hub.main import compose
 from hub.parts import Parts
 from hub.reconcile import reconcile
-from hub.settings import Settings
 from tests.flows import world
 from tests.flows.served import Served
 from tests.flows.test_quarantine import taps
@@ -162,7 +160,7 @@ def test_receipts_tables_and_log_agree_after_random_kills(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     home = tmp_path / "var"
-    parts = compose(Settings(home=home, lease_seconds=2), opens=True)
+    parts = world.founded(home)
     secrets = {name: add_partner(parts, name.split("/")[0]) for name in FILES}
     world.pushed(parts, "region/enrolments", world.enrolments())
     world.pushed(parts, "region/lycees", world.lycees())

@@ -20,9 +20,7 @@ from hub import consents, push, quarantine, worker
 from hub.application import application
 from hub.cli.app import app
 from hub.cli.operate import add_partner
-from hub.main import compose
 from hub.parts import OPERATOR, Parts
-from hub.settings import Settings
 from tests.connectors.reading import real
 from tests.flows import world
 from tests.flows.test_http import bearer, is_problem
@@ -68,7 +66,7 @@ def mended(parts: Parts) -> Parts:
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Parts:
-    return compose(Settings(home=tmp_path / "var", lease_seconds=2), opens=True)
+    return world.founded(tmp_path / "var")
 
 
 def joined(parts: Parts, *partners: str) -> Parts:

@@ -14,9 +14,7 @@ from hub.cli import remote
 from hub.cli.operate import add_partner
 from hub.cli.remote import Remote
 from hub.errors import Busy, Conflict, Denied, Rejected, Unavailable
-from hub.main import compose
 from hub.parts import Parts
-from hub.settings import Settings
 from tests.flows import command, world
 from tests.flows.served import Served
 
@@ -26,7 +24,7 @@ BIG = world.taps([f"{'card' * 40}-{n}" for n in range(1_500)])
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     home = tmp_path_factory.mktemp("hub") / "var"
-    return compose(Settings(home=home, lease_seconds=2), opens=True)
+    return world.founded(home)
 
 
 @pytest.fixture(scope="module")

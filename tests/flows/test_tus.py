@@ -20,10 +20,8 @@ from tusclient.client import TusClient
 from hub import push, uploads, worker
 from hub.application import application
 from hub.cli.operate import add_partner
-from hub.main import compose
 from hub.parts import Parts
 from hub.reconcile import reconcile
-from hub.settings import Settings
 from tests.flows import world
 from tests.flows.served import Served
 from tests.flows.test_http import PUSHES, bearer, is_problem
@@ -34,7 +32,7 @@ BYTES = {"content-type": "application/offset+octet-stream"}
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Parts:
-    return compose(Settings(home=tmp_path / "var", lease_seconds=2), opens=True)
+    return world.founded(tmp_path / "var")
 
 
 @pytest.fixture
@@ -258,7 +256,7 @@ def test_a_worker_that_dies_assembling_is_followed_by_another(
 
 def test_an_upload_survives_kill_9_of_the_server(tmp_path: Path) -> None:
     home = tmp_path / "var"
-    parts = compose(Settings(home=home, lease_seconds=2), opens=True)
+    parts = world.founded(home)
     made, secret = add_partner(parts, "transdev")
     data = world.taps([f"{'card' * 40}-{n}" for n in range(12_000)])
     assert len(data) > 5 * uploads.PIECE
@@ -303,7 +301,7 @@ def test_an_upload_survives_kill_9_of_the_server(tmp_path: Path) -> None:
 
 def test_tuspy_resumes_an_upload_cut_by_kill_9(tmp_path: Path) -> None:
     home = tmp_path / "var"
-    parts = compose(Settings(home=home, lease_seconds=2), opens=True)
+    parts = world.founded(home)
     made, secret = add_partner(parts, "transdev")
     data = world.taps([f"{'card' * 40}-{n}" for n in range(12_000)])
     file = tmp_path / "validations.csv"

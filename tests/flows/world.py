@@ -35,18 +35,26 @@ def make_first() -> None:
     _with_places()
 
 
-def hub_in(home: Path, **settings: object) -> Parts:
-    """A hub with every partner of the territory file.
+def founded(home: Path, **settings: object) -> Parts:
+    """A hub with nothing in it yet.
 
     A new one is a copy of the first of this process, keys and all, unless it keeps its records or
-    files elsewhere than in its home.
+    files elsewhere than in its home. So it is with those below.
     """
-    return _hub(home, settings, _bare)
+    return _hub(home, settings, _founded)
+
+
+def hub_in(home: Path, **settings: object) -> Parts:
+    """A hub with every partner of the territory file."""
+    parts = _hub(home, settings, _joined)
+    _join(parts)
+    return parts
 
 
 def hub_with_places(home: Path, **settings: object) -> Parts:
     """The same, with what a push of trips waits for."""
     parts = _hub(home, settings, _with_places)
+    _join(parts)
     if not parts.books.pushes():
         reference_data(parts)
     return parts
@@ -59,7 +67,6 @@ def _hub(home: Path, asked: dict[str, object], first: Callable[[], Path]) -> Par
     if new and not elsewhere and settings.territory == DEFAULT_TERRITORY:
         shutil.copytree(first(), home, dirs_exist_ok=True)
     parts = compose(settings, opens=True)
-    _join(parts)
     if sizes.contributor_leaves is None:
         return parts
     few = {"contributor_leaves": sizes.contributor_leaves}
@@ -74,8 +81,15 @@ def _join(parts: Parts) -> None:
 
 
 @functools.cache
-def _bare() -> Path:
-    parts = compose(Settings(home=_kept("bare")), opens=True)
+def _founded() -> Path:
+    parts = compose(Settings(home=_kept("founded")), opens=True)
+    parts.books.close()
+    return parts.settings.home
+
+
+@functools.cache
+def _joined() -> Path:
+    parts = founded(_kept("joined"))
     _join(parts)
     parts.books.close()
     return parts.settings.home

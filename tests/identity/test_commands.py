@@ -19,11 +19,10 @@ from hub.cli.app import app
 from hub.cli.operate import add_partner, add_user
 from hub.errors import Conflict, NotFound, Rejected, Unauthenticated
 from hub.identity.sessions import Sessions
-from hub.main import compose
 from hub.parts import Parts
 from hub.reconcile import reconcile
 from hub.records import Role
-from hub.settings import Settings
+from tests.flows import world
 
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 GRANT = {"grant_type": "client_credentials"}
@@ -32,7 +31,7 @@ Hub = Callable[..., Any]
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Iterator[Parts]:
-    made = compose(Settings(home=tmp_path / "var"), opens=True)
+    made = world.founded(tmp_path / "var")
     yield made
     made.books.close()
 
