@@ -188,7 +188,7 @@ def test_one_of_many_receipts_of_an_event_proves_itself(count: int) -> None:
         note = receipts.issue("consent", one, signer(), proofs.make(log, 3, extra))
         assert receipts.verified(note, [KEY]).checkpoint is not None
         assert receipts.checked(note, log.checkpoint()).facts["id"] == f"c{n}"
-        for at in range(len(extra)):
+        for at in range(len(extra)) if n in (0, count - 1) else ():  # a place at either end
             for changed in (same_but(extra, at), extra[:at], extra + b"\0" * (at + 1)):
                 forged = receipts.issue("consent", one, signer(), proofs.make(log, 3, changed))
                 with pytest.raises(Rejected):

@@ -134,7 +134,7 @@ CELL = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.lists(CELL, min_size=8, max_size=8), max_size=6))
 def test_the_fast_reading_agrees_with_the_careful_one(rows: list[list[str]]) -> None:
     layout = replace(mapped(transdev.LAYOUT, MAP), fast=False)

@@ -235,7 +235,7 @@ TAP = st.fixed_dictionaries({}, optional=CELLS)
 RAW = st.sampled_from([str, quoted])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(st.lists(st.tuples(TAP, RAW), max_size=6))
 def test_the_fast_reading_agrees_with_the_careful_one(
     taps: list[tuple[dict[str, str], Callable[[str], str]]],
