@@ -14,7 +14,7 @@ from connectors.contract import Malformed
 from connectors.partners.orange.density_samples import cell
 from connectors.partners.orange.visitors_samples import ROW, delivery, family
 from connectors.partners.region.commutes_samples import HEADER, parquet
-from connectors.partners.region.gtfs_samples import packed
+from connectors.partners.region.gtfs_samples import FEED, packed
 from connectors.registry import DATASETS
 from tests.connectors.reading import READING, read, real
 from tests.connectors.test_csv import file, tap
@@ -145,6 +145,26 @@ def test_the_real_place_that_lies_far_from_its_commune() -> None:
 
 
 HERE = replace(READING, departments=frozenset({"18", "28", "36", "37", "41", "45"}))
+
+
+def test_a_bus_after_midnight_is_of_the_day_before_and_a_blank_time_is_none() -> None:
+    times = read(DATASETS["region/gtfs"], packed(FEED)).table("stop_times").to_pylist()
+    assert [(t["trip_id"], t["sequence"], t["arrival_s"], t["departure_s"]) for t in times] == [
+        ("T1", 1, 27_000, 27_060),
+        ("T1", 2, 28_200, 28_200),
+        ("T2", 1, 87_000, 87_000),
+        ("T2", 2, None, None),
+    ]
+
+
+def test_a_calendar_is_expanded_with_its_exceptions_or_they_stand_alone() -> None:
+    def days(feed: dict[str, str]) -> list[str]:
+        table = read(DATASETS["region/gtfs"], packed(feed)).table("services")
+        assert set(table.column("service_id").to_pylist()) == {"W"}
+        return sorted(f"{day:%d}" for day in table.column("date").to_pylist())
+
+    assert days(dict(FEED)) == ["02", "03", "04", "05", "06", "10", "12", "13"]
+    assert days({n: t for n, t in FEED.items() if n != "calendar.txt"}) == ["04"]
 
 
 def test_of_a_national_base_the_territory_is_read() -> None:
