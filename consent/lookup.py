@@ -1,9 +1,9 @@
 """Finding values among many known ones, chunk after chunk.
 
 Arrow's own look-up hashes all that is known anew at each call, which for 200,000 people costs more
-than the chunk does. Here the hashes are kept, in order. That two values share a hash is not ruled
-out, so what was found is compared with what was sought; were two ever to meet, or many to come
-close, as they do where somebody means them to, Arrow looks all values up from then on.
+than the chunk does. Here the hashes are kept in a table, and what stands where a hash leads is
+compared with what is sought, word by word. Were many values to lead to one place, as they do where
+somebody means them to, Arrow looks all values up from then on.
 """
 
 from __future__ import annotations
@@ -15,18 +15,20 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from consent.pseudonyms import DIGEST_BYTES
-
-Places = npt.NDArray[np.int64]
-Hashes = npt.NDArray[np.uint64]
+Places = npt.NDArray[np.int32]
+Words = npt.NDArray[np.uint64]
 
 UNKNOWN: Final = -1
-_LAST: Final = np.uint64(2**64 - 1)
+_BLOCK: Final = 1 << 15
+"""Values looked up together: what that takes fits into the processor's caches, to be used again."""
 _STEPS: Final = 64
-"""Hashes passed on the way to one; with twice as many places as values it is one or two."""
-_WIDTH: Final = 64
-"""Leading bytes a hash is made of, whole words; references of partners are shorter."""
-_ODD: Final = np.uint64(0x9E3779B97F4A7C15)
+"""Places passed on the way to a value; with four times as many as values it is hardly ever one."""
+_WIDTH: Final = 128
+"""Bytes up to which values are compared word by word; references of partners are shorter."""
+_WORD: Final = 8
+_END: Final = b"\1"
+_ODD: Final = 0x9E3779B97F4A7C15
+_FACTORS: Final = [np.uint64(pow(_ODD, 2 * n + 1, 1 << 64)) for n in range(_WIDTH // _WORD + 1)]
 _HALF: Final = np.uint64(32)
 
 
@@ -38,97 +40,147 @@ class Lookup:
 
     def __init__(self, values: pa.Array, *, keyed: bool = False) -> None:
         self._keyed = keyed
-        self._values = values.slice(0, 0)
-        # In the order of the hashes; after the last a greater one that is nobody's.
-        self._hashes: Hashes = np.array([_LAST])
-        self._places: Places = np.array([UNKNOWN])
+        self._parts: list[pa.Array] = []
+        self._count = 0
+        self._words: Words = np.empty((1, 0), np.uint64)
+        self._hashes: Words = np.empty(0, np.uint64)
         self._exact = False
+        self._clear(0)
         self.add(values)
 
     def __len__(self) -> int:
-        return len(self._values)
+        return self._count
 
     def add(self, values: pa.Array) -> None:
         """Know more values; the others keep their places."""
-        hashes = self._hash(values)
-        order = np.argsort(hashes)
-        hashes = hashes[order]
-        at = np.searchsorted(self._hashes, hashes)
-        self._places = np.insert(self._places, at, order + len(self._values))
-        self._hashes = np.insert(self._hashes, at, hashes)
-        self._values = pa.concat_arrays([self._values, values])
-        self._exact = self._exact or bool((self._hashes[1:] == self._hashes[:-1]).any())
-        # Where in order the hashes begin that share their leading bits: hardly ever two of them.
-        bits = len(self._hashes).bit_length() + 1
-        self._shift = np.uint64(64 - bits)
-        shared = np.bincount((self._hashes >> self._shift).astype(np.int64), minlength=1 << bits)
-        self._begin = np.concatenate([[0], np.cumsum(shared[:-1])]).astype(np.int32)
+        known, self._count = self._count, self._count + len(values)
+        self._parts.append(values)
+        words = None if self._exact else _worded(values)
+        if words is None:
+            self._exact = True
+            return
+        rows = max(len(self._words), len(words))
+        both = [np.pad(some, ((0, rows - len(some)), (0, 0))) for some in (self._words, words)]
+        self._words = np.concatenate(both, axis=1)
+        self._hashes = np.concatenate([self._hashes, self._hash(words)])
+        if 4 * self._count > len(self._table):
+            self._clear(self._count)
+            known = 0
+        self._exact = not self._entered(np.arange(known, self._count, dtype=np.int32))
 
     def places(self, values: pa.Array) -> Places:
         """The place of each value, the first of equals; `UNKNOWN` where it is not known."""
-        if not (self._exact or values.null_count):
-            places = self._probable(values)
-            if places is not None and self._are(values, places):
-                return places
-            self._exact = True
-        exact = pc.fill_null(pc.index_in(values, value_set=self._values), UNKNOWN)
-        return np.array(exact.to_numpy(), np.int64)
+        found = np.empty(len(values), np.int32)
+        for start in range(0, len(values), _BLOCK):
+            some = None if self._exact else self._found(values.slice(start, _BLOCK))
+            if some is None:
+                self._exact = True
+                return self._looked_up(values)
+            found[start : start + _BLOCK] = some
+        return found
 
-    def _are(self, values: pa.Array, places: Places) -> bool:
-        """Whether those that were found are what was sought."""
-        found = places != UNKNOWN
-        if not found.all():
-            values, places = values.filter(pa.array(found)), places[found]
-        return bool(self._values.take(pa.array(places)).equals(values))
+    def _looked_up(self, values: pa.Array) -> Places:
+        """`places` as Arrow finds them."""
+        self._parts = [pa.concat_arrays(self._parts)]
+        exact = pc.fill_null(pc.index_in(values, value_set=self._parts[0]), UNKNOWN)
+        return np.array(exact.to_numpy(), np.int32)
 
-    def _probable(self, values: pa.Array) -> Places | None:
-        """The place of a value of the same hash; None where too many are too close to tell."""
-        hashes = self._hash(values)
-        at = self._begin.take((hashes >> self._shift).view(np.int64))
-        there = self._hashes.take(at)
-        places = self._places.take(at)
-        places[there != hashes] = UNKNOWN
-        left = np.flatnonzero(there < hashes)
-        at, hashes = at[left], hashes[left]
+    def _clear(self, count: int) -> None:
+        """A table of places by the leading bits of hashes, for so many; nobody is in it yet."""
+        bits = max(4 * count, 1).bit_length()
+        self._table: Places = np.full((1 << bits) + _STEPS, UNKNOWN, np.int32)
+        self._shift = np.uint64(64 - bits)
+
+    def _entered(self, places: Places) -> bool:
+        """Enter these in the table, each where its hash leads or next to it; whether they were."""
+        at = self._led(self._hashes[places])
+        for _ in range(_STEPS):
+            if not len(places):
+                return True
+            free = self._table[at] == UNKNOWN
+            # Of several for one place the last that is written stays: the first of equals.
+            self._table[at[free][::-1]] = places[free][::-1]
+            passed = self._table[at] != places
+            places, at = places[passed], at[passed] + 1
+        return False
+
+    def _found(self, values: pa.Array) -> Places | None:
+        """The place of each value; None where that cannot be told from the table."""
+        words = _worded(values)
+        if words is None:
+            return None
+        if not len(self):
+            return np.full(len(values), UNKNOWN, np.int32)
+        at = self._led(self._hash(words))
+        places = self._table.take(at)
+        same = self._are(places, words)
+        left = np.flatnonzero((places != UNKNOWN) & ~same)
+        places[left] = UNKNOWN
         for _ in range(_STEPS):
             if not len(left):
                 return places
-            at += 1
-            there = self._hashes[at]
-            places[left] = np.where(there == hashes, self._places[at], UNKNOWN)
-            further = there < hashes
-            left, at, hashes = left[further], at[further], hashes[further]
+            at[left] += 1
+            there = self._table[at[left]]
+            same = self._are(there, words[:, left])
+            places[left[same]] = there[same]
+            left = left[(there != UNKNOWN) & ~same]
         return None
 
-    def _hash(self, values: pa.Array) -> Hashes:
+    def _are(self, places: Places, words: Words) -> npt.NDArray[np.bool_]:
+        """Whether what is known at these places is what is sought; anything where none is."""
+        at = places.astype(np.intp)
+        same: npt.NDArray[np.bool_] = self._words[0].take(at) == words[0]
+        for known, sought in zip(self._words[1:], words[1:], strict=False):
+            same &= known.take(at) == sought
+        return same
+
+    def _led(self, hashes: Words) -> npt.NDArray[np.int64]:
+        """Where in the table hashes lead."""
+        return (hashes >> self._shift).view(np.int64)
+
+    def _hash(self, words: Words) -> Words:
         """64 bits of each value."""
-        return _leading(values) if self._keyed else _hashed(values)
-
-
-def _leading(values: pa.Array) -> Hashes:
-    """The first 64 bits of each HMAC; none where it is none."""
-    whole = pc.fill_null(pc.equal(pc.binary_length(values), DIGEST_BYTES), False)
-    return _words(pc.if_else(whole, values, bytes(DIGEST_BYTES)), DIGEST_BYTES)[:, 0].copy()
-
-
-def _hashed(values: pa.Array) -> Hashes:
-    """A number of each value's length and leading bytes, word by word."""
-    made = np.asarray(pc.fill_null(pc.binary_length(values), 0), np.uint64)
-    longest = int(made.max(initial=1))
-    width = min(-(-longest // 8) * 8, _WIDTH)
-    values = pc.fill_null(values.view(pa.binary()), b"")
-    if longest > width:
-        values = pc.binary_slice(values, 0, width)
-    padded = pc.ascii_rpad(values.view(pa.string()), width, "\0").view(pa.binary())
-    for word in _words(padded, width).T:
-        made = (made ^ word) * _ODD
+        first: Words = words[0]
+        if self._keyed:
+            return first
+        made: Words = first * _FACTORS[0]
+        for word, factor in zip(words[1:], _FACTORS[1:], strict=False):
+            made += word * factor  # lines of zeros, as the longest fills them up, add nothing
         made ^= made >> _HALF
-    return made * _ODD  # the leading bits are those by which values are found
+        made *= _FACTORS[0]  # the leading bits are those by which values are found
+        return made
 
 
-def _words(values: pa.Array, width: int) -> Hashes:
-    """Values of one width as rows of words of 64 bits."""
-    fixed = values.cast(pa.binary(width))
-    words = np.frombuffer(fixed.buffers()[1] or b"", np.uint64)
-    each = width // 8
-    return words[fixed.offset * each :][: len(fixed) * each].reshape(-1, each)
+def _worded(values: pa.Array) -> Words | None:
+    """Each value's words, line by line: its bytes, a byte that ends it, and zeros; null has no end.
+
+    So two values that are the same in the lines that both have are the same. None where values are
+    longer than what is compared so.
+    """
+    values = values.cast(pa.binary())
+    lengths = np.asarray(pc.fill_null(pc.binary_length(values), 0), np.int32)
+    longest = int(lengths.max(initial=0))
+    if longest > _WIDTH:
+        return None
+    width = (longest // _WORD + 1) * _WORD
+    if longest >= _WORD and not values.null_count and int(lengths.min()) == longest:
+        words = _sides(values, longest, width)
+        words[-1] |= np.uint64(1 << 8 * (longest % _WORD))
+        return words
+    ended = pc.fill_null(pc.binary_join_element_wise(values, _END, b""), b"")
+    padded = pc.ascii_rpad(ended.view(pa.string()), width, "\0").view(pa.binary())
+    return _sides(padded, width, width)
+
+
+def _sides(values: pa.Array, length: int, width: int) -> Words:
+    """The words of values of one length, of a word at least, filled up with zeros to a width."""
+    words = np.zeros((width // _WORD, len(values)), np.uint64)
+    if len(values):
+        _, offsets, data = values.buffers()
+        start = int(np.frombuffer(offsets, np.int32)[values.offset])
+        for line, at in enumerate(range(0, length, _WORD)):
+            # The last one may begin in the one before it, which is then shifted out.
+            read = min(at, length - _WORD)
+            side = np.ndarray(len(values), "<u8", data, start + read, (length,))
+            np.right_shift(side, np.uint64(8 * (at - read)), out=words[line])
+    return words

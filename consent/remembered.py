@@ -67,7 +67,7 @@ class Numbered:
     def __init__(self, make: Callable[[pa.Array], pa.RecordBatch]) -> None:
         self._make = make
         self._first = 0
-        self._places: Places = np.empty(0, np.int64)  # by number, from `_first` on
+        self._places: Places = np.empty(0, np.int32)  # by number, from `_first` on
         self.made: pa.RecordBatch | None = None
 
     def places(self, numbers: pa.Array, values: pa.Array) -> pa.Array:
@@ -75,9 +75,9 @@ class Numbered:
         given = numbers.to_numpy()
         low, end = (int(given.min()), int(given.max()) + 1) if len(given) else (self._first,) * 2
         if self.made is None or low < self._first or end - self._first > 2 * MOST:
-            self._first, self._places, self.made = low, np.empty(0, np.int64), None
+            self._first, self._places, self.made = low, np.empty(0, np.int32), None
         if (more := end - self._first - len(self._places)) > 0:
-            self._places = np.concatenate([self._places, np.full(more, UNKNOWN)])
+            self._places = np.concatenate([self._places, np.full(more, UNKNOWN, np.int32)])
         at = given - self._first
         places = self._places[at]
         if self.made is None or (places == UNKNOWN).any():
@@ -86,7 +86,8 @@ class Numbered:
         return pa.array(places)
 
     def _learn(self, at: Places, values: pa.Array) -> None:
-        where = np.full(len(self._places), UNKNOWN)  # one of the places a number was given at
+        # One of the places a number was given at.
+        where = np.full(len(self._places), UNKNOWN, np.int32)
         where[at] = np.arange(len(at))
         fresh = np.flatnonzero((where != UNKNOWN) & (self._places == UNKNOWN))
         made = self._make(values.take(pa.array(where[fresh])))

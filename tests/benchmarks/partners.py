@@ -199,7 +199,9 @@ def gates(folder: Path) -> Row:
     """A push beside the same one with the gate and the pseudonyms taken out.
 
     Taken out means: nobody asks who stands where, every row is admitted, and people are named by
-    their reference.
+    their reference. What is left is the same work: the same columns (population a dictionary, as
+    the gate leaves it), and each person's rows in one bucket. With a card's rows in all buckets, as
+    they once were here, its column was hardly worth a dictionary and cost the writer none.
     """
     parts, path = _hub(folder), _taps(folder)
 
@@ -231,13 +233,20 @@ def _unasked(chunk: stages.Recognised, *_: object) -> stages.Admitted:
 
 def _unnamed(chunk: stages.Admitted, *_: object) -> stages.Pseudonymous:
     rows = chunk.rows
-    names = rows.column("subject").cast(pa.binary())
-    unknown = pa.repeat(pa.scalar(gate.NOBODY_SAID), rows.num_rows)
-    # Buckets as even as those of pseudonyms: the files written must be the same.
-    bucket = pa.array((np.arange(rows.num_rows) % pseudonyms.BUCKETS).astype(np.int16))
+    names = rows.column("subject").combine_chunks().cast(pa.binary())
+    unknown = pa.DictionaryArray.from_arrays(
+        pa.array(np.zeros(rows.num_rows, np.int32)), pa.array([gate.NOBODY_SAID])
+    )
     rows = rows.drop_columns(["subject"]).append_column("population", unknown)
-    rows = rows.append_column("pseudonym", names).append_column("bucket", bucket)
+    rows = rows.append_column("pseudonym", names).append_column("bucket", _bucketed(names))
     return stages.Pseudonymous._mint(chunk.dataset, chunk.table, rows)
+
+
+def _bucketed(cards: pa.Array) -> pa.Array:
+    """As even as the buckets of pseudonyms, and each card in one: the files must be the same."""
+    width = len(files.card(0))
+    digits = np.frombuffer(cards.buffers()[2], np.uint8).reshape(-1, width)[:, -3:].astype(np.int16)
+    return pa.array((digits @ np.array([100, 10, 1], np.int16)) % pseudonyms.BUCKETS)
 
 
 def memory(folder: Path) -> Row:
