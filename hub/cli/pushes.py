@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event, Thread
 from typing import Annotated, Any, Final
 
 import typer
@@ -13,6 +15,7 @@ from rich.progress import (
     DownloadColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
@@ -22,9 +25,9 @@ from connectors.report import Finding, written
 from hub import progress, pull, push, quarantine, worker
 from hub.cli import edge
 from hub.cli.remote import Remote, Say, part
-from hub.errors import Rejected
+from hub.errors import Rejected, Unavailable
 from hub.parts import OPERATOR, Parts
-from hub.records import PushState
+from hub.records import Push, PushState
 
 STAGES: Final = {
     "waiting": "en attente / waiting",
@@ -36,6 +39,8 @@ STAGES: Final = {
     "logging": "journal / log",
     "done": "terminé / done",
 }
+TOLD_EVERY: Final = 0.5
+"""Seconds from one look at how far a push is to the next."""
 Reference = Annotated[
     str | None,
     typer.Option(
@@ -45,10 +50,6 @@ Reference = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 quarantine_app = typer.Typer(no_args_is_help=True)
-
-
-def ignore(_: Mapping[str, Any]) -> None:
-    """Say nothing of a push's progress."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -70,6 +71,19 @@ def bars() -> Progress:
         console=edge.err,
         transient=True,
     )
+
+
+def saying(bars: Progress, task: TaskID, name: str, size: int) -> Say:
+    """Move the bar of a push of so many bytes as far as the push is."""
+
+    def say(state: Mapping[str, Any]) -> None:
+        bars.update(
+            task,
+            description=f"{name} · {STAGES.get(state['stage'], '')}",
+            completed=size * state["percentage"] // 100,
+        )
+
+    return say
 
 
 def push_command(
@@ -100,12 +114,7 @@ def push_command(
             def sent(there: int) -> None:
                 progress.update(task, completed=there)
 
-            def say(state: Mapping[str, Any]) -> None:
-                progress.update(
-                    task,
-                    description=f"{partner}/{dataset} · {STAGES.get(state['stage'], '')}",
-                    completed=size * state["percentage"] // 100,
-                )
+            say = saying(progress, task, f"{partner}/{dataset}", size)
 
             if server:
                 with Remote(server) as hub:
@@ -150,8 +159,8 @@ def _push_here(
     dataset: str,
     body: Iterator[bytes],
     key: str | None,
-    say: Say = ignore,
-    reference: str | None = None,
+    say: Say,
+    reference: str | None,
 ) -> tuple[dict[str, Any], bytes]:
     """Accept and process with the parts of `HUB_HOME`. Returns the push and its receipt."""
     with edge.opened() as parts:
@@ -160,19 +169,42 @@ def _push_here(
         return push.shown(done, operator=True), push.receipt(parts, done)
 
 
-def finish(parts: Parts, push_id: str, say: Say = ignore) -> Any:
-    """Work, or wait for a worker that does, until a push is finished."""
-    while True:
+def finish(parts: Parts, push_id: str, say: Say) -> Push:
+    """Work, or wait for a worker that does, until a push is finished; `say` is told meanwhile."""
+
+    def told() -> Push:
         made = parts.books.push(push_id)
-        if made is not None:
-            say(progress.told(parts, made))
-        if made is not None and made.state is not PushState.ACCEPTED:
-            if made.log_index is None:
-                parts.sequence()
-                made = parts.books.push(push_id)
-            return made
-        if not worker.step(parts):
-            time.sleep(0.05)
+        if made is None:
+            raise push.unknown_push()
+        say(progress.told(parts, made))
+        return made
+
+    with _repeated(told):
+        while told().state is PushState.ACCEPTED:
+            if not worker.step(parts):
+                time.sleep(0.05)
+        if told().log_index is None:
+            parts.sequence()
+    return told()
+
+
+@contextmanager
+def _repeated(act: Callable[[], object]) -> Iterator[None]:
+    """Do something again and again while something else is done here."""
+    ended = Event()
+
+    def repeat() -> None:
+        while not ended.wait(TOLD_EVERY):
+            with suppress(Unavailable):  # the work itself will meet the same trouble and say so
+                act()
+
+    thread = Thread(target=repeat, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def pull_command(
@@ -185,14 +217,18 @@ def pull_command(
     with edge.opened() as parts:
         names = [dataset] if dataset else [terms.dataset for terms in parts.territory.pulls]
         rows = []
-        for name in names:
-            made = pull.fetch(parts, name)
-            done = None if made is None else finish(parts, made.id)
-            rows.append(
-                {"dataset": name, "outcome": "unchanged", "push": None}
-                if done is None
-                else {"dataset": name, "outcome": str(done.state), "push": done.id}
-            )
+        with bars() as progress:
+            for name in names:
+                task = progress.add_task(name, total=None)
+                made = pull.fetch(parts, name)
+                if made is None:
+                    rows.append({"dataset": name, "outcome": "unchanged", "push": None})
+                else:
+                    progress.update(task, total=made.file_bytes)
+                    say = saying(progress, task, name, made.file_bytes)
+                    done = finish(parts, made.id, say)
+                    rows.append({"dataset": name, "outcome": str(done.state), "push": done.id})
+                progress.remove_task(task)
         edge.table(rows, ("dataset", "outcome", "push"), as_json=as_json)
 
 

@@ -1,14 +1,22 @@
 """The command line as an operator types it: output, exit codes, and no content in either."""
 
+import io
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from hub import push, worker
 from hub.audit import proofs
+from hub.cli import edge, pushes
 from hub.events import AuditEvent, Kind
+from hub.parts import OPERATOR, Parts
+from hub.records import PushState
 from hub.storage import age
 from tests.flows import command, world
 
@@ -41,6 +49,46 @@ def test_push_and_pushes(home: Path, tmp_path: Path) -> None:
     assert (code, [p["id"] for p in listed]) == (0, [shown["id"]])
     code, one, _ = hub(home, "pushes", shown["id"], "--json")
     assert (code, one["file_sha256"]) == (0, shown["file_sha256"])
+
+
+def test_how_far_a_push_is_is_told_while_it_is_worked_on(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = world.hub_in(home)
+    made, _ = push.accept(parts, OPERATOR, "transdev", "validations", [world.taps(["CARD"])])
+    told: list[tuple[str, int]] = []
+    half, work = Event(), worker.step
+
+    def say(state: Mapping[str, Any]) -> None:
+        told.append((state["stage"], state["percentage"]))
+        if told[-1] == ("reading", 45):
+            half.set()
+
+    def slowly(parts: Parts) -> bool:
+        parts.books.advance(made.id, "reading", 45)
+        assert half.wait(30)  # nobody who works here says it: it is told beside the work
+        return work(parts)
+
+    monkeypatch.setattr(worker, "step", slowly)
+    assert pushes.finish(parts, made.id, say).state is PushState.STORED
+    assert told[0] == ("waiting", 0)
+    assert told[-1] == ("done", 100)
+
+
+def test_a_push_draws_a_bar_on_a_terminal(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "taps.csv"
+    file.write_bytes(world.taps(["CARD"]))
+    monkeypatch.setenv("HUB_HOME", str(home))
+    for terminal, words in ((True, ["transdev/validations", "terminé / done"]), (False, [])):
+        screen = io.StringIO()
+        console = Console(file=screen, force_terminal=terminal, width=120)
+        monkeypatch.setattr(edge, "err", console)
+        pushes.push_command(file, "transdev", "validations", as_json=True)
+        assert json.loads(capsys.readouterr().out)["state"] == "stored"
+        assert bool(screen.getvalue().strip()) is terminal
+        assert all(word in screen.getvalue() for word in words)
 
 
 def test_a_refused_file_ends_with_three_and_no_content(home: Path, tmp_path: Path) -> None:
