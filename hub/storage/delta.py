@@ -415,7 +415,7 @@ class DeltaFolder:
             if not left:
                 return None
             span, rows = together(left)
-            options = as_written(self._opened(some[0]).metadata, rows.schema)
+            options = as_written(self._opened(some[0]).metadata)
             return Part(_folder(some[0]), span, rows, options)
 
         work = [some for _, files in sorted(leaves.items()) for some in groups(files)]
