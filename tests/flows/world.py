@@ -82,23 +82,24 @@ def _join(parts: Parts) -> None:
 
 @functools.cache
 def _founded() -> Path:
-    parts = compose(Settings(home=_kept("founded")), opens=True)
-    parts.books.close()
-    return parts.settings.home
+    return _closed(compose(Settings(home=_kept("founded")), opens=True))
 
 
 @functools.cache
 def _joined() -> Path:
     parts = founded(_kept("joined"))
     _join(parts)
-    parts.books.close()
-    return parts.settings.home
+    return _closed(parts)
 
 
 @functools.cache
 def _with_places() -> Path:
     parts = hub_in(_kept("places"))
     reference_data(parts)
+    return _closed(parts)
+
+
+def _closed(parts: Parts) -> Path:
     parts.books.close()
     return parts.settings.home
 
