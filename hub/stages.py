@@ -342,8 +342,8 @@ def admit(chunk: Recognised, people: People) -> Admitted:
     """Pass the consent gate: rows without a lawful basis end here.
 
     Adds columns `digest` (keyed, 32 bytes), `population` and `person` (a number within the push),
-    removes the raw reference. Silence
-    refuses where the basis is consent; an objection refuses where it is a public task.
+    removes the raw reference. Silence refuses where the basis is consent; an objection refuses
+    where it is a public task.
     """
     rows = chunk.rows
     if chunk.dataset.subject is None:
@@ -351,18 +351,19 @@ def admit(chunk: Recognised, people: People) -> Admitted:
             raise TypeError(f"{chunk.dataset.key} is about nobody but its basis is a person's")
         return Admitted._mint(chunk.dataset, chunk.table, rows)
     places, answers, before = people.answers(rows.column("subject").combine_chunks())
-    rows = rows.drop_columns(["subject"])
+    admitted = answers.column("admitted").take(places)
+    # Also where all are admitted: work saved in each chunk that one person is not refused in would
+    # add up to a time that tells of them.
+    out = pc.invert(admitted)
+    refused = _refused(
+        rows.column("period").filter(out), answers.column("digest").take(places.filter(out))
+    )
+    rows, places = rows.drop_columns(["subject"]).filter(admitted), places.filter(admitted)
     digests = pa.DictionaryArray.from_arrays(places, answers.column("digest"))
     rows = rows.append_column("digest", digests)
     rows = rows.append_column("population", answers.column("population").take(places))
     rows = rows.append_column("person", pc.add(places, before))
-    admitted = answers.column("admitted").take(places)
-    if pc.all(admitted).as_py():
-        return Admitted._mint(chunk.dataset, chunk.table, rows)
-    out = pc.invert(admitted)
-    digests = answers.column("digest").take(places.filter(out))
-    refused = _refused(rows.column("period").filter(out), digests)
-    return Admitted._mint(chunk.dataset, chunk.table, rows.filter(admitted), refused)
+    return Admitted._mint(chunk.dataset, chunk.table, rows, refused)
 
 
 def _refused(periods: pa.ChunkedArray, digests: pa.Array) -> frozenset[tuple[str, int]]:
