@@ -19,6 +19,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from hub import worker
 from tests.benchmarks import (
     access,
     contributors,
@@ -97,6 +98,7 @@ def main(words: list[str]) -> int:
     console = Console()
     rows: list[Row] = []
     missing: list[str] = []
+    worker.settle()  # as every worker: else a walk of the collector falls now here, now there
     with fresh_folder() as folder:
         for benchmark in BENCHMARKS:
             name = f"{benchmark.__module__}.{benchmark.__name__}"

@@ -1,6 +1,7 @@
 """Every part fails once: the answer names it, no door opens, nothing acknowledged is lost."""
 
 import errno
+import gc
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -191,5 +192,21 @@ def test_a_lane_that_breaks_ends_the_other(parts: Parts, monkeypatch: pytest.Mon
         raise OSError("broken")
 
     monkeypatch.setattr(worker, "chores", breaks)
+    monkeypatch.setattr(worker, "settle", lambda: None)  # for good, in this process
     with pytest.raises(OSError, match="broken"):
         worker.run(parts, threading.Event())
+
+
+def test_a_worker_spares_what_is_loaded_the_collectors_walks(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen: list[int] = []
+    monkeypatch.setattr(worker, "keep_at", lambda *_: frozen.append(gc.get_freeze_count()))
+    stop = threading.Event()
+    stop.set()
+    try:
+        worker.run(parts, stop)
+    finally:
+        gc.unfreeze()
+    assert all(count > 10_000 for count in frozen)
+    assert len(frozen) == len(worker.LANES)
