@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
 from hub.audit import tiles
-from hub.audit.store import known_name
-from hub.audit.tiles import CHECKPOINT, KEYS
+from hub.audit.store import ReplacingStore, known_name
+from hub.audit.tiles import CHECKPOINT
 from hub.errors import NotFound
 
 AT_ONCE: Final = 8
@@ -38,7 +38,7 @@ class Objects(Protocol):
         ...
 
 
-class ObjectStore:
+class ObjectStore(ReplacingStore):
     """See `TileStore`. Raises what the objects raise."""
 
     def __init__(self, objects: Objects) -> None:
@@ -72,28 +72,10 @@ class ObjectStore:
         """See `TileStore`."""
         self._objects.delete(known_name(name))
 
-    def advance(
-        self,
-        files: Mapping[str, bytes],
-        note: bytes,
-        over: bytes | None,
-        gone: Iterable[str] = (),
-        outgrown: Iterable[str] = (),  # noqa: ARG002 - all is seen at once
-    ) -> bool:
-        """See `LogStore`. The server compares."""
-        self.write(files)
-        if not self._objects.swap(CHECKPOINT, note, over):
-            return False
-        for name in gone:
-            self.drop(name)
-        return True
-
-    def announce(self, keys: bytes, over: bytes | None, under: bytes | None) -> bool:
-        """See `LogStore`. The server compares the keys; of two objects it cannot compare both."""
-        return self.read(CHECKPOINT) == under and self._objects.swap(KEYS, keys, over)
-
-    def catch_up(self) -> None:
-        """See `LogStore`: nothing is put off."""
+    def _replace(self, name: str, data: bytes, over: Mapping[str, bytes | None]) -> bool:
+        """The server compares the object itself; of two it cannot compare both."""
+        others = (self.read(each) == was for each, was in over.items() if each != name)
+        return all(others) and self._objects.swap(name, data, over[name])
 
     def _put(self, name: str, files: Mapping[str, bytes]) -> None:
         self._objects.put(name, [files[name]])

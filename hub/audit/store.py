@@ -85,12 +85,15 @@ class LogStore(TileStore, Protocol):
         ...
 
 
-class LockedStore(TileStore):
-    """How a store compares and replaces that can keep all others out meanwhile."""
+class ReplacingStore(TileStore):
+    """A log's store by one act: replacing a file where it and others are what they were."""
 
     @abstractmethod
-    def _alone(self) -> AbstractContextManager[object]:
-        """Keeps others from comparing and replacing. Raises `Unavailable`."""
+    def _replace(self, name: str, data: bytes, over: Mapping[str, bytes | None]) -> bool:
+        """Replace a file where each of `over`, itself among them, still is that; else False.
+
+        Raises `Unavailable`; it may be replaced then, or not.
+        """
         ...
 
     def advance(
@@ -103,24 +106,34 @@ class LockedStore(TileStore):
     ) -> bool:
         """See `LogStore`."""
         self.write(files)
-        with self._alone():
-            if self.read(CHECKPOINT) != over:
-                return False
-            self.write({CHECKPOINT: note})
+        if not self._replace(CHECKPOINT, note, {CHECKPOINT: over}):
+            return False
         for name in gone:
             self.drop(name)
         return True
 
     def announce(self, keys: bytes, over: bytes | None, under: bytes | None) -> bool:
         """See `LogStore`."""
-        with self._alone():
-            if (self.read(KEYS), self.read(CHECKPOINT)) != (over, under):
-                return False
-            self.write({KEYS: keys})
-        return True
+        return self._replace(KEYS, keys, {KEYS: over, CHECKPOINT: under})
 
     def catch_up(self) -> None:
         """See `LogStore`: nothing is put off."""
+
+
+class LockedStore(ReplacingStore):
+    """How a store compares and replaces that can keep all others out meanwhile."""
+
+    @abstractmethod
+    def _alone(self) -> AbstractContextManager[object]:
+        """Keeps others from comparing and replacing. Raises `Unavailable`."""
+        ...
+
+    def _replace(self, name: str, data: bytes, over: Mapping[str, bytes | None]) -> bool:
+        with self._alone():
+            if any(self.read(each) != was for each, was in over.items()):
+                return False
+            self.write({name: data})
+        return True
 
 
 _comparing: Final = threading.RLock()
