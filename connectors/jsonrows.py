@@ -86,11 +86,8 @@ def read_source(source: Source, reader: Reader[Decoded], reading: Reading) -> It
             if reader.position:
                 row[reader.position] = document.position
             filling.keep(document.position, row, warnings)
-        if filling.received >= ROWS:
-            yield filling.batch()
-            filling = Filling(reader.table, reader.schema)
-    if filling.received:
-        yield filling.batch()
+        yield from filling.full()
+    yield from filling.rest()
 
 
 def decode(document: Document, decoder: Decoder[Decoded], once: tuple[bytes, ...] = ()) -> Decoded:
@@ -139,16 +136,19 @@ class Filling:
     again and again; in lists of texts and numbers it has nothing to do.
     """
 
-    def __init__(self, table: str, schema: pa.Schema) -> None:
-        self._table, self._schema = table, schema
-        self._columns = _columns(schema)
+    def __init__(self, table: str, schema: pa.Schema, most: int = ROWS) -> None:
+        self._table, self._schema, self._most = table, schema, most
+        self._begin()
+
+    def _begin(self) -> None:
+        self._columns = _columns(self._schema)
         self._rejected: list[Rejected] = []
         self._warned: list[Warned] = []
-        self.received = 0
+        self._received = 0
 
     def keep(self, position: int, row: Row, warnings: Iterable[tuple[str, str]] = ()) -> None:
         """Take a row, and the codes of warnings with their field."""
-        self.received += 1
+        self._received += 1
         for name, column in self._columns:
             column.append(row[name])
         for code, field in warnings:
@@ -156,15 +156,26 @@ class Filling:
 
     def reject(self, position: int, bad: BadRow, raw: bytes, subject: str | None = None) -> None:
         """Set a row aside, in its own bytes."""
-        self.received += 1
+        self._received += 1
         self._rejected.append(Rejected(position, bad.code, bad.column, subject, raw))
 
-    def batch(self) -> Batch:
-        """What came in."""
+    def full(self) -> Iterator[Batch]:
+        """The batch, once it has the rows of one; the next begins."""
+        if self._received >= self._most:
+            yield from self.rest()
+
+    def rest(self) -> Iterator[Batch]:
+        """What came in since the last batch, if anything did; the next begins."""
+        if self._received:
+            made = self._batch()
+            self._begin()
+            yield made
+
+    def _batch(self) -> Batch:
         arrays = [column.array() for _, column in self._columns]
         records = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
         rejected, warned = tuple(self._rejected), tuple(self._warned)
-        return Batch(self._table, records, self.received, rejected, warned)
+        return Batch(self._table, records, self._received, rejected, warned)
 
 
 class _Values(list[Any]):

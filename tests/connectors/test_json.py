@@ -256,7 +256,8 @@ def test_rows_at_hand_are_nothing_to_the_garbage_collector() -> None:
         sections = [dict(part) for part in row["sections"]]
         filling.keep(n, row | {"trip": f"trip-{n}", "sections": sections})
     assert len(gc.get_objects()) - before < 250
-    assert filling.batch().records.column("trip").to_pylist()[-1] == "trip-499"
+    [batch] = filling.rest()
+    assert batch.records.column("trip").to_pylist()[-1] == "trip-499"
 
 
 def test_lists_of_structs_come_out_as_they_went_in() -> None:
@@ -271,4 +272,5 @@ def test_lists_of_structs_come_out_as_they_went_in() -> None:
         given = [*lists, None] if nullable else lists
         for n, items in enumerate(given):
             filling.keep(n, {"pairs": items})
-        assert filling.batch().records.column("pairs").to_pylist() == given
+        [batch] = filling.rest()
+        assert batch.records.column("pairs").to_pylist() == given

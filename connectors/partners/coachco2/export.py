@@ -24,7 +24,7 @@ from typing import Any, Final
 from connectors.archives import Source
 from connectors.contract import Batch, Malformed, Reading
 from connectors.csvblocks import normal
-from connectors.jsonrows import ROWS, BadRow, Filling, Row, Warnings
+from connectors.jsonrows import BadRow, Filling, Row, Warnings
 from connectors.partners.coachco2.modes import MODES, UNKNOWN, purpose
 from connectors.partners.coachco2.shape import (
     SCHEMA,
@@ -91,11 +91,8 @@ def read_export(source: Source, reading: Reading) -> Iterator[Batch]:
         except BadRow as bad:
             raw = b"".join(line.raw for line in sections)
             filling.reject(first, bad, raw, _reference(reading))
-        if filling.received >= ROWS:
-            yield filling.batch()
-            filling = Filling("trips", SCHEMA)
-    if filling.received:
-        yield filling.batch()
+        yield from filling.full()
+    yield from filling.rest()
 
 
 def _reference(reading: Reading) -> str | None:

@@ -71,7 +71,7 @@ _ANSWER: Final = msgspec.json.Decoder(_Answer)
 
 def _read(file: BinaryIO, reading: Reading) -> Iterator[Batch]:
     """Positions count cells over the whole file; an answer that cannot be read counts as one."""
-    filling = Filling("density", SCHEMA)
+    filling = Filling("density", SCHEMA, ROWS)
     position = 0
     seen: set[int] = set()
     for document in documents(plain(file, reading), reading):
@@ -90,11 +90,8 @@ def _read(file: BinaryIO, reading: Reading) -> Iterator[Batch]:
                     filling.keep(position, _density(raw, period, reading, seen))
                 except BadRow as bad:
                     filling.reject(position, bad, bytes(raw))
-                if filling.received >= ROWS:
-                    yield filling.batch()
-                    filling = Filling("density", SCHEMA)
-    if filling.received:
-        yield filling.batch()
+                yield from filling.full()
+    yield from filling.rest()
 
 
 def _density(raw: msgspec.Raw, period: _Period, reading: Reading, seen: set[int]) -> Row:
