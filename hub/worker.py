@@ -221,13 +221,24 @@ def _again(parts: Parts, job: Job) -> None:
 @contextmanager
 def _heartbeat(parts: Parts, job: Job) -> Iterator[None]:
     """Keep the job's lease alive while it is worked on."""
-    done = threading.Event()
 
     def beat() -> None:
-        while not done.wait(parts.lease.total_seconds() / 3):
-            parts.books.renew_job(job.id, parts.owner, parts.clock(), parts.lease)
+        parts.books.renew_job(job.id, parts.owner, parts.clock(), parts.lease)
 
-    thread = threading.Thread(target=beat, name=f"lease-{job.id}", daemon=True)
+    with repeated(beat, parts.lease.total_seconds() / 3, f"lease-{job.id}"):
+        yield
+
+
+@contextmanager
+def repeated(act: Callable[[], object], seconds: float, name: str) -> Iterator[None]:
+    """Do something every so many seconds, on a thread of this name, while other work is done."""
+    done = threading.Event()
+
+    def repeat() -> None:
+        while not done.wait(seconds):
+            act()
+
+    thread = threading.Thread(target=repeat, name=name, daemon=True)
     thread.start()
     try:
         yield

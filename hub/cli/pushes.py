@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from threading import Event, Thread
 from typing import Annotated, Any, Final
 
 import typer
@@ -179,32 +178,17 @@ def finish(parts: Parts, push_id: str, say: Say) -> Push:
         say(progress.told(parts, made))
         return made
 
-    with _repeated(told):
+    def tell() -> None:
+        with suppress(Unavailable):  # the work itself will meet the same trouble and say so
+            told()
+
+    with worker.repeated(tell, TOLD_EVERY, "progress"):
         while told().state is PushState.ACCEPTED:
             if not worker.step(parts):
                 time.sleep(0.05)
         if told().log_index is None:
             parts.sequence()
     return told()
-
-
-@contextmanager
-def _repeated(act: Callable[[], object]) -> Iterator[None]:
-    """Do something again and again while something else is done here."""
-    ended = Event()
-
-    def repeat() -> None:
-        while not ended.wait(TOLD_EVERY):
-            with suppress(Unavailable):  # the work itself will meet the same trouble and say so
-                act()
-
-    thread = Thread(target=repeat, name="progress", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def pull_command(
