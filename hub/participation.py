@@ -210,17 +210,17 @@ class Door:
     def object(self, card: str, address: str) -> None:
         """Record an objection by card number, the same whether or not anybody has that card.
 
-        At every partner whose rows rest on a public task. Raises `Rejected` for no card number,
-        `Busy` after too many tries.
+        At every partner, for what rests on a public task: who knows a number ends no consent with
+        it. Raises `Rejected` for no card number, `Busy` after too many tries.
         """
         card = card.strip()
         self._count([f"address\n{address}"])
-        for partner in _public_tasks(self.parts):
+        for partner, purpose in _public_tasks(self.parts):
             try:
                 digest = consents.digest_of(self.parts, partner, card)
             except model.ConsentError as error:
                 raise _rejected(error) from error
-            withdraw.withdraw(self.parts, PERSON, partner, digest, via="form")
+            withdraw.withdraw(self.parts, PERSON, partner, digest, purpose, via="form")
 
     def link(self, actor: Actor, typed: str, reference: str) -> None:
         """Tie a partner's reference to a code. Answers the same whether anybody has the code.
@@ -363,14 +363,13 @@ def _state(acts: Sequence[Grant], basis: Basis | None, now: datetime) -> tuple[s
 def _bases(parts: Parts) -> dict[tuple[str, str], Basis]:
     return {
         (one.partner, one.purpose): one.basis
-        for one in parts.books.agreements()
+        for one in parts.books.concluded()  # what came in under one that is over is still there
         if one.basis is not Basis.NOT_PERSONAL
     }
 
 
-def _public_tasks(parts: Parts) -> list[str]:
-    found = {partner for (partner, _), basis in _bases(parts).items() if basis is Basis.PUBLIC_TASK}
-    return sorted(found)
+def _public_tasks(parts: Parts) -> list[tuple[str, str]]:
+    return [about for about, basis in _bases(parts).items() if basis is Basis.PUBLIC_TASK]
 
 
 def _holders(grant: Grant) -> list[str]:

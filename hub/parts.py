@@ -31,6 +31,7 @@ from hub.identity.refusals import Refusals
 from hub.policy.gate import ENGINE_FAILED, Decision, PolicyGate
 from hub.records import Account, Agreement, Basis
 from hub.settings import Settings, Territory
+from hub.stages import ACTS
 from hub.storage.books import Books, Held
 from hub.storage.keyring import Keyring
 from hub.storage.objects import Objects
@@ -191,6 +192,10 @@ class Parts:
             "begins": agreement.begins.toordinal(),
             "ends": agreement.ends.toordinal(),
         }
+
+    def personal(self) -> list[Dataset]:
+        """Datasets whose rows are about people and are kept."""
+        return [one for one in self.datasets.values() if one.subject and one.key not in ACTS]
 
     def agreement_for(self, partner: str, purpose: str) -> Agreement | None:
         """The partner's agreement on rows about people for a purpose."""

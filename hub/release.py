@@ -203,15 +203,22 @@ def open_tables(parts: Parts, measure_: measures.Measure) -> Opened:
 
 
 def measure(parts: Parts, measure_: measures.Measure, opened: Opened) -> Measured:
-    """Compute the cells over the rows of people who may be counted at this moment."""
+    """Compute the cells over the rows of people who may be counted at this moment.
+
+    Raises `Rejected` where the agreement on rows about people is over: nobody may be counted.
+    """
+    about_people = {dataset.key for dataset in parts.personal()}
     inputs: dict[str, ibis.Table] = {}
     people = 0
     secrets: list[bytes] | None = None
     asked_at = parts.clock()
     with parts.engine.tables(opened.files) as tables:
         for name, table in tables.items():
-            agreement = parts.books.agreement(*name.split("/")[:2])
-            if agreement is not None and agreement.basis is not Basis.NOT_PERSONAL:
+            dataset = name.rpartition("/")[0]
+            if dataset in about_people:
+                agreement = parts.books.agreement(*dataset.split("/"))
+                if agreement is None or agreement.basis is Basis.NOT_PERSONAL:
+                    raise _without_basis(dataset)
                 consent = agreement.basis is Basis.CONSENT
                 known = contributors.known(parts, agreement) if consent else None
                 table, names = _standing_rows(parts, table, agreement, known)
@@ -223,6 +230,16 @@ def measure(parts: Parts, measure_: measures.Measure, opened: Opened) -> Measure
         cells = measure_.compute(inputs, parts.plan, _generator(parts, measure_))
     declared = None if secrets is None else Declared(asked_at, secrets)
     return Measured._mint(cells, opened, people, declared)
+
+
+def _without_basis(dataset: str) -> Rejected:
+    return Rejected(
+        "no-basis",
+        fr=f"La convention sur {dataset} est terminée : rien ne permet plus de compter ses lignes.",
+        en=f"The agreement on {dataset} is over: nothing allows its rows to be counted any more.",
+        who="steward",
+        where=dataset,
+    )
 
 
 def _standing_rows(

@@ -148,7 +148,7 @@ def run(parts: Parts) -> list[Due]:
     destroy_keys(parts)  # 2
     _end_proofs(parts)  # 5
     _erase_bodies(parts)
-    for dataset in personal(parts):
+    for dataset in parts.personal():
         with parts.holding_tables(dataset.key):
             for table in dataset.tables:
                 name = f"{dataset.key}/{table}"
@@ -162,14 +162,9 @@ def run(parts: Parts) -> list[Due]:
     return gone
 
 
-def personal(parts: Parts) -> list[Dataset]:
-    """Datasets whose rows are about people and are kept."""
-    return [d for d in parts.datasets.values() if d.subject and d.key not in stages.ACTS]
-
-
 def _periods_due(parts: Parts, today: date) -> Iterator[tuple[Dataset, str, str, date]]:
     """Dataset, table, period and the day since when the period's rows must be gone."""
-    for dataset in personal(parts):
+    for dataset in parts.personal():
         rule = RULES[dataset.key]
         agreement = parts.books.agreement(dataset.partner, dataset.name)
         for table in dataset.tables:
@@ -290,18 +285,20 @@ def _counted(parts: Parts, name: str, period: str) -> pa.RecordBatch:
 
 def _uncounted(parts: Parts, name: str, period: str) -> pa.Table:
     """Pseudonyms of those who objected, or whose rows a case holds: there, and not used."""
-    agreement = parts.books.agreement(*name.split("/")[:2])
-    against = pa.array([], pa.binary())
-    if agreement is not None and period in parts.keyring.periods(agreement.purpose):
-        key = parts.keyring.period_key(agreement.purpose, period)
-        against = pseudonyms.pseudonyms(key, parts.standing(agreement).objected)
-    return pa.table({PSEUDONYM: against})
+    against: list[bytes] = []
+    for agreement in parts.books.concluded():
+        about = f"{agreement.partner}/{agreement.dataset}" == name.rpartition("/")[0]
+        if about and period in parts.keyring.periods(agreement.purpose):
+            key = parts.keyring.period_key(agreement.purpose, period)
+            objected = parts.standing(agreement).objected
+            against += pseudonyms.pseudonyms(key, objected).to_pylist()
+    return pa.table({PSEUDONYM: pa.array(against, pa.binary())})
 
 
 def destroy_keys(parts: Parts) -> list[str]:
     """Step 2. Returns purpose and period of each key that went."""
     gone: list[str] = []
-    about_people = {dataset.key for dataset in personal(parts)}
+    about_people = {dataset.key for dataset in parts.personal()}
     made = {(f"{a.partner}/{a.dataset}", a.purpose) for a in parts.books.agreement_versions()}
     for purpose in purposes.PURPOSES:
         if not parts.keyring.periods(purpose):

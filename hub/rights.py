@@ -39,8 +39,7 @@ from hub.errors import Conflict, NotFound, Rejected, Unavailable, Who
 from hub.events import AuditEvent, Kind
 from hub.parts import Actor, Parts
 from hub.policy.gate import Decision
-from hub.records import Agreement, Basis, Case, Code, Release
-from hub.stages import ACTS
+from hub.records import Case, Code, Release
 from hub.storage.books.rights import case_moved
 from hub.storage.rows import BUCKET, DAY, PERIOD, PSEUDONYM
 
@@ -391,14 +390,14 @@ def due(opened_at: datetime, months: int) -> datetime:
 
 
 def _rows(parts: Parts, code: Code) -> Iterable[Rows]:
-    agreements = _personal(parts)
+    about_people = {dataset.key: dataset for dataset in parts.personal()}
     for link in parts.books.links_of(code.participant):
         if link.ended_at is not None:
             continue
-        for agreement in agreements:
-            if agreement.partner != link.partner:
+        for agreement in parts.books.concluded():  # rows outlive an agreement's end
+            dataset = about_people.get(f"{agreement.partner}/{agreement.dataset}")
+            if agreement.partner != link.partner or dataset is None:
                 continue
-            dataset = parts.datasets[f"{agreement.partner}/{agreement.dataset}"]
             names = [f"{dataset.key}/{table}" for table in dataset.tables]
             opened = parts.tables.snapshot(names)
             for period in parts.keyring.periods(agreement.purpose):
@@ -432,14 +431,6 @@ def _read(files: Sequence[str], period: str, pseudonym: bytes) -> pa.Table | Non
         ) from error
     finally:
         connection.close()
-
-
-def _personal(parts: Parts) -> list[Agreement]:
-    return [
-        one
-        for one in parts.books.agreements()
-        if one.basis is not Basis.NOT_PERSONAL and f"{one.partner}/{one.dataset}" not in ACTS
-    ]
 
 
 def _taken(parts: Parts, actor: Actor, case_id: str) -> tuple[Case, Decision]:

@@ -47,7 +47,6 @@ from hub.errors import NotFound, Rejected, Unavailable
 from hub.events import AuditEvent, Kind
 from hub.parts import WORKER, Actor, Parts
 from hub.records import Agreement, Basis, ConsentProof, Erasure, Grant, Withdrawal
-from hub.stages import ACTS
 
 MOST: Final = 10_000
 """Withdrawals made true together; more wait for the next time."""
@@ -337,12 +336,15 @@ def unknown_withdrawal() -> NotFound:
 
 
 def _personal(parts: Parts, partner: str, ended: Sequence[str]) -> list[Agreement]:
-    """The partner's agreements on rows about people, for the ended purposes."""
+    """The partner's agreements on rows about people, for the ended purposes, ended or not.
+
+    What came in under an agreement is still there when it is over, or says otherwise by now.
+    """
+    about_people = {dataset.name for dataset in parts.personal() if dataset.partner == partner}
     return [
         agreement
-        for agreement in parts.books.agreements()
+        for agreement in parts.books.concluded()
         if agreement.partner == partner
         and agreement.purpose in ended
-        and agreement.basis is not Basis.NOT_PERSONAL
-        and f"{partner}/{agreement.dataset}" not in ACTS
+        and agreement.dataset in about_people
     ]

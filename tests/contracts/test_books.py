@@ -103,7 +103,7 @@ READS: Final = frozenset(
     {
         "account", "accounts", "agreement", "agreement_version", "agreement_versions",
         "agreements", "check", "check_empty", "client", "clients",
-        "contributing", "contribution", "correcting", "ended_by",
+        "concluded", "contributing", "contribution", "correcting", "ended_by",
         "factor", "tries", "former_key", "former_secret", "formers", "recovery_left", "vouched",
         "are_placed", "event_at", "event_count", "events", "grant", "grant_counts", "grants_of",
         "last_of",

@@ -262,7 +262,7 @@ def test_only_ones_own_days_can_be_taken_out(parts: Parts) -> None:
 
 
 def test_every_dataset_about_people_can_be_corrected(parts: Parts) -> None:
-    assert set(corrections.CONCERNS) == {one.key for one in retention.personal(parts)}
+    assert set(corrections.CONCERNS) == {one.key for one in parts.personal()}
     assert set(corrections.CONCERNS.values()) <= set(rights.CONCERNS)
 
 

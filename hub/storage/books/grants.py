@@ -40,7 +40,7 @@ from hub.records import Basis, ConsentProof, Contribution, Erasure, Grant, Withd
 from hub.storage.books import consent_proofs, contributions
 from hub.storage.books.desk import Desk
 from hub.storage.books.jobs import WITHDRAWAL, fulfil, promise
-from hub.storage.books.organisations import IN_FORCE as AGREEMENTS
+from hub.storage.books.organisations import CONCLUDED
 from hub.storage.books.schema import consent_proofs as consent_proofs_table
 from hub.storage.books.schema import erasures, event_places, grants, links, withdrawals
 
@@ -163,7 +163,7 @@ class Grants(Desk):
 
         The refusal takes effect with this transaction, before any row is rewritten, and is
         recorded where there was no grant too. It is an objection where an agreement of the
-        partner on that purpose rests on a public task.
+        partner on that purpose rests, or rested until its end, on a public task.
         """
         with self._write(event) as (connection, sequence):
             connection.execute(
@@ -364,10 +364,10 @@ def _refusal(withdrawal: Withdrawal, purpose: str) -> str:
 
 
 def _no(connection: Connection, partner: str, purpose: str) -> str:
-    public_task = select(AGREEMENTS.c.number).where(
-        AGREEMENTS.c.partner == partner,
-        AGREEMENTS.c.purpose == purpose,
-        AGREEMENTS.c.basis == str(Basis.PUBLIC_TASK),
+    public_task = select(CONCLUDED.c.number).where(
+        CONCLUDED.c.partner == partner,
+        CONCLUDED.c.purpose == purpose,
+        CONCLUDED.c.basis == str(Basis.PUBLIC_TASK),
     )
     return REFUSED if connection.execute(public_task).first() is None else OBJECTED
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, distinct, func, insert, or_, select
+from sqlalchemy import Connection, Row, distinct, func, insert, or_, select
 
 from hub.errors import Conflict, NotFound
 from hub.events import AuditEvent, Kind
@@ -33,15 +33,17 @@ _CONCLUDED: Final = (
     .group_by(*(agreements.c[name] for name in _KEY))
 )
 _ENDED: Final = select(agreement_acts.c.agreement).where(agreement_acts.c.act == ENDED)
-IN_FORCE: Final = (
-    select(agreements)
-    .where(and_(agreements.c.number.in_(_CONCLUDED), agreements.c.number.not_in(_ENDED)))
-    .subquery("agreements_in_force")
+CONCLUDED: Final = (
+    select(agreements).where(agreements.c.number.in_(_CONCLUDED)).subquery("agreements_concluded")
 )
 """The latest concluded version of each: recorded from paper, or proposed and signed by both sides.
 
-A proposal changes nothing before both have signed; one that was ended revives no earlier version.
+A proposal changes nothing before both have signed.
 """
+IN_FORCE: Final = (
+    select(CONCLUDED).where(CONCLUDED.c.number.not_in(_ENDED)).subquery("agreements_in_force")
+)
+"""Those of them that nobody has ended; one that was ended revives no earlier version."""
 
 
 class Organisations(Desk):
@@ -115,6 +117,12 @@ class Organisations(Desk):
     def agreements(self) -> list[Agreement]:
         """Every agreement in force, by partner, dataset and purpose."""
         query = select(IN_FORCE).order_by(*(IN_FORCE.c[name] for name in _KEY))
+        with self._read() as connection:
+            return _read(connection, connection.execute(query).all())
+
+    def concluded(self) -> list[Agreement]:
+        """Every agreement that is or was in force, in the same order: rows outlive its end."""
+        query = select(CONCLUDED).order_by(*(CONCLUDED.c[name] for name in _KEY))
         with self._read() as connection:
             return _read(connection, connection.execute(query).all())
 
