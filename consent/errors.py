@@ -47,6 +47,10 @@ PROBLEMS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "La fin de l’accord précède son début.",
             "The consent ends before it starts.",
         ),
+        "answer-unknown": (
+            "La réponse doit être « given » ou « refused ».",
+            "The answer must be “given” or “refused”.",
+        ),
         "age-unknown": (
             "Le mois de naissance est nécessaire : avant 15 ans, il faut aussi l’accord d’un "
             "parent.",

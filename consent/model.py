@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, NoReturn
 
@@ -227,8 +227,8 @@ def check_grant(
 ) -> Granted:
     """Check that what was presented is a consent that can take effect now.
 
-    `birth` may be None only for post-bac students and staff. Age is that of the day the person
-    agreed. Raises `ConsentError` with the first reason why not.
+    `birth` may be None only for post-bac students and staff. Age is that of the day (UTC) the
+    person agreed. Raises `ConsentError` with the first reason why not.
     """
     _check_notice(purpose, notice_version, given_at)
     if population not in POPULATIONS:
@@ -240,7 +240,9 @@ def check_grant(
     joint = age is Age.UNDER_15
     starts_at, ends_at = given_at, expires_at
     if joint:
-        starts_at = max(given_at, _checked_parent(parent, now).given_at)
+        theirs = _checked_parent(parent, now).given_at
+        _check_notice(purpose, notice_version, theirs)
+        starts_at = max(given_at, theirs)
         lapses = birth.birthday(15).over() if birth else given_at
         ends_at = min(expires_at, lapses) if expires_at else lapses
     elif parent is not None:
@@ -260,6 +262,19 @@ def check_grant(
         eighteen=birth.birthday(18) if birth else None,
         parent=parent,
     )
+
+
+def check_refusal(
+    *, purpose: str, notice_version: str, population: str, given_at: datetime, now: datetime
+) -> None:
+    """Check that a no was said to something that was asked, and not in the future.
+
+    Who refuses need not say who they are: `population` may be empty. Raises `ConsentError`.
+    """
+    _check_notice(purpose, notice_version, given_at)
+    if population and population not in POPULATIONS:
+        _refuse("unknown-population")
+    _check_clock(given_at, now)
 
 
 def _refuse(code: str) -> NoReturn:
@@ -284,7 +299,11 @@ def _check_clock(moment: datetime, now: datetime) -> None:
 
 def _age(birth: Month | None, population: str, given_at: datetime) -> Age:
     if birth is not None:
-        return age_on(birth, given_at.date())
+        # One clock for all: in a zone of their choice anybody would be 15 half a day earlier.
+        day = given_at.astimezone(UTC).date()
+        if Month(day.year, day.month) < birth:
+            _refuse("month-unreadable")
+        return age_on(birth, day)
     if population == "pupil":
         # Without an age nobody can say whether a parent has to agree: refuse, do not guess.
         _refuse("age-unknown")

@@ -4,6 +4,9 @@ A grant is kept by the keyed digest of the partner's reference, never by the ref
 withdrew is remembered by a refusal mark, which is not the digest and joins to no table, so that an
 old consent sent once more cannot revive what its person ended: only a consent given *after* the
 withdrawal counts.
+
+A no from someone whose yes stands is a withdrawal, and is made one: it ends the grant and erases
+the rows, whichever way the partner chose to say it.
 """
 
 from __future__ import annotations
@@ -17,14 +20,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from consent import dpv, model, pseudonyms, purposes, records
-from hub import contributors
+from hub import contributors, withdraw
 from hub.audit import receipts
 from hub.errors import Conflict, NotFound, Rejected
 from hub.events import AuditEvent, Kind
 from hub.parts import Actor, Parts
 from hub.policy.gate import Decision
-from hub.records import Agreement, Contribution, Grant
-from hub.storage.books import ASKED_AGAIN
+from hub.records import Agreement, Contribution, Grant, Role
+from hub.storage.books import ASKED_AGAIN, GIVEN, REFUSED
 
 AT_ONCE: Final = 1000
 """Grants of an import told of by one event: bounds the event's body and its tree of receipts."""
@@ -105,7 +108,10 @@ def agree_again(parts: Parts, actor: Actor, former: Grant, language: str) -> Gra
 
 
 def _keep(parts: Parts, actor: Actor, grant: Grant, decision: Decision, keep: Keep | None) -> Grant:
-    """Write a checked answer with its secret and its event, unless an end is younger."""
+    """Write a checked answer with its secret and its event, unless an end is younger.
+
+    What a no ends goes first: killed in between, the no has its effect, and is sent again.
+    """
     partner = grant.partner
     if not _standing(parts, partner, [grant]):
         raise Rejected(
@@ -114,6 +120,7 @@ def _keep(parts: Parts, actor: Actor, grant: Grant, decision: Decision, keep: Ke
             en="The person withdrew after that date: a new consent is needed.",
             who="partner",
         )
+    _end_what_stands(parts, actor, grant)
     secrets = contributors.secrets_of(parts, [grant])
     committed = receipt_facts(parts, grant, secrets[0] if secrets else None)
     now = parts.clock()
@@ -165,6 +172,8 @@ def import_file(parts: Parts, actor: Actor, partner: str, path: Path) -> dict[st
             for at in range(0, len(standing), AT_ONCE)
         ]
         parts.books.give(first, secrets, event=event, further=further)
+    for grant in standing:  # now that what the same file granted before is there, too
+        _end_what_stands(parts, actor, grant)
     states = Counter(grant.state for grant in standing)
     return {
         "given": states["given"],
@@ -295,7 +304,7 @@ def _grant(
         model.ParentalHalf(asked.parent_at, asked.parent_identified_by) if asked.parent_at else None
     )
     grant_id = parts.new_id(now)
-    state, evidence, given_at, expires_at = "refused", {}, asked.given_at, None
+    state, evidence, given_at, expires_at = REFUSED, {}, asked.given_at, None
     events = records.refused(asked.given_at, grant_id)
     if asked.agreed:
         granted = model.check_grant(
@@ -308,9 +317,17 @@ def _grant(
             parent=parent,
             now=now,
         )
-        state, given_at, expires_at = "given", granted.starts_at, granted.expires_at
+        state, given_at, expires_at = GIVEN, granted.starts_at, granted.expires_at
         evidence = granted.evidence()
         events = records.given(granted, grant_id)
+    else:
+        model.check_refusal(
+            purpose=asked.purpose,
+            notice_version=version,
+            population=asked.population,
+            given_at=asked.given_at,
+            now=now,
+        )
     evidence |= records.record(
         record_id=grant_id,
         purpose=asked.purpose,
@@ -369,6 +386,22 @@ def _standing(parts: Parts, partner: str, grants: Sequence[Grant]) -> list[Grant
     ]
 
 
+def _end_what_stands(parts: Parts, actor: Actor, answer: Grant) -> None:
+    """Withdraw what a person had allowed before they said no to it; nothing for another answer."""
+    if answer.state != REFUSED:
+        return
+    before = [
+        grant
+        for grant in parts.books.grants_of(answer.subject, answer.purpose)
+        if grant.partner == answer.partner
+        and grant.state in {GIVEN, ASKED_AGAIN}
+        and grant.given_at <= answer.given_at
+    ]
+    if before:
+        via = "partner" if actor.role == Role.PARTNER else "cli"
+        withdraw.withdraw(parts, actor, answer.partner, answer.subject, answer.purpose, via=via)
+
+
 def _rows(path: Path) -> Iterable[tuple[int, dict[str, str]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -399,10 +432,16 @@ def _asked(row: dict[str, str]) -> Asked:
         population=_text(row, "population"),
         given_at=_time(_text(row, "given_at")),
         birth=_text(row, "birth_month"),
-        agreed=_text(row, "state") == "given",
+        agreed=_agreed(_text(row, "state")),
         parent_at=_time(text) if (text := _text(row, "parent_given_at")) else None,
         parent_identified_by=_text(row, "parent_identified_by"),
     )
+
+
+def _agreed(said: str) -> bool:
+    if said not in {GIVEN, REFUSED}:
+        raise model.ConsentError("answer-unknown")
+    return said == GIVEN
 
 
 def _text(row: dict[str, str], column: str) -> str:

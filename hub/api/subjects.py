@@ -62,6 +62,8 @@ class LinkIn(BaseModel):
 def give(asked: ConsentIn, actor: Who, parts: Hub) -> dict[str, Any]:
     """One purpose at a time: each is given, refused and ended on its own.
 
+    A no (`agreed` false) from someone whose yes stands ends it and erases their rows.
+
     `codes` holds the person's code and secret (and the parent's, under 15) where they had none
     yet, and `sheet` a page to print. They are in this one answer and nowhere else: show them, and
     keep neither.

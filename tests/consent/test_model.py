@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import product
 from typing import Any
 
@@ -23,6 +23,7 @@ from consent.model import (
     ParentalHalf,
     State,
     check_grant,
+    check_refusal,
     diagram,
     step,
 )
@@ -191,6 +192,21 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"birth": CHILD, "parent": ParentalHalf(NOW + timedelta(days=1), "call")},
         "given-in-the-future",
     ),
+    "a parent before there was a notice": (
+        {"birth": CHILD, "parent": ParentalHalf(BEFORE, "call")},
+        "notice-never-published",
+    ),
+    "a person who is not born yet": (
+        {"birth": Month(2027, 1), "parent": PARENT},
+        "month-unreadable",
+    ),
+    "15 only where the day begins sooner": (
+        {
+            "birth": Month(2010, 12),
+            "given_at": datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=14))),
+        },
+        "parental-half-missing",
+    ),
     "an end before the parent agreed": (
         {"birth": CHILD, "parent": PARENT, "expires_at": PARENT.given_at - timedelta(hours=2)},
         "ends-before-it-starts",
@@ -209,6 +225,28 @@ def test_a_grant_that_cannot_stand_says_why(case: str) -> None:
         offer(**changes)
     assert refused.value.code == code
     assert (refused.value.fr, refused.value.en) == PROBLEMS[code]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"purpose": "advertising"}, "unknown-purpose"),
+        ({"notice_version": "2031-01"}, "notice-never-published"),
+        ({"given_at": BEFORE}, "notice-never-published"),
+        ({"population": "ada@people.example"}, "unknown-population"),
+        ({"given_at": NOW + timedelta(seconds=1)}, "given-in-the-future"),
+        ({"given_at": NOW.replace(tzinfo=None)}, "time-without-zone"),
+    ],
+)
+def test_a_no_that_nobody_can_have_said_is_refused_too(changes: dict[str, Any], code: str) -> None:
+    said: dict[str, Any] = {
+        "purpose": "school-mobility", "notice_version": "2025-06", "population": "",
+        "given_at": NOW, "now": NOW,
+    }  # fmt: skip
+    check_refusal(**said)
+    with pytest.raises(ConsentError) as refused:
+        check_refusal(**said | changes)
+    assert refused.value.code == code
 
 
 def test_every_problem_has_words_in_both_languages() -> None:

@@ -111,6 +111,47 @@ def test_a_new_consent_counts_again(parts: Parts) -> None:
     assert world.pushed(parts, "coachco2/trips", world.trips([PERSON])).kept == 16
 
 
+def says_no(parts: Parts, at: datetime, person: str = PERSON) -> None:
+    no = consents.Asked(person, "school-mobility", "", at, agreed=False)
+    consents.give(parts, OPERATOR, "coachco2", no)
+    worker.drain(parts)
+
+
+def test_a_no_after_a_yes_is_a_withdrawal(parts: Parts) -> None:
+    """However the partner says it: a state that flips would leave the rows where they are."""
+    (grant,) = parts.books.grants_of(consents.digest_of(parts, "coachco2", PERSON))
+    says_no(parts, grant.given_at - timedelta(seconds=1))
+    assert kept(parts) == 96, "what came before the yes ends nothing"
+    says_no(parts, parts.clock())
+    assert found(parts, PERSON) == []
+    assert kept(parts) == 80
+    ended = parts.books.grant(grant.id)
+    assert ended is not None
+    assert (ended.state, ended.ended_at is None) == ("withdrawn", False)
+    says_no(parts, parts.clock())
+    assert len(parts.books.withdrawals()) == 1, "nothing stands any more"
+
+
+def test_a_no_of_an_import_is_one_too(parts: Parts, tmp_path: Path) -> None:
+    header = "reference;purpose;population;birth_month;given_at;state"
+    of = "school-mobility;pupil;2009-01"
+    answers = [
+        f"{PERSON};{of};2026-02-01T08:00:00+01:00;refused",
+        f"acc-somebody-new;{of};2026-02-01T08:00:00+01:00;given",
+        f"acc-somebody-new;{of};2026-02-02T08:00:00+01:00;refused",
+        f"{OTHERS[0]};{of};2026-02-01T08:00:00+01:00;Withdrawn",
+        f"{OTHERS[1]};{of};2099-02-01T08:00:00+01:00;refused",
+    ]
+    file = tmp_path / "answers.csv"
+    file.write_text("\n".join([header, *answers]), "utf-8")
+    said = consents.import_file(parts, OPERATOR, "coachco2", file)
+    assert (said["given"], said["refused"]) == (1, 2)
+    assert said["rejected"] == {"answer-unknown": 1, "given-in-the-future": 1}
+    worker.drain(parts)
+    assert found(parts, PERSON) == found(parts, "acc-somebody-new") == []
+    assert kept(parts) == 80
+
+
 def test_a_push_under_way_is_refused_after_the_withdrawal(parts: Parts) -> None:
     made, _ = push.accept(parts, OPERATOR, "coachco2", "trips", [world.trips([PERSON, "acc-000"])])
     digest = consents.digest_of(parts, "coachco2", PERSON)
