@@ -25,7 +25,6 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
-import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -61,7 +60,7 @@ class DuckDBEngine:
     @contextmanager
     def tables(self, files: Mapping[str, Sequence[str]]) -> Iterator[Mapping[str, Any]]:
         """See `Engine.tables`."""
-        connection = ibis.duckdb.connect()
+        connection = _duckdb()
         try:
             yield {
                 name: connection.read_parquet(
@@ -77,11 +76,17 @@ class DuckDBEngine:
 
     def check(self) -> str:
         """See `Engine.check`."""
-        connection = ibis.duckdb.connect()
+        connection = _duckdb()
         try:
             return f"DuckDB {connection.version}"
         finally:
             connection.disconnect()
+
+
+def _duckdb() -> Any:
+    import ibis  # with what it brings a third of a second: whoever computes nothing does without
+
+    return ibis.duckdb.connect()
 
 
 class SparkEngine:
@@ -104,6 +109,8 @@ class SparkEngine:
     def tables(self, files: Mapping[str, Sequence[str]]) -> Iterator[Mapping[str, Any]]:
         """See `Engine.tables`."""
         with _spark_errors(), self._session() as session:
+            import ibis
+
             connection = ibis.pyspark.connect(session)
             for name, paths in files.items():
                 reader = session.read.option("basePath", _above_partitions(paths[0]))

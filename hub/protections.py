@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from analytics.measures import Measure
+from analytics.model import Measure
 from hub.parts import Parts
 
 PLAN: Final = "publication plan"

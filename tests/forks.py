@@ -9,7 +9,16 @@ from __future__ import annotations
 import multiprocessing
 from typing import Final
 
+from hub.cli import app
+
 CONTEXT: Final = multiprocessing.get_context("forkserver")
+COMMANDS: Final = sorted({place.partition(":")[0] for place, _ in app.COMMANDS.values()})
 CONTEXT.set_forkserver_preload(
-    ["hub.cli.app", "hub.application", "tests.flows.world", "tests.storage.making"]
+    [
+        "hub.main",
+        *(f"hub.cli.{name}" for name in COMMANDS),
+        "hub.application",
+        "tests.flows.world",
+        "tests.storage.making",
+    ]
 )

@@ -1,34 +1,29 @@
-"""`hub audit` and `hub receipt`."""
+"""`hub audit`."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn
 
-from hub import usage
-from hub.audit import contributions, proofs, receipts
-from hub.audit.keys import follow
+from hub.audit import proofs
 from hub.audit.log import Log
 from hub.audit.notes import VerifierKey
 from hub.audit.store import FolderStore, TileStore
 from hub.audit.tiles import CHECKPOINT
 from hub.audit.verify import Report, verify
 from hub.audit.web import WebStore
-from hub.cli import edge
+from hub.cli import edge, events
+from hub.cli.receipts import Json, Key, check_home
 from hub.errors import NotFound, Rejected
 from hub.parts import Parts
 from hub.records import LoggedEvent
-from hub.settings import Settings
 
 app = typer.Typer(no_args_is_help=True)
-receipts_app = typer.Typer(no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Key = Annotated[str, typer.Option(help="Verifier key; this hub's own without it.")]
+events.add_to(app)
 PAGE: Final = 1000
 
 
@@ -57,7 +52,7 @@ def verify_command(
     """
     witnesses = [VerifierKey.parse(text) for text in witness or []]
     old = since or remembered
-    note = _read(old) if old is not None else None
+    note = edge.given(old) if old is not None else None
     given = [VerifierKey.parse(key)] if key else []
     elsewhere: TileStore | None = WebStore(url) if url else FolderStore(tiles) if tiles else None
 
@@ -85,7 +80,7 @@ def verify_command(
         report = verified(elsewhere, given, None)
     else:
         if elsewhere is not None:
-            _check_hub()
+            check_home()
         with edge.opened() as parts:
             keys = given or parts.log.keys
             if elsewhere is not None:
@@ -104,29 +99,6 @@ def verify_command(
     edge.say(document, as_json=as_json, text=told)
     if not report.ok:
         raise typer.Exit(3)
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-    except OSError as error:
-        raise Rejected(
-            "file-unreadable",
-            fr=f"Le fichier ne peut être lu : {error.strerror}.",
-            en=f"The file cannot be read: {error.strerror}.",
-            who="person",
-        ) from error
-
-
-def _check_hub() -> None:
-    """Refuse to make a hub only to ask it for its key: on a stranger's machine there is none."""
-    if not (Settings().home / "keys").is_dir():
-        raise Rejected(
-            "key-missing",
-            fr="Il n’y a pas de hub ici : donnez avec --key la clé publique du journal.",
-            en="There is no hub here: give the log's verifier key with --key.",
-            who="person",
-        )
 
 
 def _keep(file: Path, note: bytes) -> None:
@@ -172,48 +144,3 @@ def proof(index: int, as_json: Json = False) -> None:
             "checkpoint": log.checkpoint().decode(),
         }
         edge.say(document, as_json=as_json, text=proofs.make(log, index).decode().rstrip())
-
-
-@receipts_app.command("complete")
-def receipt_complete(file: Path) -> None:
-    """Present a consent's receipt: the signed receipt of which releases used its data."""
-    data = _read(file)
-    with edge.opened() as parts:
-        parts.sequence()
-        sys.stdout.write(usage.complete(parts, data).decode())
-
-
-@receipts_app.command("verify")
-def receipt_verify(
-    file: Path,
-    key: Key = "",
-    keys: Annotated[
-        Path | None, typer.Option(help="The log's list of keys (…/audit/keys), kept as a file.")
-    ] = None,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="A checkpoint one trusts: then no key is needed.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Verify a receipt and its proof, offline: with a key, or with a remembered checkpoint."""
-    data = _read(file)
-    known: Sequence[VerifierKey] = []
-    if checkpoint is not None:
-        receipt = receipts.checked(data, _read(checkpoint))
-    elif key:
-        known = follow(_read(keys) if keys else None, [VerifierKey.parse(key)])
-        receipt = receipts.verified(data, known)
-    else:
-        _check_hub()
-        with edge.opened() as parts:
-            known = parts.log.keys
-            receipt = receipts.verified(data, known)
-    under = receipt.checkpoint
-    proved = {"size": under.size, "root": under.root.hex()} if under else None
-    former = receipt.signer.until if receipt.signer else None
-    said = dict(receipt.facts)
-    if said["kind"] == contributions.KIND:
-        said = {key: said[key] for key in ("kind", "as_of", "proves", "attests")}
-        said |= contributions.check(receipt.facts, known)
-    document = {"ok": True, **said, "proved_under": proved, "key_until": former}
-    edge.say(document, as_json=as_json)

@@ -24,12 +24,6 @@ Partner = Annotated[str, typer.Option(help="Whose reference it is.")]
 Sheet = Annotated[Path | None, typer.Option(help="Write the page to print here (mode 0600).")]
 
 
-def add_to(parent: typer.Typer) -> None:
-    """Add these commands to the application."""
-    parent.add_typer(app, name="consent", help="Record and show what people allowed.")
-    parent.command("withdraw")(withdraw_command)
-
-
 @app.command("give")
 def give(
     subject: Subject,

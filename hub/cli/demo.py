@@ -24,6 +24,7 @@ from hub import consents, demo, release, withdraw
 from hub.cli import edge
 from hub.cli.operate import add_partner, add_user
 from hub.cli.remote import Remote
+from hub.cli.serving import Serving
 from hub.errors import Conflict, HubError
 from hub.main import compose
 from hub.parts import OPERATOR, Parts
@@ -32,11 +33,6 @@ from hub.settings import Settings
 
 MARK: Final = "demo.json"
 ACCOUNTS: Final = (("dpo", Role.DPO, "region"), ("intendant", Role.STEWARD, "region"))
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add this command to the application."""
-    app.command("demo")(demo_command)
 
 
 def demo_command(
@@ -50,8 +46,6 @@ def demo_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON at the end.")] = False,
 ) -> None:
     """Build the demo territory in HUB_HOME and serve it."""
-    from hub.cli.serving import Serving  # the interface: most commands do without
-
     settings = Settings()
     mark = _begun(settings.home, seed, scale)  # 1
     territory = None if mark.built else _files(_partners(settings.home), mark)  # 2

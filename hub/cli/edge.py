@@ -8,16 +8,16 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
 from hub.errors import HubError, Rejected
-from hub.main import compose
-from hub.parts import Parts
-from hub.settings import Settings
+
+if TYPE_CHECKING:
+    from hub.parts import Parts
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -26,11 +26,27 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 @contextmanager
 def opened() -> Iterator[Parts]:
     """The parts of the hub in `HUB_HOME`, for an operator at its console."""
+    from hub.main import compose  # the hub itself: what only reads files does without
+    from hub.settings import Settings
+
     parts = compose(Settings(), opens=True)
     try:
         yield parts
     finally:
         parts.books.close()
+
+
+def given(file: Path) -> bytes:
+    """The bytes of a file somebody names, of standard input where it is `-`."""
+    try:
+        return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        raise Rejected(
+            "file-unreadable",
+            fr=f"Le fichier ne peut être lu : {error.strerror}.",
+            en=f"The file cannot be read: {error.strerror}.",
+            who="person",
+        ) from error
 
 
 def public_key(path: Path) -> dict[str, Any]:

@@ -1,17 +1,14 @@
-"""`hub serve`, `hub work`, `hub partner`, `hub user`, `hub keys`, `hub doctor`."""
+"""`hub partner`, `hub user`, `hub keys`."""
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from hub import clients, worker
+from hub import clients
 from hub.cli import edge, identity, partners
 from hub.errors import NotFound
 from hub.events import AuditEvent, Kind
@@ -23,53 +20,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 partner = typer.Typer(no_args_is_help=True)
 user = typer.Typer(no_args_is_help=True)
 keys = typer.Typer(no_args_is_help=True)
+partners.add_to(partner)
+identity.add_to(partner, user)
 SCOPES: Final = ("push", "consent")
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add these commands to the application."""
-    app.command("serve")(serve)
-    app.command("work")(work)
-    partners.add_to(partner)
-    identity.add_to(partner, user)
-    app.add_typer(partner, name="partner", help="Organisations that push, and their clients.")
-    app.add_typer(user, name="user", help="Local accounts of people who work with the hub.")
-    app.add_typer(keys, name="keys", help="Public halves of the hub's keys.")
-
-
-def serve(
-    host: Annotated[str, typer.Option()] = "127.0.0.1",
-    port: Annotated[int, typer.Option()] = 8000,
-    workers: Annotated[
-        int, typer.Option(min=0, help="Workers beside it; 0: `hub work` alone.")
-    ] = 1,
-) -> None:
-    """Serve the interface and the pages, with a worker beside them."""
-    from hub.cli.serving import Serving  # the interface: most commands do without
-
-    with Serving(host, port, workers) as serving:
-        edge.out.print(f"Hub : {serving.url}", markup=False)
-        serving.wait()
-
-
-def work(
-    parent: Annotated[int, typer.Option(help="Stop when this process is gone; 0: never.")] = 0,
-) -> None:
-    """Work on jobs until told to stop, or until the process that started this one is gone."""
-    stop = threading.Event()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda *_: stop.set())
-
-    def watch() -> None:
-        # Told, not asked at the start: the parent may be gone before this process can ask.
-        while not stop.wait(1):
-            if os.getppid() != parent:
-                stop.set()
-
-    if parent:
-        threading.Thread(target=watch, name="orphan", daemon=True).start()
-    with edge.opened() as parts:
-        worker.run(parts, stop)
 
 
 def add_partner(

@@ -13,10 +13,16 @@ from connectors.contract import REASONS
 from connectors.registry import DATASETS
 from connectors.report import written
 from hub.cli import edge
-from hub.cli.pushes import Reference, named
 from hub.errors import NotFound, Rejected
 from hub.settings import Settings, load_territory
 
+Reference = Annotated[
+    str | None,
+    typer.Option(
+        envvar="HUB_REFERENCE",
+        help="Whom the file is about, where it names nobody itself; by default out of its name.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -60,6 +66,12 @@ def partner_check(
     edge.say(checked.as_json(), as_json=as_json, text=_text(checked))
     if not checked.ok:
         raise typer.Exit(3)
+
+
+def named(file: Path, partner: str, dataset: str) -> str | None:
+    """Whom a file is about, out of its own name, where the dataset has such files."""
+    known = DATASETS.get(f"{partner}/{dataset}")
+    return known.about_one(file.name) if known is not None and known.about_one else None
 
 
 def _text(checked: Checked) -> str:

@@ -19,10 +19,10 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from connectors.registry import DATASETS
 from connectors.report import Finding, written
 from hub import progress, pull, push, quarantine, worker
 from hub.cli import edge
+from hub.cli.partners import Reference, named
 from hub.cli.remote import Remote, Say, part
 from hub.errors import Rejected, Unavailable
 from hub.parts import OPERATOR, Parts
@@ -40,23 +40,8 @@ STAGES: Final = {
 }
 TOLD_EVERY: Final = 0.5
 """Seconds from one look at how far a push is to the next."""
-Reference = Annotated[
-    str | None,
-    typer.Option(
-        envvar="HUB_REFERENCE",
-        help="Whom the file is about, where it names nobody itself; by default out of its name.",
-    ),
-]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 quarantine_app = typer.Typer(no_args_is_help=True)
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add these commands to the application."""
-    app.command("push")(push_command)
-    app.command("pull")(pull_command)
-    app.command("pushes")(pushes_command)
-    app.add_typer(quarantine_app, name="quarantine", help="Rows set aside, with their reasons.")
 
 
 def bars() -> Progress:
@@ -137,12 +122,6 @@ def push_command(
         problem = shown["problem"]
         raise Rejected(problem["code"], fr=problem["fr"], en=problem["en"], who="partner",
                        where=problem["where"])  # fmt: skip
-
-
-def named(file: Path, partner: str, dataset: str) -> str | None:
-    """Whom a file is about, out of its own name, where the dataset has such files."""
-    known = DATASETS.get(f"{partner}/{dataset}")
-    return known.about_one(file.name) if known is not None and known.about_one else None
 
 
 def text_of(shown: Mapping[str, Any]) -> str:

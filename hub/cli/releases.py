@@ -20,11 +20,6 @@ OVERSIGHT: Final = "oversight"
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def add_to(parent: typer.Typer) -> None:
-    """Add these commands to the application."""
-    parent.add_typer(app, name="release", help="Build, list, show and get releases.")
-
-
 @app.command("build")
 def build(
     measure: Annotated[str | None, typer.Argument(help="One measure; all without it.")] = None,

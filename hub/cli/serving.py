@@ -1,4 +1,4 @@
-"""The processes of a hub: the web process, and the workers beside it."""
+"""`hub serve`, and the processes of a hub: the web process, and the workers beside it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import Final
+from typing import Annotated, Final
 
+import typer
 import uvicorn
 
 from hub.application import application
@@ -94,3 +95,16 @@ def _worker() -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - our own words
         [sys.executable, "-m", "hub.cli", "work", "--parent", str(os.getpid())]
     )
+
+
+def serve(
+    host: Annotated[str, typer.Option()] = "127.0.0.1",
+    port: Annotated[int, typer.Option()] = 8000,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Workers beside it; 0: `hub work` alone.")
+    ] = 1,
+) -> None:
+    """Serve the interface and the pages, with a worker beside them."""
+    with Serving(host, port, workers) as serving:
+        edge.out.print(f"Hub : {serving.url}", markup=False)
+        serving.wait()
