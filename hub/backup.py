@@ -37,7 +37,7 @@ import io
 import os
 import shutil
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -66,9 +66,15 @@ _PIECE: Final = 1 << 20
 _LARGEST: Final = 1 << 50
 
 
-def create(parts: Parts, actor: Actor, zones: Mapping[str, Zone]) -> Backup:
+def create(
+    parts: Parts,
+    actor: Actor,
+    zones: Mapping[str, Zone],
+    progress: Callable[[int], object] = lambda _bytes: None,
+) -> Backup:
     """Make a back-up. `zones` are where the hub keeps its files; keys are in the home.
 
+    `progress` is told how many bytes each piece written has.
     Raises `Rejected` where no recipient is set.
     """
     decision = parts.require("admin", actor, {"action": "backup_make"})
@@ -94,6 +100,7 @@ def create(parts: Parts, actor: Actor, zones: Mapping[str, Zone]) -> Backup:
 
             def write(data: bytes) -> int:
                 measured.update(data)
+                progress(len(data))
                 return writer.write(data)
 
             sealing.seal_stream(_archive(parts, made, zones), write, recipient, _LARGEST)  # 4

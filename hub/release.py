@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, time
 from typing import Any, Final, Never, Self, final
@@ -65,6 +65,8 @@ RESTRICTED: Final[formats.Note] = (
     "transmettre.",
     "Restricted: business secret. To be used for the approved purpose only, and not passed on.",
 )
+STEPS: Final = ("opening", "measuring", "protecting", "publishing")
+"""What whoever waits for a release is told of it, in order."""
 MIN_CHANGED: Final = 11
 """A period is published again only if at least this many contributors changed."""
 KEYS: Final = ["period", "pseudonym"]
@@ -154,8 +156,12 @@ class Approved(_Made):
         return stage
 
 
-def build(parts: Parts, name: str) -> tuple[Release, bool]:
+def build(
+    parts: Parts, name: str, progress: Callable[[str], None] = lambda _step: None
+) -> tuple[Release, bool]:
     """Make a release of a measure. Returns it and whether it is new.
+
+    `progress` is told each of `STEPS` as it begins.
 
     Raises `Rejected` where there is nothing to measure or too few people changed, `Denied` where
     the attacker or the policy says no.
@@ -170,16 +176,20 @@ def build(parts: Parts, name: str) -> tuple[Release, bool]:
             facts={"known": sorted(measures.MEASURES)},
         )
     earlier = [r for r in parts.books.releases(name) if r.period == parts.territory.school_year]
+    progress("opening")
     tables = [read_table(parts, release) for release in earlier]
     with ExitStack() as stack:
         for dataset in sorted({table.rsplit("/", 1)[0] for table in measure_.inputs}):
             stack.enter_context(parts.holding_tables(dataset))
         opened = open_tables(parts, measure_)  # 1
+        progress("measuring")
         measured = measure(parts, measure_, opened)  # 2
+    progress("protecting")
     protected = guard(parts, measure_, measured, tables)  # 3, 4
     digest = formats.digest(protected.table)
     if earlier and earlier[-1].digest == digest:
         return earlier[-1], False
+    progress("publishing")
     _enough_changed(parts, earlier, measured)  # 5
     approved = approve(parts, measure_, protected)  # 6
     terms = RESTRICTED if protected.operators else formats.licensed(measure_.licence)

@@ -138,16 +138,23 @@ def due(parts: Parts) -> list[Due]:
     return found
 
 
-def run(parts: Parts) -> list[Due]:
-    """Let go what is due, destroy keys without rows, gather tables. Returns what went."""
+def run(parts: Parts, progress: Callable[[str], None] = lambda _step: None) -> list[Due]:
+    """Let go what is due, destroy keys without rows, gather tables. Returns what went.
+
+    `progress` is told each step that begins: "rows", "keys", "proofs", "gathering".
+    """
+    progress("rows")
     today = parts.clock().date()
     gone = [_period_due(parts, *one) for one in _periods_due(parts, today)]
     for dataset, table, period, _ in list(_periods_due(parts, today)):
         with parts.holding_tables(dataset.key):
             _end_period(parts, dataset, table, period)  # 1
+    progress("keys")
     destroy_keys(parts)  # 2
+    progress("proofs")
     _end_proofs(parts)  # 5
     _erase_bodies(parts)
+    progress("gathering")
     for dataset in parts.personal():
         with parts.holding_tables(dataset.key):
             for table in dataset.tables:

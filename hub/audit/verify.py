@@ -52,14 +52,14 @@ def verify(
     remembered: bytes | None = None,
     only_since: bool = False,
     witnesses: Sequence[VerifierKey] = (),
-    progress: Callable[[int], None] = lambda _done: None,
+    progress: Callable[[int, int], None] = lambda _done, _size: None,
 ) -> Report:
     """Verify the log of the first key's origin.
 
     `keys` are keys of the log one trusts, present or former. `events`, by index, are checked
     against the entries. `remembered` is a checkpoint kept from earlier: the log must extend it;
     `only_since` then skips whole bundles before it (and their events). `progress` is told the
-    number of entries done. Raises `Unavailable` only where the store itself fails.
+    number of entries done, and of all. Raises `Unavailable` only where the store itself fails.
     """
     trusted = [keys] if isinstance(keys, VerifierKey) else list(keys)
     try:

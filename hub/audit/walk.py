@@ -55,8 +55,8 @@ class Walk:
                 f"{file}: " + (f"index {index}: " if index is not None else "") + what
             )
 
-    def run(self, progress: Callable[[int], None], start: int = 0) -> None:
-        """The whole walk; `progress` is told the number of entries done.
+    def run(self, progress: Callable[[int, int], None], start: int = 0) -> None:
+        """The whole walk; `progress` is told the number of entries done, and of all.
 
         From `start`, a multiple of 256, on: the stored hashes of what is before are taken as they
         are, so the caller has seen that they lead to a root he trusts. Gives up after
@@ -67,12 +67,12 @@ class Walk:
         self.done = True
         for index in range(start // WIDTH, self.size // WIDTH):
             self.rise(0, self.leaves(Tile(ENTRIES, index)))
-            progress((index + 1) * WIDTH)
+            progress((index + 1) * WIDTH, self.size)
             if len(self.problems) >= MOST_PROBLEMS:
                 return
         if self.size % WIDTH:
             self.levels[0].computed = self.leaves(Tile.of(ENTRIES, self.size // WIDTH, self.size))
-            progress(self.size)
+            progress(self.size, self.size)
         self.check_edge()
         self.check_older_partials()
 

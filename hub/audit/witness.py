@@ -38,7 +38,7 @@ def cosign(
     known: Sequence[VerifierKey],
     witness: Witness,
     now: datetime,
-    progress: Callable[[int], None] = lambda _done: None,
+    progress: Callable[[int, int], None] = lambda _done, _size: None,
 ) -> bytes:
     """Check the log's checkpoint against what `state` remembers; give it with our cosignature.
 
@@ -149,7 +149,7 @@ def _keep(
     state: TileStore,
     old: int,
     new: Checkpoint,
-    progress: Callable[[int], None],
+    progress: Callable[[int, int], None],
 ) -> None:
     """Keep the hash tiles the tree got by growing, once they are known to lead to its root."""
     tree = Tree(log, new.size)
@@ -168,7 +168,7 @@ def _keep(
             state.write(batch)
             batch = {}
         if tile.level == 0:
-            progress(tile.index * WIDTH + tile.width)
+            progress(tile.index * WIDTH + tile.width, new.size)
     if batch:
         state.write(batch)
     for tile in changed(old, new.size, lowest=0):

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn
 
 from hub.audit import proofs
 from hub.audit.log import Log
@@ -16,7 +15,7 @@ from hub.audit.store import FolderStore, TileStore
 from hub.audit.tiles import CHECKPOINT
 from hub.audit.verify import Report, verify
 from hub.audit.web import WebStore
-from hub.cli import edge, events
+from hub.cli import edge, events, waiting
 from hub.cli.receipts import Json, Key, check_home
 from hub.errors import NotFound, Rejected
 from hub.parts import Parts
@@ -25,6 +24,7 @@ from hub.records import LoggedEvent
 app = typer.Typer(no_args_is_help=True)
 events.add_to(app)
 PAGE: Final = 1000
+VERIFYING: Final = "Vérification / verifying"
 
 
 @app.command("verify")
@@ -57,10 +57,7 @@ def verify_command(
     elsewhere: TileStore | None = WebStore(url) if url else FolderStore(tiles) if tiles else None
 
     def verified(store: TileStore, keys: list[VerifierKey], parts: Parts | None) -> Report:
-        with Progress(
-            TextColumn("{task.description}"), BarColumn(), console=edge.err, transient=True
-        ) as progress:
-            task = progress.add_task("Vérification / verifying", total=None)
+        with waiting.counting(VERIFYING) as told:
             # Read before the walk: what is remembered was verified, whatever comes in meanwhile.
             head = store.read(CHECKPOINT)
             report = verify(
@@ -70,7 +67,7 @@ def verify_command(
                 remembered=note,
                 only_since=since is not None,
                 witnesses=witnesses,
-                progress=lambda done: progress.update(task, completed=done),
+                progress=told,
             )
         if report.ok and remember is not None and head is not None:
             _keep(remember, head)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from hub import backup
-from hub.cli import edge
+from hub.cli import edge, waiting
 from hub.errors import Rejected
 from hub.main import compose, zones_of
 from hub.parts import OPERATOR, utc_now
@@ -20,6 +20,7 @@ from hub.storage.books import Books
 
 app = typer.Typer(no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+RESTORING: Final = "Vérification, puis lecture / verifying, then reading"
 COLUMNS = ("id", "created_at", "expires_at", "size", "sha256")
 
 
@@ -27,9 +28,11 @@ COLUMNS = ("id", "created_at", "expires_at", "size", "sha256")
 def create(as_json: Json = False) -> None:
     """Make a back-up, sealed for HUB_BACKUP_RECIPIENT."""
     with edge.opened() as parts:
-        edge.say(
-            backup.shown(backup.create(parts, OPERATOR, zones_of(parts.settings))), as_json=as_json
-        )
+        with waiting.in_bytes() as bars:
+            task = bars.add_task("Sauvegarde / back-up", total=None)
+            zones = zones_of(parts.settings)
+            made = backup.create(parts, OPERATOR, zones, lambda size: bars.advance(task, size))
+        edge.say(backup.shown(made), as_json=as_json)
 
 
 @app.command("list")
@@ -87,7 +90,9 @@ def restore(
             opened.callback(books.close)
         zones = zones_of(settings) if settings.storage_url else {}
         backup.check_elsewhere(books, zones)
-        made = backup.unpack(sealed, key, beside, utc_now())
+        with waiting.in_bytes() as bars:
+            read = bars.wrap_file(sealed, file.stat().st_size, description=RESTORING)
+            made = backup.unpack(read, key, beside, utc_now())
         there = {"home": beside, "database_url": "", "storage_url": ""}
         parts = compose(settings.model_copy(update=there), opens=True)
         try:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import sys
-import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
-from hub import consents, participation, sheets, withdraw, worker
-from hub.cli import edge
+from hub import consents, participation, sheets, withdraw
+from hub.cli import edge, waiting
 from hub.errors import Rejected
 from hub.parts import OPERATOR, Parts
-from hub.records import Withdrawal
+from hub.records import Erasure, Withdrawal
 
 app = typer.Typer(no_args_is_help=True)
+STATES: Final[Mapping[str, str]] = {
+    Erasure.REQUESTED: "plus rien n’entre / nothing enters any more",
+    Erasure.ERASING: "effacement / erasing",
+    Erasure.ERASED: "lignes mises de côté et preuves / rows set aside and proofs",
+    Erasure.COMPLETED: "journal / log",
+}
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Subject = Annotated[str, typer.Argument(help="The partner's reference of the person, or -.")]
 Partner = Annotated[str, typer.Option(help="Whose reference it is.")]
@@ -144,14 +150,16 @@ def _hand(
 
 def _completed(parts: Parts, made: Withdrawal) -> Withdrawal:
     """Work, or wait for a worker that does, until the withdrawal is complete and logged."""
-    while True:
-        found = parts.books.withdrawal(made.id)
-        if found is not None and found.completed_at is not None:
-            if found.log_index is not None:
-                return found
-            parts.sequence()
-        elif not worker.step(parts):
-            time.sleep(0.05)
+    with waiting.stepping(STATES) as told:
+
+        def ask() -> Withdrawal:
+            found = parts.books.withdrawal(made.id)
+            if found is None:
+                raise withdraw.unknown_withdrawal()
+            told(found.state)
+            return found
+
+        return waiting.finished(parts, ask, lambda found: found.completed_at is None)
 
 
 def _reference(text: str) -> str:

@@ -5,18 +5,28 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from hub import lookup
-from hub.cli import edge
+from hub.cli import edge, waiting
 from hub.errors import Rejected
 from hub.identity.sessions import Sessions
 from hub.lookup import Question
 from hub.parts import OPERATOR, Actor, Parts
 from hub.reconcile import reconcile
 
+PARTS: Final = {
+    "log": "journal / log",
+    "books": "livres / books",
+    "quarantine": "lignes mises de côté / rows set aside",
+    "vault": "coffre / vault",
+    "jobs": "tâches / jobs",
+    "tables": "tables",
+    "releases": "publications / releases",
+}
+"""What is compared with the log, in order."""
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -109,8 +119,8 @@ def reconcile_command(as_json: Json = False) -> None:
     """Compare books, tables, releases and vault with the log; name whatever does not fit."""
     with edge.opened() as parts:
         parts.require("admin", OPERATOR, {"action": "audit_reconcile"})
-        with edge.err.status("…") as status:
-            report = reconcile(parts, status.update)
+        with waiting.stepping(PARTS) as begun:
+            report = reconcile(parts, begun)
         checked = ", ".join(f"{name} {count}" for name, count in report.checked.items())
         told = "\n".join(map(str, report.problems)) or f"Tout concorde, all agrees: {checked}"
         edge.say(report.shown(), as_json=as_json, text=told)

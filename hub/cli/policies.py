@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hub.cli import edge
+from hub.cli import edge, waiting
 from hub.errors import Unavailable
 from hub.parts import OPERATOR
 from hub.policy.decisions import policy_sources
@@ -46,7 +46,9 @@ def replay_command(
         raise typer.BadParameter("not an ISO 8601 day or instant", param_hint="--since") from error
     with edge.opened() as parts:
         parts.require("admin", OPERATOR, {"action": "policy_replay"})
-        made = replay(parts, EmbeddedGate(folder or POLICIES, by_text=True), Search(since=at))
+        gate = EmbeddedGate(folder or POLICIES, by_text=True)
+        with waiting.counting("Décisions / decisions") as told:
+            made = replay(parts, gate, Search(since=at), lambda done: told(done, None))
         shown: dict[str, Any] = made.as_json()
         edge.say(shown, as_json=as_json)
     if not made.same:

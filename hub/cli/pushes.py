@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import Progress, TaskID
 
 from connectors.report import Finding, written
-from hub import progress, pull, push, quarantine, worker
-from hub.cli import edge
+from hub import progress, pull, push, quarantine
+from hub.cli import edge, waiting
 from hub.cli.partners import Reference, named
 from hub.cli.remote import Remote, Say, part
-from hub.errors import Rejected, Unavailable
+from hub.errors import Rejected
 from hub.parts import OPERATOR, Parts
 from hub.records import Push, PushState
 
@@ -38,23 +28,8 @@ STAGES: Final = {
     "logging": "journal / log",
     "done": "terminé / done",
 }
-TOLD_EVERY: Final = 0.5
-"""Seconds from one look at how far a push is to the next."""
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 quarantine_app = typer.Typer(no_args_is_help=True)
-
-
-def bars() -> Progress:
-    """The progress bars of everything a person waits for."""
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(binary_units=True),
-        TimeElapsedColumn(),
-        console=edge.err,
-        transient=True,
-    )
 
 
 def saying(bars: Progress, task: TaskID, name: str, size: int) -> Say:
@@ -92,7 +67,7 @@ def push_command(
     reference = reference or named(file, partner, dataset)
     try:
         size = file.stat().st_size
-        with bars() as progress:
+        with waiting.in_bytes() as progress:
             task = progress.add_task(f"{partner}/{dataset}", total=size)
 
             def sent(there: int) -> None:
@@ -157,17 +132,7 @@ def finish(parts: Parts, push_id: str, say: Say) -> Push:
         say(progress.told(parts, made))
         return made
 
-    def tell() -> None:
-        with suppress(Unavailable):  # the work itself will meet the same trouble and say so
-            told()
-
-    with worker.repeated(tell, TOLD_EVERY, "progress"):
-        while told().state is PushState.ACCEPTED:
-            if not worker.step(parts):
-                time.sleep(0.05)
-        if told().log_index is None:
-            parts.sequence()
-    return told()
+    return waiting.finished(parts, told, lambda made: made.state is PushState.ACCEPTED)
 
 
 def pull_command(
@@ -180,7 +145,7 @@ def pull_command(
     with edge.opened() as parts:
         names = [dataset] if dataset else [terms.dataset for terms in parts.territory.pulls]
         rows = []
-        with bars() as progress:
+        with waiting.in_bytes() as progress:
             for name in names:
                 task = progress.add_task(name, total=None)
                 made = pull.fetch(parts, name)

@@ -9,7 +9,7 @@ import typer
 
 from analytics import measures
 from hub import release
-from hub.cli import edge
+from hub.cli import edge, waiting
 from hub.parts import OPERATOR, Parts
 from hub.records import Release
 from hub.shelf import Shelf
@@ -17,6 +17,12 @@ from hub.shelf import Shelf
 app = typer.Typer(no_args_is_help=True)
 OVERSIGHT: Final = "oversight"
 """What the operator reads for at the console: a restricted release needs a purpose."""
+STEPS: Final = {
+    "opening": "ouverture / opening",
+    "measuring": "calcul / measuring",
+    "protecting": "protection et attaque / protecting and attacking",
+    "publishing": "publication / publishing",
+}
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -28,10 +34,11 @@ def build(
     """Build releases: measured, protected, attacked, approved, published."""
     with edge.opened() as parts:
         parts.require("admin", OPERATOR, {"action": "release_build"})
-        made = [
-            release.build(parts, name)
-            for name in ([measure] if measure else list(measures.MEASURES))
-        ]
+        made = []
+        names = [measure] if measure else list(measures.MEASURES)
+        for name in names:
+            with waiting.stepping(STEPS, name) as told:
+                made.append(release.build(parts, name, told))
         rows = [{**_row(item), "new": new} for item, new in made]
         edge.table(rows, ("id", "published_at", "log_index", "new"), as_json=as_json)
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from hub import retention
-from hub.cli import edge
+from hub.cli import edge, waiting
 from hub.parts import OPERATOR
 
 app = typer.Typer(no_args_is_help=True)
+STEPS: Final = {
+    "rows": "lignes / rows",
+    "keys": "clés / keys",
+    "proofs": "preuves et corps du journal / proofs and bodies of the log",
+    "gathering": "rangement des tables / gathering tables",
+}
 COLUMNS = ("kind", "name", "period", "count", "reason", "due")
 
 
@@ -28,5 +34,9 @@ def run(
     with edge.opened() as parts:
         action = "retention_show" if dry_run else "retention_run"
         parts.require("admin", OPERATOR, {"action": action})
-        found = retention.due(parts) if dry_run else retention.run(parts)
+        if dry_run:
+            found = retention.due(parts)
+        else:
+            with waiting.stepping(STEPS) as told:
+                found = retention.run(parts, told)
         edge.table([one.shown() for one in found], COLUMNS, as_json=as_json)

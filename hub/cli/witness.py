@@ -14,7 +14,6 @@ from typing import Annotated, Final
 import typer
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from rich.progress import BarColumn, Progress, TextColumn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -25,7 +24,7 @@ from hub.audit import submissions, witness
 from hub.audit.notes import VerifierKey, Witness
 from hub.audit.store import FolderStore
 from hub.audit.web import WebStore
-from hub.cli import edge
+from hub.cli import edge, waiting
 from hub.errors import Conflict, Rejected, Unavailable
 
 app = typer.Typer(no_args_is_help=True)
@@ -75,15 +74,14 @@ def cosign(
     with ExitStack() as open_until_done:
         web = open_until_done.enter_context(closing(WebStore(url))) if url else None
         open_until_done.enter_context(_alone(state))
-        progress = open_until_done.enter_context(_bar())
-        task = progress.add_task("Vérification / verifying", total=None)
+        told = open_until_done.enter_context(waiting.counting("Vérification / verifying"))
         note = witness.cosign(
             web or FolderStore(tiles or Path()),
             FolderStore(state / "log"),
             [VerifierKey.parse(key)],
             _witness(state),
             datetime.now(UTC),
-            lambda done: progress.update(task, completed=done),
+            told,
         )
         if post and web is not None:
             web.post("cosignatures", note)
@@ -128,10 +126,6 @@ def application(state: Path, who: Witness, keys: Sequence[VerifierKey]) -> Starl
         return await run_in_threadpool(answered, body)
 
     return Starlette(routes=[Route("/add-checkpoint", add, methods=["POST"])])
-
-
-def _bar() -> Progress:
-    return Progress(TextColumn("{task.description}"), BarColumn(), console=edge.err, transient=True)
 
 
 def _witness(state: Path) -> Witness:

@@ -152,7 +152,7 @@ def test_since_a_remembered_checkpoint_the_same_is_found_after_it(only_since: bo
             made.books.events,
             remembered=made.remembered,
             only_since=only_since,
-            progress=told.append,
+            progress=lambda done, _: told.append(done),
         ).problems
 
     assert problems() == ()

@@ -341,6 +341,6 @@ def test_a_remembered_checkpoint_shows_a_rollback_and_a_split_view() -> None:
 
 
 def test_progress_is_told() -> None:
-    told: list[int] = []
-    verify(small(), KEY, progress=told.append)
-    assert told == [256, 262]
+    told: list[tuple[int, int]] = []
+    verify(small(), KEY, progress=lambda done, size: told.append((done, size)))
+    assert told == [(256, 262), (262, 262)]

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from connectors.registry import DATASETS
 from hub import agreements, push, release, worker
 from hub.application import application
 from hub.cli.operate import add_partner
@@ -208,9 +207,7 @@ def test_times_of_signatures_are_those_of_the_clock(parts: Parts) -> None:
 
 def test_a_release_waits_for_the_embargo_of_its_sources(tmp_path: Path) -> None:
     parts = world.hub_in(tmp_path / "var")
-    world.pushed(parts, "region/lycees", world.lycees())
-    for name in ("region/gtfs", "region/carpool-places"):
-        world.pushed(parts, name, DATASETS[name].examples[0].content())
+    world.map_data(parts)
     steward, region = Actor("s", "steward", "region"), Actor("r", "partner", "region", ("push",))
     asked = {
         "partner": "region", "dataset": "gtfs", "purpose": "school-mobility",

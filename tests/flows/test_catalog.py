@@ -25,17 +25,10 @@ from tests.flows import world
 SHAPES = Path(__file__).parents[2] / "../shared/data/vocab/dcat-ap-3.0.1-shacl.ttl"
 
 
-def places(parts: Parts) -> None:
-    """All that the map's layers are made of, from the connectors' own examples."""
-    world.pushed(parts, "region/lycees", world.lycees())
-    for name in ("region/gtfs", "region/carpool-places"):
-        world.pushed(parts, name, DATASETS[name].examples[0].content())
-
-
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     parts = world.hub_in(tmp_path_factory.mktemp("catalog") / "var")
-    places(parts)
+    world.map_data(parts)
     release.build(parts, "places")
     more = {one.name: one for one in DATASETS["region/carpool-places"].examples}
     world.pushed(parts, "region/carpool-places", more["far from the others"].content())
@@ -129,7 +122,7 @@ def test_what_changes_is_seen_at_once(tmp_path: Path) -> None:
     catalogue = Catalogue(parts)
     before = catalogue.listing()
     assert catalogue.listing() is before
-    places(parts)
+    world.map_data(parts)
     release.build(parts, "places")
     assert len(catalogue.listing().entries) == len(before.entries) + 1
     # An engine that denies everything lists no release.

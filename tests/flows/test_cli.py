@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
-from hub import push, worker
+from hub import push, release, worker
 from hub.audit import proofs
-from hub.cli import edge, pushes
+from hub.cli import consents, edge, pushes, releases
+from hub.cli.app import app
 from hub.events import AuditEvent, Kind
 from hub.parts import OPERATOR, Parts
-from hub.records import PushState
+from hub.records import Erasure, PushState
 from hub.storage import age
 from tests.flows import command, world
 
@@ -87,8 +89,55 @@ def test_a_push_draws_a_bar_on_a_terminal(
         monkeypatch.setattr(edge, "err", console)
         pushes.push_command(file, "transdev", "validations", as_json=True)
         assert json.loads(capsys.readouterr().out)["state"] == "stored"
-        assert bool(screen.getvalue().strip()) is terminal
+        assert bool(screen.getvalue()) is terminal
         assert all(word in screen.getvalue() for word in words)
+
+
+@pytest.mark.parametrize(
+    ("words", "last"),
+    [
+        (["withdraw", "acc-1", "--partner", "coachco2"], "journal / log"),
+        (["release", "build", "places"], "places · publication / publishing"),
+        (["retention", "run"], "rangement des tables / gathering tables"),
+        (["audit", "reconcile"], "publications / releases"),
+        (["audit", "verify"], "Vérification / verifying"),
+        (["policy", "replay"], "Décisions / decisions"),
+        (["backup", "create"], "Sauvegarde / back-up"),
+    ],
+)
+def test_what_takes_long_draws_a_bar_on_a_terminal_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], last: str
+) -> None:
+    parts = world.hub_in(tmp_path / "var")
+    if words[0] == "release":
+        world.map_data(parts)
+    parts.sequence()
+    parts.books.close()
+    monkeypatch.setenv("HUB_HOME", str(tmp_path / "var"))
+    monkeypatch.setenv("HUB_BACKUP_RECIPIENT", age.Identity.make().recipient.text)
+    for terminal in (True, False):
+        screen = io.StringIO()
+        monkeypatch.setattr(edge, "err", Console(file=screen, force_terminal=terminal, width=120))
+        done = CliRunner().invoke(app, [*words, "--json"])
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout) is not None
+        assert last in screen.getvalue() if terminal else screen.getvalue() == ""
+
+
+def test_every_state_and_step_has_its_words() -> None:
+    assert list(consents.STATES) == list(Erasure)
+    assert tuple(releases.STEPS) == release.STEPS
+
+
+def test_a_release_tells_its_steps_in_order(tmp_path: Path) -> None:
+    parts = world.hub_in(tmp_path / "var")
+    world.map_data(parts)
+    told: list[str] = []
+    release.build(parts, "places", told.append)
+    assert tuple(told) == release.STEPS
+    told.clear()
+    assert release.build(parts, "places", told.append)[1] is False
+    assert tuple(told) == release.STEPS[:-1], "the same again is not published"
 
 
 def test_a_refused_file_ends_with_three_and_no_content(home: Path, tmp_path: Path) -> None:

@@ -60,9 +60,7 @@ class Clock:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     """A hub with an open release and, under another measure's name, a restricted one."""
     parts = world.hub_in(tmp_path_factory.mktemp("hub") / "var")
-    world.pushed(parts, "region/lycees", world.lycees())
-    for name in ("region/gtfs", "region/carpool-places"):
-        world.pushed(parts, name, parts.datasets[name].examples[0].content())
+    world.map_data(parts)
     shelved, _ = release.build(parts, "places")
     restrict(parts, shelved)
     return parts

@@ -301,3 +301,10 @@ def reference_data(parts: Parts) -> None:
     """What a push of trips waits for."""
     pushed(parts, "region/lycees", lycees())
     pushed(parts, "region/enrolments", enrolments())
+
+
+def map_data(parts: Parts) -> None:
+    """All that the map's layers are made of, from the connectors' own examples."""
+    pushed(parts, "region/lycees", lycees())
+    for name in ("region/gtfs", "region/carpool-places"):
+        pushed(parts, name, parts.datasets[name].examples[0].content())
