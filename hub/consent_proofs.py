@@ -30,6 +30,7 @@ from hub.events import AuditEvent, Kind
 from hub.parts import Actor, Parts
 from hub.records import ConsentProof, Grant
 from hub.storage import sealing
+from hub.storage.books import EXPIRED
 
 log = logging.getLogger("hub.break_glass")
 
@@ -67,9 +68,6 @@ def sealed(parts: Parts, ended: Iterable[Grant]) -> list[ConsentProof]:
 def content(grant: Grant) -> dict[str, Any]:
     """What a proof says, as JSON; never whom about, nor a digest."""
     notice = PURPOSES[grant.purpose].published(grant.notice_version)
-    told = dict(grant.evidence)
-    if grant.ended_at is not None and "event" in told:
-        told = records.ended(told, grant.state, grant.ended_at)
     return {
         "consent": grant.id,
         "partner": grant.partner,
@@ -77,9 +75,18 @@ def content(grant: Grant) -> dict[str, Any]:
         "population": grant.population,
         "given_at": grant.given_at.isoformat(),
         "ended_at": grant.ended_at.isoformat() if grant.ended_at else None,
-        "record": told,
+        "record": told(grant),
         "notice": asdict(notice) | {"sha256": notice.digest} if notice else None,
     }
+
+
+def told(grant: Grant) -> dict[str, Any]:
+    """The record of an answer, with its end. What ran out ended then, not when that was noticed."""
+    record = dict(grant.evidence)
+    if grant.ended_at is None or "event" not in record:
+        return record
+    ran_out = grant.expires_at if grant.state == EXPIRED else None
+    return records.ended(record, grant.state, min(grant.ended_at, ran_out or grant.ended_at))
 
 
 def digests(proofs: Sequence[ConsentProof]) -> list[str]:

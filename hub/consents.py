@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from consent import dpv, model, pseudonyms, purposes, records
-from hub import contributors, withdraw
+from hub import consent_proofs, contributors, withdraw
 from hub.audit import receipts
 from hub.errors import Conflict, NotFound, Rejected
 from hub.events import AuditEvent, Kind
 from hub.parts import Actor, Parts
 from hub.policy.gate import Decision
 from hub.records import Agreement, Contribution, Grant, Role
-from hub.storage.books import ASKED_AGAIN, GIVEN, REFUSED
+from hub.storage.books import ASKED_AGAIN, EXPIRED, GIVEN, REFUSED
 
 AT_ONCE: Final = 1000
 """Grants of an import told of by one event: bounds the event's body and its tree of receipts."""
@@ -248,12 +248,18 @@ def shown(grant: Grant) -> dict[str, Any]:
 
 def linked(parts: Parts, grant: Grant) -> dict[str, Any]:
     """The record of a grant as linked data (JSON-LD, W3C DPV), with what came of it since."""
-    record = dict(grant.evidence)
-    if grant.ended_at is not None:
-        record = records.ended(record, grant.state, grant.ended_at)
-    elif grant.expires_at is not None and grant.expires_at <= parts.clock():
-        record = records.ended(record, "expired", grant.expires_at)
+    record = consent_proofs.told(grant)
+    if grant.ended_at is None and grant.expires_at and grant.expires_at <= parts.clock():
+        record = records.ended(record, EXPIRED, grant.expires_at)
     return dpv.jsonld(record, f"{parts.settings.public_url}/v1/consents/{grant.id}")
+
+
+def found(parts: Parts, grant_id: str) -> Grant:
+    """The answer of that number. Raises `NotFound`, also for what a withdrawal left behind."""
+    grant = parts.books.grant(grant_id)
+    if grant is None or not grant.answered:
+        raise unknown_grant()
+    return grant
 
 
 def unknown_grant() -> NotFound:

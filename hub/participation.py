@@ -26,7 +26,7 @@ from typing import Final
 
 from consent import codes, model, purposes
 from hub import consents, withdraw
-from hub.errors import Busy, Denied, HubError, Rejected
+from hub.errors import Busy, Conflict, Denied, HubError, Rejected
 from hub.events import AuditEvent, Kind
 from hub.identity import passwords, tokens
 from hub.identity.limits import Limiter
@@ -80,7 +80,9 @@ def give(
 ) -> tuple[Grant, list[Handed]]:
     """Record an answer, with codes for those who have none yet, in one transaction.
 
-    One code serves all purposes a person agreed to at a partner. Raises what `consents.give` does.
+    One code serves all purposes a person agreed to at a partner. Raises what `consents.give` does,
+    and `Conflict` "codes-first" where a parent's code would open what other partners linked to the
+    code their child has already.
     """
     handed: list[Handed] = []
 
@@ -93,6 +95,8 @@ def give(
         if grant.state != GIVEN or not wanted:
             parts.books.give([grant], kept, event=event)
             return
+        if participant and _elsewhere(parts, participant, partner):
+            raise _codes_first()
         made = _made(parts, grant, wanted, participant or parts.new_id(now), random)
         links = [] if participant else [_link(grant, made[0][0], now)]
         parts.books.participate([grant], kept, [code for code, _ in made], links, event=event)
@@ -351,7 +355,7 @@ def _state(acts: Sequence[Grant], basis: Basis | None, now: datetime) -> tuple[s
     """The latest act counts; a refusal a withdrawal left behind says how the grant ended."""
     if not acts:
         return ("public_task" if basis is Basis.PUBLIC_TASK else "none"), None
-    answers = [act for act in acts if "." not in act.id]
+    answers = [act for act in acts if act.answered]
     latest = max(acts, key=lambda act: (act.given_at, act.state != GIVEN))
     answer = max(answers, key=lambda act: act.given_at) if answers else None
     if latest.state == OBJECTED or answer is None:
@@ -372,6 +376,21 @@ def _public_tasks(parts: Parts) -> list[tuple[str, str]]:
     return [about for about, basis in _bases(parts).items() if basis is Basis.PUBLIC_TASK]
 
 
+def _elsewhere(parts: Parts, participant: str, partner: str) -> bool:
+    return any(link.partner != partner for link in parts.books.links_of(participant))
+
+
+def _codes_first() -> Conflict:
+    return Conflict(
+        "codes-first",
+        fr="La personne a déjà un code, auquel d’autres partenaires ont lié sa référence : "
+        "demandez d’abord de nouveaux codes pour son accord précédent.",
+        en="The person has a code already, to which other partners have linked their reference: "
+        "ask for new codes for the former consent first.",
+        who="partner",
+    )
+
+
 def _holders(grant: Grant) -> list[str]:
     return ["person", "parent"] if grant.evidence.get("joint") else ["person"]
 
@@ -380,20 +399,19 @@ def _made(
     parts: Parts, grant: Grant, holders: Sequence[str], participant: str, random: Random
 ) -> list[tuple[Code, Handed]]:
     now = parts.clock()
+    fifteen = str(grant.evidence.get("fifteen") or "")
     made = []
     for holder in holders:
         handed = Handed(holder, codes.new_code(random), codes.new_secret(random))
-        fifteen = grant.evidence.get("fifteen")
-        parent = holder == "parent"
+        lapses = holder == "parent" and fifteen
         code = Code(
             id=parts.new_id(now),
             participant=participant,
             digest=codes.digest(parts.keyring.code_key, codes.read_code(handed.code)),
             secret=passwords.hash(codes.read_secret(handed.secret)),
             holder=holder,
-            identified_by=str(grant.evidence["parent_identified_by"]) if parent else "",
             given_at=now,
-            lapses_at=model.Month.parse(fifteen).over() if parent and fifteen else None,
+            lapses_at=model.Month.parse(fifteen).over() if lapses else None,
         )
         made.append((code, handed))
     return made

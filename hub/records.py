@@ -252,6 +252,11 @@ class Grant:
     ended_at: datetime | None = None
     log_index: int | None = None
 
+    @property
+    def answered(self) -> bool:
+        """Whether it is an answer, with its record: what a withdrawal left behind is none."""
+        return "." not in self.id
+
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
@@ -338,7 +343,7 @@ class Code:
     """A participation code as the books keep it: nothing here is the code or the secret.
 
     `digest` is keyed, `secret` an argon2 hash. `holder` is "person" or "parent"; the two halves of
-    a joint consent share `participant`. `identified_by` says how a parent was identified.
+    a joint consent share `participant`.
     """
 
     id: str
@@ -346,7 +351,6 @@ class Code:
     digest: bytes = field(repr=False)
     secret: str = field(repr=False)
     holder: str
-    identified_by: str
     given_at: datetime
     lapses_at: datetime | None = None
     ended_at: datetime | None = None

@@ -170,7 +170,7 @@ def _collected(actor: Actor, partner: str) -> bool:
 
 def _own(parts: Parts, actor: Actor, consent_id: str) -> Grant:
     """The caller's own grant; the same answer for one that is not there and one of another."""
-    grant = parts.books.grant(consent_id)
-    if grant is None or not _collected(actor, grant.partner):
+    grant = consents.found(parts, consent_id)
+    if not _collected(actor, grant.partner):
         raise consents.unknown_grant()
     return grant

@@ -69,9 +69,7 @@ def give(
 def codes_command(consent_id: str, sheet: Sheet = None, as_json: Json = False) -> None:
     """New codes for a consent, shown once; those given before open nothing any more."""
     with edge.opened() as parts:
-        grant = parts.books.grant(consent_id)
-        if grant is None:
-            raise consents.unknown_grant()
+        grant = consents.found(parts, consent_id)
         handed = participation.again(parts, OPERATOR, grant)
         parts.sequence()
         _hand(parts, {"id": grant.id}, handed, sheet, as_json=as_json)
@@ -91,9 +89,7 @@ def show(consent_id: str, as_json: Json = False) -> None:
     """A consent by its number."""
     with edge.opened() as parts:
         parts.require("admin", OPERATOR, {"action": "consent_show"})
-        grant = parts.books.grant(consent_id)
-        if grant is None:
-            raise consents.unknown_grant()
+        grant = consents.found(parts, consent_id)
         edge.say(consents.shown(grant), as_json=as_json)
 
 
@@ -101,9 +97,7 @@ def show(consent_id: str, as_json: Json = False) -> None:
 def receipt(consent_id: str) -> None:
     """The signed receipt of a consent."""
     with edge.opened() as parts:
-        grant = parts.books.grant(consent_id)
-        if grant is None:
-            raise consents.unknown_grant()
+        grant = consents.found(parts, consent_id)
         sys.stdout.write(consents.receipt(parts, grant).decode())
 
 

@@ -140,6 +140,17 @@ def test_a_date_its_person_chose_ends_a_grant(parts: Parts) -> None:
     assert len(parts.books.withdrawals()) == 2
 
 
+def test_a_record_says_when_it_ran_out_not_when_that_was_noticed(parts: Parts) -> None:
+    until = GIVEN_AT + timedelta(days=30)
+    grant, _ = give(parts, "ada", expires_at=until)
+    swept(parts, until + timedelta(days=3))
+    now = parts.books.grant(grant.id)
+    assert now is not None
+    last = consents.linked(parts, now)["dpv:hasConsentStatus"][-1]
+    assert last["@type"] == "dpv:ConsentExpired"
+    assert last["dpv:isIndicatedAtTime"]["@value"] == until.isoformat()
+
+
 def test_a_clock_set_back_undoes_nothing(parts: Parts) -> None:
     grant, _ = give(parts, **CHILD)
     swept(parts, BIRTHDAY_OVER + ANSWER_WITHIN)

@@ -73,6 +73,15 @@ def test_how_it_was_collected_is_sealed_at_the_end_and_leaves_the_books(parts: P
     assert reconcile(parts).problems == []
 
 
+def test_how_a_parent_was_identified_is_nowhere_else_once_it_is_over(parts: Parts) -> None:
+    how = "passport shown at the counter"
+    _, (child, _) = give(parts, **CHILD | {"parent_identified_by": how})
+    assert find(parts.settings.home, [how.encode()], parts.vault.unseal) != []
+    stop(parts, child.code)
+    worker.drain(parts)
+    assert find(parts.settings.home, [how.encode()], parts.vault.unseal) == []
+
+
 def test_it_names_nobody_and_the_hub_cannot_read_it(parts: Parts) -> None:
     grant, _ = ended(parts, reference="acc-somebody", **CHILD)
     digest = consents.digest_of(parts, "coachco2", "acc-somebody")

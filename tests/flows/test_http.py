@@ -154,6 +154,10 @@ def test_a_consent_by_http_and_its_end(client: TestClient, parts: Parts) -> None
     assert record.headers["content-type"] == "application/ld+json"
     states = [event["@type"] for event in record.json()["dpv:hasConsentStatus"]]
     assert states == ["dpv:ConsentGiven", "dpv:ConsentWithdrawn"]
+    left = f"/v1/consents/{ended.json()['id']}.school-mobility"
+    for none in ("", "/record", "/receipt", "/withdrawal"):  # what it left is no consent
+        ask = client.post if none == "/withdrawal" else client.get
+        assert is_problem(ask(f"{left}{none}", headers=headers), 404)
     stranger = bearer(client, parts, "orange")
     for hidden in (address, f"{address}/record"):
         assert is_problem(client.get(hidden, headers=stranger), 404)

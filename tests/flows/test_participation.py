@@ -87,8 +87,23 @@ def test_each_half_of_a_joint_consent_has_its_own_code(parts: Parts) -> None:
     assert len({one.code for one in handed} | {one.secret for one in handed}) == 4
     kept = parts.books.codes_of(participant(parts, handed[0]))
     parent = next(one for one in kept if one.holder == "parent")
-    assert parent.identified_by == "family account"
     assert parent.lapses_at == datetime(2027, 6, 1, tzinfo=UTC)
+
+
+def test_a_parents_code_that_comes_later_opens_nothing_of_another_partner(parts: Parts) -> None:
+    """Else a partner would give itself one, by saying that somebody is under 15."""
+    grant, (ada,) = give(parts)
+    Door(parts).link(BUS, ada.code, "CARD-ADA")
+    later = CHILD | {"given_at": GIVEN_AT + timedelta(hours=1), "parent_at": GIVEN_AT}
+    with pytest.raises(Conflict) as refused:
+        give(parts, **later)
+    assert refused.value.code == "codes-first"
+    assert len(parts.books.grants_of(grant.subject)) == 1
+    participation.again(parts, APP, grant)
+    _, (parent,) = give(parts, **later)
+    assert parent.holder == "parent"
+    opened = parts.books.links_of(participant(parts, parent))
+    assert [link.partner for link in opened] == ["coachco2"]
 
 
 def participant(parts: Parts, handed: Handed) -> str:

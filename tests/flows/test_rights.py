@@ -36,7 +36,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     made.books.close()
 
 
-ADA = Code("c-ada", "ada", b"ada", "", "person", "", NOW)
+ADA = Code("c-ada", "ada", b"ada", "", "person", NOW)
 BOB = replace(ADA, id="c-bob", participant="bob")
 
 

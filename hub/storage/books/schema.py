@@ -35,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-HEAD: Final = "0017"
+HEAD: Final = "0018"
 """Revision this code works with: the newest file in `migrations/versions`."""
 
 
@@ -512,7 +512,6 @@ codes = Table(
     Column("digest", LargeBinary, nullable=False, unique=True),
     Column("secret", String, nullable=False),
     Column("holder", String, nullable=False),
-    Column("identified_by", String, nullable=False),
     Column("given_at", Utc, nullable=False),
     Column("lapses_at", Utc),
     Column("ended_at", Utc),

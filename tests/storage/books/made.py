@@ -137,7 +137,6 @@ def code(name: str, **changes: Any) -> Code:
         "digest": digest(name),
         "secret": "argon2…",
         "holder": "person",
-        "identified_by": "",
         "given_at": NOW,
     }
     return Code(**facts | changes)
