@@ -23,7 +23,7 @@ months after its first day. An agreement may set a longer time, with a written r
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -73,6 +73,8 @@ RULES: Final[Mapping[str, Rule]] = {
 }
 """Every dataset that has rows about people has one."""
 
+OURS: Final = frozenset({"rows", "key", "proof", "event"})
+"""What `run` lets go; rows set aside, sealed files and back-ups end where they are kept."""
 BOARDINGS: Final = "boardings_hourly"
 COUNTS: Final = pa.schema(
     [
@@ -111,7 +113,13 @@ class Due:
 def due(parts: Parts) -> list[Due]:
     """What would go today. Counts are told as classes: a number would tell who left before."""
     today = parts.clock().date()
-    found = [_period_due(parts, *one) for one in _periods_due(parts, today)]
+    ended = list(_periods_due(parts, today))
+    found = [_period_due(parts, *one) for one in ended]
+    gone = {(f"{dataset.key}/{table}", period) for dataset, table, period, _ in ended}
+    for purpose, keys in _tables_of_purposes(parts).items():
+        for period in _needless(parts, purpose, keys, gone):
+            reason = "key of a period without rows"
+            found.append(Due("key", purpose, period, "1-10", reason, today))
     for waiting in parts.books.pending_pushes():
         until = waiting.accepted_at + push.TRANSIT
         if until <= parts.clock():
@@ -139,13 +147,13 @@ def due(parts: Parts) -> list[Due]:
 
 
 def run(parts: Parts, progress: Callable[[str], None] = lambda _step: None) -> list[Due]:
-    """Let go what is due, destroy keys without rows, gather tables. Returns what went.
+    """Let go what is due of `OURS`, gather tables. Returns what went.
 
     `progress` is told each step that begins: "rows", "keys", "proofs", "gathering".
     """
     progress("rows")
     today = parts.clock().date()
-    gone = [_period_due(parts, *one) for one in _periods_due(parts, today)]
+    gone = [one for one in due(parts) if one.kind in OURS]
     for dataset, table, period, _ in list(_periods_due(parts, today)):
         with parts.holding_tables(dataset.key):
             _end_period(parts, dataset, table, period)  # 1
@@ -305,26 +313,40 @@ def _uncounted(parts: Parts, name: str, period: str) -> pa.Table:
 def destroy_keys(parts: Parts) -> list[str]:
     """Step 2. Returns purpose and period of each key that went."""
     gone: list[str] = []
-    about_people = {dataset.key for dataset in parts.personal()}
-    made = {(f"{a.partner}/{a.dataset}", a.purpose) for a in parts.books.agreement_versions()}
-    for purpose in purposes.PURPOSES:
+    for purpose, keys in _tables_of_purposes(parts).items():
         if not parts.keyring.periods(purpose):
             continue
-        keys = sorted(key for key, other in made if other == purpose and key in about_people)
         with ExitStack() as leases:
             for key in keys:  # in one order everywhere: two that do this do not block each other
                 leases.enter_context(parts.holding_tables(key))
-            needed = {
-                period
-                for key in keys
-                for table in parts.datasets[key].tables
-                for period in parts.tables.periods(f"{key}/{table}")
-            }
-            for period in parts.keyring.periods(purpose):
-                if period not in needed:
-                    _destroy_key(parts, purpose, period)
-                    gone.append(f"{purpose}/{period}")
+            for period in _needless(parts, purpose, keys):
+                _destroy_key(parts, purpose, period)
+                gone.append(f"{purpose}/{period}")
     return gone
+
+
+def _tables_of_purposes(parts: Parts) -> dict[str, list[str]]:
+    """For each purpose the datasets that may hold rows under a key of it, in order."""
+    about_people = {dataset.key for dataset in parts.personal()}
+    made = {(f"{a.partner}/{a.dataset}", a.purpose) for a in parts.books.agreement_versions()}
+    return {
+        purpose: sorted(key for key, other in made if other == purpose and key in about_people)
+        for purpose in purposes.PURPOSES
+    }
+
+
+def _needless(
+    parts: Parts, purpose: str, keys: Iterable[str], gone: Container[tuple[str, str]] = ()
+) -> list[str]:
+    """Periods whose key no row needs, once those of `gone` (table and period) have left."""
+    names = [f"{key}/{table}" for key in keys for table in parts.datasets[key].tables]
+    needed = {
+        period
+        for name in names
+        for period in parts.tables.periods(name)
+        if (name, period) not in gone
+    }
+    return [period for period in parts.keyring.periods(purpose) if period not in needed]
 
 
 def _destroy_key(parts: Parts, purpose: str, period: str) -> None:

@@ -161,10 +161,19 @@ def tidy(parts: Parts, now: datetime) -> None:
     parts.books.forget_expired(now)
 
 
-def keep(parts: Parts, _: datetime) -> None:
-    """End what has been kept for as long as it may be."""
+def keep(
+    parts: Parts, now: datetime, progress: Callable[[str], None] = lambda _step: None
+) -> list[retention.Due]:
+    """End what has been kept for as long as it may be, sealed files excepted: jobs hold those.
+
+    Returns what went, of all that was due.
+    """
+    found = retention.due(parts)
     backup.expire(parts)
-    retention.run(parts)
+    quarantine.expire(parts, now)
+    retention.run(parts, progress)
+    left = retention.due(parts)
+    return [one for one in found if one not in left]
 
 
 CHORES: Final[Mapping[str, tuple[timedelta, Callable[[Parts, datetime], object]]]] = {

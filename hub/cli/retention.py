@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from hub import retention
+from hub import retention, worker
 from hub.cli import edge, waiting
 from hub.parts import OPERATOR
 
@@ -30,7 +30,10 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Let go rows, keys and bodies whose time is over, as the worker does every day."""
+    """Let go whatever has been kept for its time, as the worker does every day.
+
+    `--dry-run` says the same before. A sealed file whose time is over waits for the worker.
+    """
     with edge.opened() as parts:
         action = "retention_show" if dry_run else "retention_run"
         parts.require("admin", OPERATOR, {"action": action})
@@ -38,5 +41,5 @@ def run(
             found = retention.due(parts)
         else:
             with waiting.stepping(STEPS) as told:
-                found = retention.run(parts, told)
+                found = worker.keep(parts, parts.clock(), told)
         edge.table([one.shown() for one in found], COLUMNS, as_json=as_json)

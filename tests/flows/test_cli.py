@@ -247,7 +247,8 @@ def test_retention_says_what_would_go_and_then_lets_it_go(home: Path) -> None:
     code, told, errors = hub(home, "retention", "run", "--dry-run", "--json")
     assert (code, errors) == (0, "")
     assert {(one["kind"], one["name"]) for one in told} == {
-        ("rows", "transdev/validations/validations")
+        ("rows", "transdev/validations/validations"),
+        ("key", "school-mobility"),
     }
     assert {one["count"] for one in told} == {"1-10"}
     assert "CARD-SECRET" not in json.dumps(told)

@@ -14,14 +14,16 @@ from pydantic import ValidationError
 
 from connectors.registry import DATASETS
 from consent import pseudonyms
-from hub import consents, push, retention, worker
+from hub import backup, consents, push, retention, withdraw, worker
 from hub.errors import Unavailable
 from hub.events import AuditEvent, Kind
+from hub.main import zones_of
 from hub.parts import OPERATOR, Parts
 from hub.reconcile import reconcile
 from hub.records import PushState
 from hub.settings import RetentionTerms
 from hub.stages import ACTS
+from hub.storage import age
 from tests.flows import world
 from tests.storage.scan import find
 
@@ -67,9 +69,12 @@ def test_taps_become_counts_and_their_key_is_destroyed(parts: Parts) -> None:
     retention.run(day_before)
     assert parts.keyring.periods("school-mobility") == ["2025-2026", "2026-01"]
     later = at(parts, 2026, 4, 1)
-    [due] = retention.due(later)
-    assert (due.name, due.period, due.count) == (TAPS, "2026-01", "11-100")
-    assert retention.run(later) == [due]
+    due = retention.due(later)
+    assert [(one.kind, one.name, one.period, one.count) for one in due] == [
+        ("rows", TAPS, "2026-01", "11-100"),
+        ("key", "school-mobility", "2026-01", "1-10"),
+    ]
+    assert retention.run(later) == due
     assert parts.tables.periods(TAPS) == {}
     assert parts.keyring.periods("school-mobility") == ["2025-2026"]
     assert find(parts.settings.home, names, parts.vault.unseal) == []
@@ -85,6 +90,29 @@ def test_taps_become_counts_and_their_key_is_destroyed(parts: Parts) -> None:
     assert kinds.count("retention.ended") == kinds.count("key.destroyed") == 1
     assert retention.run(later) == []
     assert reconcile(later).problems == []
+
+
+def test_what_is_said_to_go_is_what_goes(parts: Parts, tmp_path: Path) -> None:
+    """All of it, of every kind: a list that was longer, or shorter, would be no rehearsal."""
+    kept_elsewhere = {
+        "backup_recipient": age.Identity.make().recipient.text,
+        "backups": tmp_path / "elsewhere",
+        "proof_recipient": age.Identity.make().recipient.text,
+    }
+    parts.books.close()
+    parts = world.hub_in(parts.settings.home, **kept_elsewhere)
+    world.pushed(parts, "transdev/validations", world.taps(CARDS[:1]) + b"broken\n")
+    backup.create(parts, OPERATOR, zones_of(parts.settings))
+    digest = consents.digest_of(parts, "coachco2", PERSON)
+    withdraw.withdraw(parts, OPERATOR, "coachco2", digest, via="cli")
+    worker.drain(parts)
+    later = at(parts, 2040, 1, 1)
+    due = retention.due(later)
+    assert {one.kind for one in due} == {"rows", "key", "quarantine", "backup", "proof", "event"}
+    assert worker.keep(later, later.clock()) == due
+    assert retention.due(later) == []
+    assert parts.keyring.periods("school-mobility") == []
+    assert parts.books.backups() == []
 
 
 def test_late_taps_of_an_ended_month_are_counted_too(parts: Parts) -> None:
