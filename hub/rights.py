@@ -22,6 +22,7 @@ import calendar
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
@@ -32,6 +33,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pyarrow as pa
 
+from connectors.contract import REASONS
 from consent import codes, pseudonyms
 from consent.errors import ConsentError
 from hub import contributors, journal
@@ -74,6 +76,8 @@ GROUNDS: Final = ("unfounded", "excessive", "not-identified", "legal-duty", "not
 MONTHS: Final = 1
 MORE_MONTHS: Final = 2
 
+MOST: Final = 100_000
+"""Rows in quarantine that are looked at."""
 HIDDEN: Final = frozenset({PSEUDONYM, BUCKET})
 """Columns that are about how rows are kept, not about the person."""
 
@@ -127,6 +131,15 @@ class Rows:
     rows: pa.Table
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Aside:
+    """Rows of a person that could not be read and are kept sealed: of what, why, until when."""
+
+    dataset: str
+    code: str
+    until: date
+
+
 @dataclass(frozen=True, slots=True)
 class Used:
     """A release and whether it counted the person: `proved` where its declared tree says so."""
@@ -147,8 +160,25 @@ def own_rows(parts: Parts, actor: Actor, code: Code, how: str) -> list[Rows]:
     return list(_rows(parts, code))
 
 
-def as_json(rows: Sequence[Rows]) -> bytes:
-    """Rows with the meaning of their columns, as JSON (portability: structured, open)."""
+def set_aside(parts: Parts, code: Code) -> Counter[Aside]:
+    """A person's rows in quarantine, counted: what is in them only a worker can unseal."""
+    found: Counter[Aside] = Counter()
+    datasets: dict[str, str] = {}
+    for link in parts.books.links_of(code.participant):
+        theirs = parts.books.set_aside(partner=link.partner, subject=link.subject, limit=MOST)
+        for row in theirs if link.ended_at is None else ():
+            if row.push not in datasets:
+                push = parts.books.push(row.push)
+                datasets[row.push] = f"{push.partner}/{push.dataset}" if push else ""
+            found[Aside(datasets[row.push], row.code, row.until or date.max)] += 1
+    return found
+
+
+def as_json(rows: Sequence[Rows], aside: Mapping[Aside, int] | None = None) -> bytes:
+    """Rows with the meaning of their columns, as JSON (portability: structured, open).
+
+    `aside`: what there is besides, in quarantine.
+    """
     return json.dumps(
         {
             "columns": {
@@ -163,6 +193,15 @@ def as_json(rows: Sequence[Rows]) -> bytes:
                     "rows": one.rows.to_pylist(),
                 }
                 for one in rows
+            ],
+            "set_aside": [
+                {
+                    "dataset": one.dataset,
+                    "rows": count,
+                    "reason": dict(REASONS[one.code].words),
+                    "until": one.until,
+                }
+                for one, count in sorted((aside or {}).items())
             ],
         },
         ensure_ascii=False,

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.background import BackgroundTask
 
+from connectors.contract import REASONS
 from consent.model import ANSWER_WITHIN
 from consent.purposes import PURPOSES
 from hub import consent_proofs, consents, corrections, participation, rights, withdraw
@@ -157,7 +158,10 @@ def add(routes: APIRouter, door: Door, renderer: Renderer, forms: Forms) -> None
 
     @routes.get(f"{PAGE}/rows.json")
     def rows_json(request: Request) -> Response:
-        return site.download(request, "json", "application/json", rights.as_json)
+        def write(rows: Any) -> bytes:
+            return rights.as_json(rows, rights.set_aside(door.parts, site.visitor(request)))
+
+        return site.download(request, "json", "application/json", write)
 
     @routes.get(f"{PAGE}/rows.csv")
     def rows_csv(request: Request) -> Response:
@@ -286,9 +290,11 @@ class _Mine:
             request,
             "my-rows.html",
             tables=rights.own_rows(parts, PERSON, code, "page"),
+            aside=sorted(rights.set_aside(parts, code).items()),
+            reasons=REASONS,
             days=rights.days(parts, code),
             columns=rights.COLUMNS,
-            concern=lambda table: corrections.CONCERNS[table.rpartition("/")[0]],
+            concern=corrections.CONCERNS.__getitem__,
             partners={one.id: one.name for one in parts.books.organisations()},
             heading=partial(own.heading, language),
             cell=partial(own.cell, language),

@@ -175,6 +175,24 @@ def test_a_visitor_sees_and_takes_their_own_rows_and_nobody_elses(
     assert [b'"format":"page"' in e.body for e in shown[-3:]] == [True, False, False]
 
 
+def test_rows_of_theirs_that_could_not_be_read_are_told_too(
+    client: TestClient, parts: Parts
+) -> None:
+    _, (handed,) = participation.give(parts, APP, "coachco2", asked("kay", given_at=GIVEN_AT))
+    days = world.trips(["kay", "other"], days=1).replace(
+        b'"distance": 4000.0', b'"distance": "far"', 1
+    )
+    world.pushed(parts, "coachco2/trips", days)
+    visit(client, handed)
+    told = client.get("/my-consent/rows.json").json()["set_aside"]
+    assert [(one["dataset"], one["rows"]) for one in told] == [("coachco2/trips", 1)]
+    assert told[0]["reason"]["fr"]
+    page = Page(client.get("/my-consent/rows").text).text
+    assert "Mises de côté" in page
+    assert "Mes trajets · 1 ligne · Gardées jusqu’au" in page
+    assert told[0]["reason"]["fr"] in page
+
+
 def test_every_stored_column_is_said_in_words(parts: Parts) -> None:
     from analytics import recognise
     from hub.rights import COLUMNS, HIDDEN

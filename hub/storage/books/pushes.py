@@ -192,14 +192,21 @@ class Pushes(Desk):
             ).rowcount
 
     def set_aside(
-        self, push: str | None = None, partner: str | None = None, limit: int = 100
+        self,
+        push: str | None = None,
+        partner: str | None = None,
+        limit: int = 100,
+        *,
+        subject: bytes | None = None,
     ) -> list[SetAside]:
-        """Rows in quarantine, in the order they were set aside."""
+        """Rows in quarantine, in the order they were set aside; of one person by their digest."""
         query = select(quarantine).order_by(quarantine.c.number).limit(limit)
         if push is not None:
             query = query.where(quarantine.c.push == push)
         if partner is not None:
             query = query.join(pushes).where(pushes.c.partner == partner)
+        if subject is not None:
+            query = query.where(quarantine.c.digest == subject)
         with self._read() as connection:
             return [_set_aside(row) for row in connection.execute(query)]
 
