@@ -11,7 +11,8 @@ event, may be killed at any step and is then done again.
 3. Rows set aside for long enough are destroyed; sealed files that could not be processed in time
    end with their push (`push.expire`, by the worker that holds its job).
 4. Back-ups expire (`backup.expire`).
-5. Sealed proofs of consents that ended five years ago are destroyed. Bodies and salts of old events
+5. Sealed proofs of consents that ended five years ago are destroyed, and what stands in their place
+   in a hub that had nobody to seal them for. Bodies and salts of old events
    are erased: the entries stay in the log; an event names their places, and only an erasure that is
    named is believed.
 6. Large tables are gathered, so that the next withdrawal moves few rows.
@@ -26,7 +27,7 @@ import io
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 import duckdb
@@ -34,7 +35,7 @@ import pyarrow as pa
 
 from connectors.contract import Batch, Dataset
 from consent import gate, pseudonyms, purposes
-from hub import push, stages, upkeep
+from hub import consent_proofs, push, stages, upkeep
 from hub.audit import erasure
 from hub.events import AuditEvent, Kind
 from hub.parts import WORKER, Parts
@@ -75,6 +76,8 @@ RULES: Final[Mapping[str, Rule]] = {
 
 OURS: Final = frozenset({"rows", "key", "proof", "event"})
 """What `run` lets go; rows set aside, sealed files and back-ups end where they are kept."""
+PROOF: Final = "sealed proof of consent: five years"
+COLLECTED: Final = "how a consent was collected, where nobody could seal it: five years"
 BOARDINGS: Final = "boardings_hourly"
 COUNTS: Final = pa.schema(
     [
@@ -136,9 +139,12 @@ def due(parts: Parts) -> list[Due]:
             found.append(Due("backup", backup.id, "", "1-10", "back-up: 30 days", on))
     proofs = parts.books.proofs_over(parts.clock())
     if proofs:
-        reason = "sealed proof of consent: five years"
         on = proofs[0].date()
-        found.append(Due("proof", "consent_proofs", "", _class(len(proofs)), reason, on))
+        found.append(Due("proof", "consent_proofs", "", _class(len(proofs)), PROOF, on))
+    collected = parts.books.collected_over(parts.clock() - consent_proofs.KEPT)
+    if collected:
+        on = (collected[0] + consent_proofs.KEPT).date()
+        found.append(Due("proof", "grants", "", _class(len(collected)), COLLECTED, on))
     bodies = parts.books.readable_events(parts.clock() - BODIES, AT_ONCE)
     if bodies:
         reason = "body of an event: five years"
@@ -363,12 +369,19 @@ def _destroy_key(parts: Parts, purpose: str, period: str) -> None:
 
 def _end_proofs(parts: Parts) -> None:
     now = parts.clock()
-    if not parts.books.proofs_over(now):
-        return
-    facts = {"because": "sealed proof of consent: five years"}
-    event = AuditEvent(Kind.RETENTION_ENDED, WORKER.organisation, "consent_proofs", now, facts)
-    parts.books.drop_proofs(now, event=event)
-    parts.books.compact()
+    if parts.books.proofs_over(now):
+        parts.books.drop_proofs(now, event=_over("consent_proofs", now, PROOF))
+        parts.books.compact()
+    before = now - consent_proofs.KEPT
+    if parts.books.collected_over(before):
+        names = consent_proofs.COLLECTED
+        parts.books.drop_collected(before, names, event=_over("grants", now, COLLECTED))
+        parts.books.compact()
+
+
+def _over(about: str, now: datetime, because: str) -> AuditEvent:
+    facts = {"because": because}
+    return AuditEvent(Kind.RETENTION_ENDED, WORKER.organisation, about, now, facts)
 
 
 def _erase_bodies(parts: Parts) -> None:

@@ -103,7 +103,7 @@ READS: Final = frozenset(
     {
         "account", "accounts", "agreement", "agreement_version", "agreement_versions",
         "agreements", "check", "check_empty", "client", "clients",
-        "concluded", "contributing", "contribution", "correcting", "ended_by",
+        "collected_over", "concluded", "contributing", "contribution", "correcting", "ended_by",
         "factor", "tries", "former_key", "former_secret", "formers", "recovery_left", "vouched",
         "are_placed", "event_at", "event_count", "events", "grant", "grant_counts", "grants_of",
         "last_of",
@@ -332,6 +332,9 @@ WRITES: Final[dict[str, Write]] = {
             event=SAID,
         ),
         ("give", "withdraw"),
+    ),
+    "drop_collected": Write(
+        lambda b: b.drop_collected(NOW, ["age"], event=SAID), None, ("give", "withdraw")
     ),
     "drop_proofs": Write(
         lambda b: b.drop_proofs(NOW, event=SAID), None, ("give", "withdraw", "complete_withdrawals")

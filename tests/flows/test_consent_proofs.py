@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -183,12 +183,28 @@ def test_after_five_years_retention_destroys_it(parts: Parts) -> None:
         consent_proofs.hand_out(over, DPO, grant.id, "person")
 
 
-def test_without_a_recipient_nothing_is_sealed_and_the_evidence_stays(tmp_path: Path) -> None:
+def test_without_a_recipient_nothing_is_sealed_and_the_evidence_stays_as_long(
+    tmp_path: Path,
+) -> None:
     made = replace(world.hub_in(tmp_path / "var"), clock=lambda: GIVEN_AT + timedelta(days=1))
     grant, _ = ended(made)
     assert made.books.consent_proof(grant.id) is None
     assert grant.evidence["age"] == "15_17"
+    stands, _ = give(made, "bob")
+    assert grant.ended_at is not None
+    ends = grant.ended_at + FIVE_YEARS
+    retention.run(replace(made, clock=lambda: ends - timedelta(seconds=1)))
+    assert set(consent_proofs.COLLECTED) <= set(_kept(made, grant))
+    retention.run(replace(made, clock=lambda: ends))
+    assert set(_kept(made, grant)) == set(grant.evidence) - set(consent_proofs.COLLECTED)
+    assert _kept(made, stands) == stands.evidence, "it is needed while it stands"
     made.books.close()
+
+
+def _kept(parts: Parts, grant: Grant) -> Mapping[str, Any]:
+    found = parts.books.grant(grant.id)
+    assert found is not None
+    return found.evidence
 
 
 def test_the_officers_page_hands_out_the_sealed_file(parts: Parts) -> None:

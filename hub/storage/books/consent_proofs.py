@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, insert, select, update
 
 from hub.events import AuditEvent
 from hub.records import ConsentProof
@@ -34,6 +35,30 @@ class ConsentProofs(Desk):
         with self._write(event) as (connection, _):
             gone = delete(consent_proofs).where(consent_proofs.c.kept_until <= now)
             return connection.execute(gone).rowcount
+
+    def collected_over(self, before: datetime) -> list[datetime]:
+        """When consents ended by then of which the books still say how they were collected."""
+        with self._read() as connection:
+            return sorted(row.ended_at for row in connection.execute(_collected(before)))
+
+    def drop_collected(self, before: datetime, names: Iterable[str], *, event: AuditEvent) -> int:
+        """Take these out of the evidence of such consents; of how many. `compact` afterwards."""
+        gone = set(names)
+        with self._write(event) as (connection, _):
+            found = connection.execute(_collected(before)).all()
+            for row in found:
+                left = {name: said for name, said in row.evidence.items() if name not in gone}
+                connection.execute(
+                    update(grants).where(grants.c.id == row.id).values(evidence=left)
+                )
+        return len(found)
+
+
+def _collected(before: datetime) -> Select[Any]:
+    """Consents that ended by then and have no proof in the place of their evidence."""
+    known = grants.c.evidence["age"].as_string().is_not(None)
+    query = select(grants.c.id, grants.c.ended_at, grants.c.evidence)
+    return query.where(grants.c.ended_at <= before, known)
 
 
 def keep(connection: Connection, proofs: Sequence[ConsentProof], sequence: int) -> None:
