@@ -19,9 +19,10 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
 from connectors.contract import REASONS, Dataset, Malformed, Reading
@@ -32,6 +33,7 @@ from hub.errors import Conflict, NotFound
 from hub.events import AuditEvent, Kind
 from hub.parts import WORKER, Actor, Parts
 from hub.records import Push, SetAside
+from hub.storage.sealing import Opener
 from hub.storage.states import commit, state
 
 ALONE: Final = frozenset({"duplicate_row"})
@@ -83,6 +85,7 @@ def show(
             en="Nothing is in quarantine there.",
             who="operator",
         )
+    opener = cache(parts.vault.opener)
     return [
         {
             "push": row.push,
@@ -92,7 +95,7 @@ def show(
             "fr": REASONS[row.code].words["fr"] if row.code in REASONS else "",
             "en": REASONS[row.code].words["en"] if row.code in REASONS else "",
             "until": row.until.isoformat() if row.until else None,
-            "pattern": _shape(parts, row),
+            "pattern": _shape(opener, row),
         }
         for row in rows
     ]
@@ -110,10 +113,11 @@ def pattern(data: bytes) -> str:
     return re.sub(r"[^\x20-\x7e]", "?", text)[:PATTERN_LENGTH]
 
 
-def _shape(parts: Parts, row: SetAside) -> str | None:
+def _shape(opener: Callable[[], Opener], row: SetAside) -> str | None:
+    """The shape of one row; `opener` is asked only where there is something to open."""
     if row.sealed is None:
         return None
-    _, one = readings.without_reference(parts.vault.unseal(row.sealed))
+    _, one = readings.without_reference(opener().unseal(row.sealed))
     below = b"" if pushes.documents(one) else one.partition(b"\n")[2]
     return pattern(below or one)
 
@@ -256,12 +260,12 @@ def _readable(
 ) -> tuple[list[SetAside], bytes, str | None]:
     """The rows that are good now, the file they make together, and whom it is about."""
     reading, about = readings.of(parts, push), None
-    opener = parts.vault.opener()
+    opener = cache(parts.vault.opener)
     good: list[tuple[SetAside, bytes]] = []
     for row in rows:
         if row.sealed is None or row.code in ALONE:
             continue
-        about, one = readings.without_reference(opener.unseal(row.sealed))
+        about, one = readings.without_reference(opener().unseal(row.sealed))
         reading = replace(reading, reference=about)  # one file's rows are all about the same
         if _reads(dataset, _joined([one]), reading) == []:
             good.append((row, one))

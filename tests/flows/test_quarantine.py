@@ -21,6 +21,7 @@ from hub.reconcile import reconcile
 from hub.records import PushState
 from hub.settings import DEFAULT_TERRITORY
 from hub.stages import Tally, Tolerance
+from hub.storage.vault import Vault
 from tests.flows import world
 
 TABLE = "transdev/validations/validations"
@@ -192,6 +193,35 @@ def test_showing_gives_shapes_and_no_content(parts: Parts) -> None:
     for allowed in (quarantine.show, quarantine.replay):
         with pytest.raises(Denied):
             allowed(parts, PARTNER, made.id)
+
+
+def test_all_rows_of_a_push_are_opened_with_one_key(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = world.pushed(parts, "transdev/validations", taps(2, 5))
+    asked: list[Vault] = []
+    opener = Vault.opener
+    monkeypatch.setattr(Vault, "opener", lambda vault: asked.append(vault) or opener(vault))
+    for look, rows in ((quarantine.show, 5), (lambda *of: [quarantine.replay(*of)], 1)):
+        asked.clear()
+        assert len(look(parts, OPERATOR, made.id)) == rows
+        assert len(asked) == 1
+
+
+def test_rows_without_content_are_shown_where_nothing_can_be_opened(parts: Parts) -> None:
+    dataset = parts.datasets["transdev/validations"]
+
+    def read(file: BinaryIO, reading: Reading) -> Iterator[Batch]:
+        for one in dataset.read(file, reading):
+            bare = tuple(dataclasses.replace(row, raw=None) for row in one.rejected)
+            yield dataclasses.replace(one, rejected=bare)
+
+    silent = {**parts.datasets, dataset.key: dataclasses.replace(dataset, read=read)}
+    told = dataclasses.replace(parts, datasets=silent)
+    made = world.pushed(told, "transdev/validations", taps(2, 5))
+    seals = Vault(parts.objects, parts.keyring.recipient)
+    shown = quarantine.show(dataclasses.replace(told, vault=seals), OPERATOR, made.id)
+    assert [row["pattern"] for row in shown] == [None] * 5
 
 
 def test_rows_are_listed_by_partner_and_reason(parts: Parts) -> None:
