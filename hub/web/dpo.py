@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request, Response
 
 from connectors.contract import REASONS
-from consent.purposes import PURPOSES
 from hub.errors import Rejected
 from hub.records import Account
 from hub.web.desk import Desk, Lines
@@ -58,7 +57,6 @@ def add(routes: APIRouter, desk: Desk, renderer: Renderer) -> None:
                 error=error,
                 kinds=desk.kinds(),
                 states=STATES,
-                purposes=PURPOSES,
                 reasons=REASONS,
                 csv="/v1/audit/events?" + urlencode({**asked, "format": "csv"}),
             )

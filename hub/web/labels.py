@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from consent.purposes import PURPOSES
 from hub.errors import Language
 from hub.web.figures import Area
-from hub.web.words import N_, say
+from hub.web.words import N_, said, say
 
 LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "mode": {
@@ -166,6 +167,12 @@ def label(language: Language, family: str, code: str) -> str:
     """The words of a code; the code itself where it is not known, so that nothing is hidden."""
     message = LABELS[family].get(code)
     return say(language, message) if message else code
+
+
+def purpose(language: Language, code: str) -> str:
+    """What somebody's data may be used for, by its name; the code where it is not known."""
+    known = PURPOSES.get(code)
+    return said(language, known.title) if known else code
 
 
 def area(language: Language, found: Area, departments: Mapping[str, str]) -> str:

@@ -299,7 +299,6 @@ class _Mine:
             heading=partial(own.heading, language),
             cell=partial(own.cell, language),
             used=rights.used_in(parts, code),
-            purposes=PURPOSES,
         )
 
     def download(

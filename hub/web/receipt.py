@@ -14,7 +14,6 @@ from typing import Any, Final
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from consent.purposes import PURPOSES
 from hub import contributors, usage
 from hub.audit import contributions, receipts
 from hub.errors import HubError, Rejected
@@ -54,7 +53,7 @@ def add(routes: APIRouter, parts: Parts, renderer: Renderer, forms: Forms) -> No
     read = Depends(forms.read_file)
 
     def page(request: Request, status: int = 200, **context: Any) -> Response:
-        known = {"error": "", "found": None, "purposes": PURPOSES, "kinds": {}} | context
+        known = {"error": "", "found": None, "kinds": {}} | context
         return renderer.page(request, "my-receipt.html", status=status, form=True, **known)
 
     @routes.api_route(PAGE, methods=["GET", "HEAD"])

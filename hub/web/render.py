@@ -44,8 +44,10 @@ def environment(language: Language) -> Environment:
         lang=language,
         label=partial(labels.label, language),
         modes=partial(labels.modes, language),
+        purpose_title=partial(labels.purpose, language),
     )
     made.filters.update(
+        said=partial(words.said, language),
         number=partial(words.number, language=language),
         percent=partial(words.percent, language=language),
         daylong=partial(words.day, language=language),

@@ -7,6 +7,7 @@ correction needs no build step; French needs no catalogue, only its no-break spa
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date, datetime
 from functools import cache
 from gettext import NullTranslations
@@ -31,12 +32,17 @@ _TIGHT = re.compile(r" (?=[:;?!»%€])|(?<=«) ")
 _RANGE = re.compile(r"^\s*([a-zA-Z]{1,8})(?:-[a-zA-Z0-9-]+)?\s*(?:;\s*q=([0-9.]{1,5}))?\s*$")
 
 
+def _spaced(text: str) -> str:
+    """French, with the no-break spaces its punctuation wants."""
+    return _TIGHT.sub("\N{NO-BREAK SPACE}", text)
+
+
 class French(NullTranslations):
     """French as written in the templates, with the no-break spaces its punctuation wants."""
 
     def gettext(self, message: str) -> str:
         """The message itself."""
-        return _TIGHT.sub("\N{NO-BREAK SPACE}", message)
+        return _spaced(message)
 
     def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
         """Singular for 0 and 1, as in French."""
@@ -64,6 +70,12 @@ def N_(message: str) -> str:  # noqa: N802 - gettext's own name, which the extra
 def say(language: Language, message: str) -> str:
     """One message in one language."""
     return catalogue(language).gettext(message)
+
+
+def said(language: Language, text: str | Mapping[str, str]) -> str:
+    """What was written elsewhere in this language, or in each, as the pages write it."""
+    words = text if isinstance(text, str) else text[language]
+    return _spaced(words) if language == "fr" else words
 
 
 def known(name: str | None) -> Language | None:

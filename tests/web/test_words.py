@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import Environment
 
+from consent.purposes import PURPOSES
 from hub.web import labels, words
 from hub.web.render import TEMPLATES
 
@@ -106,6 +107,20 @@ def test_french_keeps_its_punctuation_on_the_line() -> None:
         "Pourquoi\N{NO-BREAK SPACE}? «\N{NO-BREAK SPACE}Oui\N{NO-BREAK SPACE}»"
         "\N{NO-BREAK SPACE}: 5\N{NO-BREAK SPACE}%"
     )
+
+
+def test_what_was_written_elsewhere_is_spaced_too_and_nothing_else_is_said() -> None:
+    both = {"fr": "Raté : recommence.", "en": "Missed: again."}
+    assert words.said("fr", both) == "Raté\N{NO-BREAK SPACE}: recommence."
+    assert words.said("fr", both["fr"]) == words.said("fr", both)
+    assert words.said("en", both) == both["en"]
+    assert [words.said(language, "") for language in words.LANGUAGES] == ["", ""]
+
+
+def test_a_purpose_has_its_name_and_another_its_code() -> None:
+    assert labels.purpose("fr", "school-mobility") == PURPOSES["school-mobility"].title["fr"]
+    assert labels.purpose("en", "school-mobility") == PURPOSES["school-mobility"].title["en"]
+    assert labels.purpose("fr", "of-another-time") == "of-another-time"
 
 
 @pytest.mark.parametrize(
