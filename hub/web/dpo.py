@@ -26,6 +26,8 @@ FIELDS: Final = (
 )
 STATES: Final = ("given", "refused", "objected", "withdrawn")
 LONGEST: Final = 200
+SHORT: Final = 5
+"""Withdrawals under way, those complete, and pushes in sight; the others are folded away."""
 _NUMBER: Final = 15
 
 
@@ -57,6 +59,7 @@ def add(routes: APIRouter, desk: Desk, renderer: Renderer) -> None:
                 error=error,
                 kinds=desk.kinds(),
                 states=STATES,
+                short=SHORT,
                 reasons=REASONS,
                 csv="/v1/audit/events?" + urlencode({**asked, "format": "csv"}),
             )

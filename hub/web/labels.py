@@ -122,7 +122,12 @@ LABELS: Final[Mapping[str, Mapping[str, str]]] = {
         "population": N_("Je suis"),
     },
     "direction": {"outward": N_("vers le lycée"), "return": N_("retour")},
-    "person": {"pupil": N_("élève"), "post-bac": N_("post-bac"), "staff": N_("personnel")},
+    "person": {
+        "pupil": N_("élève"),
+        "post-bac": N_("post-bac"),
+        "staff": N_("personnel"),
+        "unknown": N_("non précisé"),
+    },
     "action": {"Enter": N_("montée"), "Exit": N_("descente")},
     "means": {
         "WALKING": N_("à pied"),

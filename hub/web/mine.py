@@ -110,7 +110,10 @@ def add(routes: APIRouter, door: Door, renderer: Renderer, forms: Forms) -> None
     @routes.post(f"{PAGE}/object")
     def object_(request: Request, form: dict[str, str] = read) -> Response:
         return site.tried(
-            request, lambda: door.object(form.get("card", "")[:200], _address(request)), "objected"
+            request,
+            lambda: door.object(form.get("card", "")[:200], _address(request)),
+            at="object",
+            done="objected",
         )
 
     @routes.post(f"{PAGE}/leave", dependencies=[read])
@@ -120,14 +123,14 @@ def add(routes: APIRouter, door: Door, renderer: Renderer, forms: Forms) -> None
     @routes.post(f"{PAGE}/end")
     def end(request: Request, form: dict[str, str] = read) -> Response:
         participation.end(door.parts, site.visitor(request), form.get("purpose", ""))
-        return _back()
+        return _back("agreed")
 
     @routes.post(f"{PAGE}/agree")
     def agree(request: Request, form: dict[str, str] = read) -> Response:
         participation.agree_again(
             door.parts, site.visitor(request), form.get("purpose", ""), renderer.language(request)
         )
-        return _back()
+        return _back("agreed")
 
     @routes.post(f"{PAGE}/claims")
     def claim(request: Request, form: dict[str, str] = read) -> Response:
@@ -135,18 +138,18 @@ def add(routes: APIRouter, door: Door, renderer: Renderer, forms: Forms) -> None
             door.parts, PERSON, form.get("kind", ""), form.get("concerns", "everything"),
             site.visitor(request),
         )  # fmt: skip
-        return _back()
+        return _back("cases")
 
     @routes.post(f"{PAGE}/claims/retract")
     def retract(request: Request, form: dict[str, str] = read) -> Response:
         rights.retract(door.parts, PERSON, site.visitor(request), form.get("case", ""))
-        return _back()
+        return _back("cases")
 
     @routes.post(f"{PAGE}/correct")
     def correct(request: Request, form: dict[str, str] = read) -> Response:
         dataset, first, last = (form.get(name, "") for name in ("dataset", "first", "last"))
         corrections.ask(door.parts, PERSON, site.visitor(request), dataset, first, last)
-        return _back()
+        return _back("cases")
 
     @routes.post(f"{PAGE}/secret", dependencies=[read])
     def secret(request: Request) -> Response:
@@ -187,28 +190,40 @@ class _Mine:
         return self.ways_in(request) if code is None else self.own(request, code)
 
     def ways_in(
-        self, request: Request, *, error: str = "", done: str = "", status: int = 200
+        self,
+        request: Request,
+        *,
+        error: str = "",
+        at: str = "",
+        done: str = "",
+        status: int = 200,
     ) -> Response:
-        """Four forms; `done` says what was asked, never whether it found anybody."""
+        """Three forms; `done` says what was asked, never whether it found anybody.
+
+        `at` is the form an error stands in, which then has the focus.
+        """
         return self.renderer.page(
             request,
             "my-consent.html",
             status=status,
             form=True,
             error=error,
+            at=at,
             done=done,
             every=EVERY_PURPOSE,
             example=EXAMPLE,
             purposes=PURPOSES.values(),
         )
 
-    def tried(self, request: Request, act: Callable[[], object], done: str) -> Response:
-        """Do something and say that it was asked, or in words why it cannot be."""
+    def tried(
+        self, request: Request, act: Callable[[], object], *, at: str, done: str = ""
+    ) -> Response:
+        """Do what the form `at` asks and say that it was asked, or in words why it cannot be."""
         try:
             act()
         except HubError as error:
             words = error.words[self.renderer.language(request)]
-            response = self.ways_in(request, error=words, status=error.status)
+            response = self.ways_in(request, error=words, at=at, status=error.status)
             if error.status == 429:
                 response.headers["retry-after"] = str(error.facts.get("retry_after", 900))
             return response
@@ -222,7 +237,7 @@ class _Mine:
             purpose = form.get("purpose", EVERY_PURPOSE)
             noted.append(self.door.stop(form.get("code", ""), purpose, _address(request)))
 
-        response = self.tried(request, ask, "stopped")
+        response = self.tried(request, ask, at="stop", done="stopped")
         if noted:
             response.background = BackgroundTask(self.door.settle, noted[0])
         return response
@@ -235,7 +250,7 @@ class _Mine:
             code, secret = form.get("code", ""), form.get("secret", "")
             token.append(self.door.enter(code, secret, _address(request)))
 
-        response = self.tried(request, enter, "")
+        response = self.tried(request, enter, at="look")
         if not token:
             return response
         back = _back()
@@ -351,8 +366,9 @@ def _address(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-def _back() -> Response:
-    return RedirectResponse(PAGE, 303, {"cache-control": "no-store"})
+def _back(to: str = "") -> Response:
+    """One's own page, at the part `to` where what was just asked for is told."""
+    return RedirectResponse(f"{PAGE}#{to}" if to else PAGE, 303, {"cache-control": "no-store"})
 
 
 def _file(name: str) -> dict[str, str]:

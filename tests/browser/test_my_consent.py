@@ -132,3 +132,16 @@ def test_whoever_turned_15_answers_on_a_phone_without_scripts(visit: Begin, plac
     told = page.locator("main").inner_text()
     assert "Tu as dit oui" in told
     assert "c’est toi seul qui décides" not in told
+
+
+def test_a_mistyped_code_leads_a_phone_back_to_its_field(visit: Begin, place: Place) -> None:
+    page = visit(390, "fr", scripts=False).page
+    page.goto(f"{place.origin}/my-consent")
+    form = page.locator("form[action='/my-consent/look']")
+    form.locator("[name=code]").fill("bonjour")
+    form.locator("[name=secret]").fill("peu importe")
+    form.locator("button").click()
+    form.locator("[name=code]:focus").wait_for()
+    seen = form.locator("[role=alert]").bounding_box()
+    assert seen is not None
+    assert 0 <= seen["y"] <= 900, "what is wrong is in sight, without a word of script"

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx2
@@ -14,7 +15,7 @@ from fastapi.testclient import TestClient
 
 from connectors.partners.coachco2 import modes
 from consent import codes
-from hub import consents, participation, worker
+from hub import birthdays, consents, participation, worker
 from hub.application import application
 from hub.cli.operate import add_user
 from hub.events import AuditEvent, Kind
@@ -91,10 +92,14 @@ def told(answer: httpx2.Response) -> tuple[int, bytes]:
 
 
 def visit(client: TestClient, handed: Handed) -> Page:
+    return Page(visit_text(client, handed))
+
+
+def visit_text(client: TestClient, handed: Handed) -> str:
     answer = post(client, "look", code=handed.code, secret=handed.secret)
     assert (answer.status_code, answer.headers["location"]) == (303, "/my-consent")
     assert "HttpOnly" in answer.headers["set-cookie"]
-    return Page(client.get("/my-consent").text)
+    return client.get("/my-consent").text
 
 
 def test_the_ways_in_are_a_page_for_anybody(client: TestClient) -> None:
@@ -135,7 +140,8 @@ def test_a_visitor_sees_what_was_agreed_and_ends_it(client: TestClient, parts: P
     page = visit(client, handed)
     assert "Comprendre comment on va au lycée" in page.text
     assert "Tu as dit oui" in page.text
-    assert post(client, "end", purpose="school-mobility").status_code == 303
+    answer = post(client, "end", purpose="school-mobility")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/my-consent#agreed")
     page = Page(client.get("/my-consent").text)
     assert "Tu as arrêté" in page.text
     assert "l’effacement est en cours" in page.text
@@ -250,6 +256,67 @@ def test_nothing_typed_is_shown_again(client: TestClient, ada: Handed) -> None:
         text = post(client, where, **fields).text
         assert "typed" not in text
         assert ada.code not in text
+
+
+@pytest.mark.parametrize(
+    ("form", "fields"),
+    [
+        ("stop", {"code": "mistyped", "purpose": "every"}),
+        ("look", {"code": NOBODYS, "secret": "mistyped"}),
+        ("object", {"card": ""}),
+    ],
+)
+def test_an_error_stands_in_its_form_which_has_the_focus(
+    client: TestClient, form: str, fields: dict[str, str]
+) -> None:
+    answer = post(client, form, **fields)
+    assert answer.status_code >= 400
+    _, _, after = answer.text.partition(f'action="/my-consent/{form}"')
+    inside, _, _ = after.partition("</form>")
+    assert 'role="alert" id="error"' in inside
+    page = Page(answer.text)
+    (wrong,) = [field for field in page.all("input") if "aria-invalid" in field]
+    assert wrong["name"] == next(iter(fields))
+    assert "autofocus" in wrong
+    assert wrong["aria-describedby"] == "error"
+    assert page.ids.count("error") == 1
+
+
+def test_yes_and_no_look_alike_to_whoever_is_asked_again(client: TestClient, parts: Parts) -> None:
+    now = parts.clock()
+    fifteen = now.replace(day=1) - timedelta(days=20)
+    before = replace(parts, clock=lambda: now - timedelta(days=60))
+    child = CHILD | {
+        "birth": f"{fifteen.year - 15}-{fifteen.month:02d}", "parent_at": GIVEN_AT,
+    }  # fmt: skip
+    _, handed = participation.give(
+        before, APP, "coachco2", asked("turns", given_at=GIVEN_AT, **child)
+    )
+    birthdays.sweep(parts, now)
+    html = visit_text(client, handed[0])
+    buttons = re.findall(r"<button([^>]*)>(Oui, je continue|Non, j’arrête)", html)
+    assert [style for style, _ in buttons] == ["", ""]
+    assert "Tu avais dit oui avec un parent, le" in html
+
+
+def test_whoever_has_a_question_finds_whom_to_write_to(
+    client: TestClient, parts: Parts, ada: Handed
+) -> None:
+    assert 'href="/trust#who"' in client.get("/my-consent").text
+    assert 'href="/trust#who"' in visit_text(client, ada)
+    trust = Page(client.get("/trust").text)
+    assert "who" in trust.ids
+    for party in parts.territory.parties:
+        assert party.name in trust.text
+        assert party.contact in trust.text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_a_visit_that_is_over_leads_back_to_the_ways_in(client: TestClient) -> None:
+    page = Page(client.get("/my-consent/rows").text)
+    assert "Ta visite est terminée" in page.text
+    assert "Vous pouvez" not in page.text
+    links = [link["href"] for link in page.all("a") if "button" in link.get("class", "")]
+    assert links == ["/my-consent"]
 
 
 def test_an_objection_by_card_answers_the_same_and_holds(client: TestClient, parts: Parts) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -133,6 +135,25 @@ def test_an_empty_hub_has_a_page() -> None:
     text = Page(visitor(Role.DPO, MemoryDesk()).get("/dpo?lang=en").text).text
     assert "Nothing yet." in text
     assert "No row is set aside." in text
+
+
+@pytest.mark.parametrize(("language", "more"), [("fr", "5 autres"), ("en", "5 more")])
+def test_what_is_finished_is_folded_away_and_what_is_not_is_in_sight(
+    language: str, more: str
+) -> None:
+    shown = desk()
+    purposes = ("school-mobility",)
+    ended = [Ending(f"ended-{n}", "transdev", purposes, AT, AT, 1) for n in range(10)]
+    late = Ending("late", "transdev", purposes, AT, None, 0, late_since=AT)
+    shown.state = dataclasses.replace(shown.state, withdrawals=[*ended, late], pushes=[])
+    html = visitor(Role.DPO, shown).get(f"/dpo?lang={language}").text
+    in_sight, _, rest = html.partition("<details")
+    folded, _, _ = rest.partition("</details>")
+    assert in_sight.index("about=late#") < in_sight.index("about=ended-0#")
+    assert re.findall(r"about=(ended-\d)#", in_sight) == [f"ended-{n}" for n in range(5)]
+    assert re.findall(r"about=(ended-\d)#", folded) == [f"ended-{n}" for n in range(5, 10)]
+    assert more in Page(html).text
+    assert html.count("<details") == 1, "what is short is not folded"
 
 
 def test_every_field_has_a_label_and_every_table_a_caption() -> None:
