@@ -68,12 +68,16 @@ class Echo(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("proxy")
+
+
+@pytest.fixture(scope="module")
+def ports(folder: Path) -> Iterator[tuple[int, int]]:
     """nginx by the example: its ports for HTTP and HTTPS. Only addresses and paths are others."""
     program = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
     if program is None:
         missing("nginx is not there; `make services` installs it")
-    folder = tmp_path_factory.mktemp("proxy")
     certificate(folder / "tls")
     plain, tls = free_port(), free_port()
     with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as hub:
@@ -81,6 +85,8 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]
         text = EXAMPLE.read_text("utf-8")
         for old, new in {
             "/var/run/nginx.pid": str(folder / "pid"),
+            "/dev/stdout": str(folder / "access.log"),
+            "/dev/stderr": str(folder / "error.log"),
             "listen 80;": f"listen 127.0.0.1:{plain};",
             "listen 443 ": f"listen 127.0.0.1:{tls} ",
             "/etc/nginx/tls": str(folder / "tls"),
@@ -127,6 +133,18 @@ def test_the_hub_is_told_who_asks_and_nobody_else_can_say_so(ports: tuple[int, i
     assert "X-Forwarded-For: 127.0.0.1\n" in told
     assert "X-Forwarded-Proto: https\n" in told
     assert "203.0.113.9" not in told
+
+
+def test_what_it_keeps_names_no_address_and_no_question(
+    ports: tuple[int, int], folder: Path
+) -> None:
+    """Also where it refuses by itself, which it tells of in its own words."""
+    for path in ("/catalog?card=canary-card", "/metrics?card=canary-card"):
+        said(secure(ports[1]), path, None, referer="https://elsewhere.example/canary-referer")
+    kept = [(folder / name).read_text("utf-8") for name in ("access.log", "error.log")]
+    assert len(kept[0].splitlines()) >= 2
+    for told in ("canary", "127.0.0.1"):
+        assert told not in "".join(kept)
 
 
 def test_a_large_file_passes(ports: tuple[int, int]) -> None:
