@@ -215,16 +215,18 @@ class Door:
         """Record an objection by card number, the same whether or not anybody has that card.
 
         At every partner, for what rests on a public task: who knows a number ends no consent with
-        it. Raises `Rejected` for no card number, `Busy` after too many tries.
+        it. A number typed in groups, as cards show it, is meant without its blanks, too. Raises
+        `Rejected` for no card number, `Busy` after too many tries.
         """
-        card = card.strip()
+        written = dict.fromkeys((card.strip(), "".join(card.split())))
         self._count([f"address\n{address}"])
         for partner, purpose in _public_tasks(self.parts):
-            try:
-                digest = consents.digest_of(self.parts, partner, card)
-            except model.ConsentError as error:
-                raise _rejected(error) from error
-            withdraw.withdraw(self.parts, PERSON, partner, digest, purpose, via="form")
+            for number in written:
+                try:
+                    digest = consents.digest_of(self.parts, partner, number)
+                except model.ConsentError as error:
+                    raise _rejected(error) from error
+                withdraw.withdraw(self.parts, PERSON, partner, digest, purpose, via="form")
 
     def link(self, actor: Actor, typed: str, reference: str) -> None:
         """Tie a partner's reference to a code. Answers the same whether anybody has the code.

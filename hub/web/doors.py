@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from hub.errors import Denied, HubError, NotFound
 from hub.identity.openid import CALLBACK, PATIENCE, Openid
 from hub.identity.people import People, RequestFacts
-from hub.web.forms import Forms
+from hub.web.forms import Forms, place
 from hub.web.render import Renderer
 
 BEGIN: Final = "/login/openid"
@@ -99,7 +99,7 @@ class _Doors:
     def enter(self, request: Request, form: dict[str, str]) -> Response:
         """In by a password of the hub."""
         login, password = form.get("login", "")[:200], form.get("password", "")
-        facts = RequestFacts(request.client.host if request.client else "")
+        facts = RequestFacts(place(request))
         try:
             cookie = self.people.login(login, password, facts, form.get("code", ""))
         except HubError as error:

@@ -23,7 +23,7 @@ from hub.errors import HubError, Unauthenticated
 from hub.participation import EVERY_PURPOSE, PERSON, Door
 from hub.records import Code, Grant, Withdrawal
 from hub.web import own
-from hub.web.forms import Forms
+from hub.web.forms import Forms, place
 from hub.web.render import Renderer
 from hub.web.words import N_, say
 
@@ -111,7 +111,7 @@ def add(routes: APIRouter, door: Door, renderer: Renderer, forms: Forms) -> None
     def object_(request: Request, form: dict[str, str] = read) -> Response:
         return site.tried(
             request,
-            lambda: door.object(form.get("card", "")[:200], _address(request)),
+            lambda: door.object(form.get("card", "")[:200], place(request)),
             at="object",
             done="objected",
         )
@@ -235,7 +235,7 @@ class _Mine:
 
         def ask() -> None:
             purpose = form.get("purpose", EVERY_PURPOSE)
-            noted.append(self.door.stop(form.get("code", ""), purpose, _address(request)))
+            noted.append(self.door.stop(form.get("code", ""), purpose, place(request)))
 
         response = self.tried(request, ask, at="stop", done="stopped")
         if noted:
@@ -248,7 +248,7 @@ class _Mine:
 
         def enter() -> None:
             code, secret = form.get("code", ""), form.get("secret", "")
-            token.append(self.door.enter(code, secret, _address(request)))
+            token.append(self.door.enter(code, secret, place(request)))
 
         response = self.tried(request, enter, at="look")
         if not token:
@@ -360,10 +360,6 @@ class _Mine:
             word=lambda kind, code: say(language, WORDS[kind][code]) if code else "",
             **context,
         )
-
-
-def _address(request: Request) -> str:
-    return request.client.host if request.client else ""
 
 
 def _back(to: str = "") -> Response:

@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 
 from connectors.partners.coachco2 import modes
 from consent import codes
-from hub import birthdays, consents, participation, worker
+from hub import birthdays, consents, participation, withdraw, worker
 from hub.application import application
 from hub.cli.operate import add_user
 from hub.events import AuditEvent, Kind
@@ -320,14 +320,15 @@ def test_a_visit_that_is_over_leads_back_to_the_ways_in(client: TestClient) -> N
 
 
 def test_an_objection_by_card_answers_the_same_and_holds(client: TestClient, parts: Parts) -> None:
-    world.pushed(parts, "transdev/validations", world.taps(["card-known"]))
+    cards = ["card-known", "45001234"]
+    world.pushed(parts, "transdev/validations", world.taps(cards))
     answers = {
         post(client, "object", card=card).content
-        for card in ("card-known", "card-unknown", "card-known")
+        for card in ("card-known", "card-unknown", "card-known", " 4500 1234")
     }
     assert len(answers) == 1
     worker.drain(parts)
-    again = world.pushed(parts, "transdev/validations", world.taps(["card-known"], days=6))
+    again = world.pushed(parts, "transdev/validations", world.taps(cards, days=6))
     assert again.kept == 0
 
 
@@ -337,6 +338,23 @@ def test_too_many_tries_are_told_to_wait(client: TestClient) -> None:
     answer = post(client, "stop", code=NOBODYS, purpose="every")
     assert answer.status_code == 429
     assert answer.headers["retry-after"] == "900"
+
+
+def test_who_has_many_addresses_of_one_line_is_one(client: TestClient, parts: Parts) -> None:
+    """A household has 2 to the 64 of them: each alone would never meet the limit."""
+
+    def tried(address: str) -> int:
+        there = TestClient(client.app, headers={"accept": "text/html"}, client=(address, 50000))
+        return post(there, "object", card="card-none").status_code
+
+    most = participation.TRIES_BY_ADDRESS
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(withdraw, "withdraw", lambda *_, **__: None)
+        statuses = {tried(f"2001:db8:1:2::{number:x}") for number in range(most)}
+        assert statuses == {200}
+        assert tried("2001:db8:1:2:ffff::1") == 429
+        assert tried("2001:db8:1:3::1") == 200
+        assert tried("::ffff:192.0.2.7") == tried("192.0.2.7") == 200
 
 
 def test_a_claim_is_answered_by_the_officer_and_seen_by_the_person(
