@@ -20,13 +20,14 @@ import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from analytics import measures
-from hub import consents, demo, release, withdraw
+from hub import consents, demo, participation, release, withdraw
 from hub.cli import edge
 from hub.cli.operate import add_partner, add_user
 from hub.cli.remote import Remote
 from hub.cli.serving import Serving
 from hub.errors import Conflict, HubError
 from hub.main import compose
+from hub.participation import Handed
 from hub.parts import OPERATOR, Parts
 from hub.records import PushState, Role
 from hub.settings import Settings
@@ -58,9 +59,8 @@ def demo_command(
         with Serving(host, port if serve else 0) as serving:
             summary = _build(parts, serving.url, territory) if territory else {}  # 4
             msgspec.structs.replace(mark, built=True).write(settings.home)  # 5
-            edge.say(
-                summary | {"url": serving.url}, as_json=as_json, text=_told(summary, serving.url)
-            )
+            told = _told(summary, serving.url if serve else "")
+            edge.say(summary | {"url": serving.url}, as_json=as_json, text=told)
             if serve:
                 serving.wait()
     finally:
@@ -136,6 +136,7 @@ def _build(parts: Parts, url: str, territory: demo.Demo) -> dict[str, Any]:
         passwords[login] = parts.token(6)
         add_user(parts, login, role, organisation, passwords[login])
     given = consents.import_file(parts, OPERATOR, "coachco2", territory.grants)
+    participant = _participant(parts, territory.grants)
     objections = _object(parts, territory.objections)
     pushed = [_push(url, credentials[file.partner], file) for file in territory.files]
     with _steps() as progress:
@@ -153,7 +154,19 @@ def _build(parts: Parts, url: str, territory: demo.Demo) -> dict[str, Any]:
         "releases": releases,
         "clients": {k: {"id": v[0], "secret": v[1]} for k, v in credentials.items()},
         "accounts": passwords,
+        "participant": {"code": participant.code, "secret": participant.secret},
     }
+
+
+def _participant(parts: Parts, grants: Path) -> Handed:
+    """Code and secret of somebody who said yes, for a look at one's own page."""
+    with grants.open(encoding="utf-8", newline="") as stream:
+        said_yes = next(
+            row for row in csv.DictReader(stream, delimiter=";") if row["state"] == "given"
+        )
+    subject = consents.digest_of(parts, "coachco2", said_yes["reference"])
+    (grant,) = parts.books.grants_of(subject)
+    return participation.again(parts, OPERATOR, grant)[0]
 
 
 def _push(url: str, credentials: tuple[str, str], file: demo.DemoFile) -> dict[str, Any]:
@@ -213,11 +226,18 @@ def _told(summary: dict[str, Any], url: str) -> str:
         lines += [f"Publications / releases : {', '.join(summary['releases'])}"]
         lines += ["Comptes / accounts (montrés une fois, shown once) :"]
         lines += [f"  {login:<10} {word}" for login, word in summary["accounts"].items()]
+        mine = summary["participant"]
+        lines += ["Un participant / a participant (« Mon accord », “My consent”) :"]
+        lines += [f"  code {mine['code']}  mot secret / secret {mine['secret']}"]
         lines += ["Clients OAuth 2 :"]
         lines += [f"  {c['id']:<20} {c['secret']}" for c in summary["clients"].values()]
         lines += [f"Fichiers des partenaires / partners' files : {summary['partners']}"]
+    if not url:
+        return "\n".join([*lines, "Pour servir / to serve it: hub serve"])
     lines += [
         f"Indicateurs / indicators : {url}/indicators",
         f"Carte / map : {url}/map",
+        f"Mon accord / my consent : {url}/my-consent",
+        f"Contrôle / oversight (dpo) : {url}/dpo",
     ]
     return "\n".join(lines)

@@ -76,8 +76,9 @@ def table(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...], *, as_jso
         say(rows, as_json=True)
         return
     drawn = Table(box=None, header_style="bold")
-    for column in columns:
-        drawn.add_column(column)
+    for place, column in enumerate(columns):
+        # Whole, whatever the width: the first names the row, for the next command.
+        drawn.add_column(column, overflow="fold", no_wrap=not place)
     for row in rows:
         drawn.add_row(*("" if row.get(c) is None else str(row.get(c)) for c in columns))
     out.print(drawn)

@@ -49,6 +49,7 @@ def test_push_and_pushes(home: Path, tmp_path: Path) -> None:
     )
     code, listed, _ = hub(home, "pushes", "--json")
     assert (code, [p["id"] for p in listed]) == (0, [shown["id"]])
+    assert shown["id"] in hub(home, "pushes")[1], "an id is shown whole, however many columns"
     code, one, _ = hub(home, "pushes", shown["id"], "--json")
     assert (code, one["file_sha256"]) == (0, shown["file_sha256"])
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from hub import push
+from hub import participation, push, rights
 from hub.audit import receipts
 from hub.main import compose
+from hub.participation import PERSON
 from hub.reconcile import reconcile
 from hub.settings import Settings
 from tests.flows import command, real
@@ -73,6 +75,32 @@ def test_every_push_is_stored_and_every_row_accounted_for(
     assert {push["state"] for push in summary["pushes"]} == {"stored"}
     assert all(p["received"] == p["valid"] + p["rejected"] for p in summary["pushes"])
     assert sum(push["rejected"] for push in summary["pushes"]) == 9
+
+
+def test_a_participants_code_opens_a_page_with_rows(demo: tuple[Path, dict[str, Any]]) -> None:
+    home, summary = demo
+    parts = compose(Settings(home=home), opens=True)
+    door = participation.Door(parts)
+    mine = summary["participant"]
+    code = door.who(door.enter(mine["code"], mine["secret"], "127.0.0.1"))
+    assert code is not None
+    assert sum(one.rows.num_rows for one in rights.own_rows(parts, PERSON, code, "page")) > 0
+    parts.books.close()
+
+
+def test_what_is_not_served_is_not_given_an_address(demo: tuple[Path, dict[str, Any]]) -> None:
+    told = run(demo[0], "demo", "--no-serve").stdout
+    assert "hub serve" in told
+    assert "http" not in told
+
+
+def test_the_commands_of_the_readme_work_on_the_demo(demo: tuple[Path, dict[str, Any]]) -> None:
+    typed = re.findall(
+        r"^\.venv/bin/hub (.+)$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert typed
+    for words in typed:
+        assert run(demo[0], *words.split()).stdout, words
 
 
 def test_releases_are_computed_and_show_no_such_count(demo: tuple[Path, dict[str, Any]]) -> None:
