@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from consent import records
+
 CONTEXT: Final[Mapping[str, str]] = {
     "dct": "http://purl.org/dc/terms/",
     "dpv": "https://w3id.org/dpv#",
@@ -45,6 +47,11 @@ KINDS: Final[Mapping[str, str]] = {
     "public": "dpv:GovernmentalOrganisation",
     "private": "dpv:ForProfitOrganisation",
     "other": "dpv:Organisation",
+}
+ENTITIES: Final[Mapping[str, tuple[str, str]]] = {
+    records.PARENT: ("parent", "dpv:ParentOfDataSubject"),
+    records.PERSON: ("person", "dpv:DataSubject"),
+    records.HUB: ("hub", "dpv:DataProcessor"),
 }
 ROLES: Final[Mapping[str, str]] = {
     "controller": "dpv:hasDataController",
@@ -130,14 +137,11 @@ def _party(party: Mapping[str, Any], address: str) -> dict[str, Any]:
 
 
 def _event(event: Mapping[str, Any], address: str) -> dict[str, Any]:
-    parent = event["entity_id"].endswith("parental authority")
+    who, type_ = next(said for end, said in ENTITIES.items() if event["entity_id"].endswith(end))
     return {
         "@type": STATES[event["event_state"]],
         "dpv:isIndicatedAtTime": {"@type": "xsd:dateTime", "@value": event["event_time"]},
-        "dpv:isIndicatedBy": {
-            "@id": f"{address}#{'parent' if parent else 'person'}",
-            "@type": "dpv:ParentOfDataSubject" if parent else "dpv:DataSubject",
-        },
+        "dpv:isIndicatedBy": {"@id": f"{address}#{who}", "@type": type_},
         "dpv:hasDuration": event["validity_duration"],
     }
 

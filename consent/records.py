@@ -69,6 +69,12 @@ WITHDRAWAL_METHOD: Final = {
 }
 
 
+PERSON: Final = "person"
+PARENT: Final = "parental authority"
+HUB: Final = "hub"
+"""Entities of an event: who said so, or the hub where time did."""
+
+
 @dataclass(frozen=True, slots=True)
 class Party:
     """An organisation a record names: who it is and how it is reached.
@@ -87,15 +93,15 @@ class Party:
 def given(granted: Granted, record_id: str) -> list[dict[str, Any]]:
     """One event for each half: two entities, as the French double consent needs."""
     ends = granted.expires_at.isoformat() if granted.expires_at else UNTIL_WITHDRAWN
-    halves = [("person", granted.given_at)]
+    halves = [(PERSON, granted.given_at)]
     if granted.parent is not None:
-        halves.append(("parental authority", granted.parent.given_at))
+        halves.append((PARENT, granted.parent.given_at))
     return [_event("given", at, f"{record_id} {entity}", ends) for entity, at in halves]
 
 
 def refused(at: datetime, record_id: str) -> list[dict[str, Any]]:
     """The event of a person who said no."""
-    return [_event("refused", at, f"{record_id} person", UNTIL_WITHDRAWN)]
+    return [_event("refused", at, f"{record_id} {PERSON}", UNTIL_WITHDRAWN)]
 
 
 def record(
@@ -160,13 +166,20 @@ def record(
     }
 
 
-def ended(made: Mapping[str, Any], state: str, at: datetime) -> dict[str, Any]:
+def joint(made: Mapping[str, Any]) -> bool:
+    """Whether a parent gave a half of what a record tells of."""
+    return any(str(event["entity_id"]).endswith(PARENT) for event in made["event"])
+
+
+def ended(made: Mapping[str, Any], state: str, at: datetime, by: str = PERSON) -> dict[str, Any]:
     """The same record with what came later. `state`: withdrawn, expired or objected.
 
-    An objection ends what was consented to, so it reads as a withdrawal.
+    An objection ends what was consented to, so it reads as a withdrawal. `by` is the half that
+    ended it; what runs out the hub says itself.
     """
     said = "withdrawn" if state == "objected" else state
-    last = _event(said, at, f"{made['record_id']} person", UNTIL_WITHDRAWN)
+    who = HUB if state == "expired" else by
+    last = _event(said, at, f"{made['record_id']} {who}", UNTIL_WITHDRAWN)
     return {**made, "event": [*made["event"], last]}
 
 

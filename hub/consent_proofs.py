@@ -30,7 +30,7 @@ from hub.events import AuditEvent, Kind
 from hub.parts import Actor, Parts
 from hub.records import ConsentProof, Grant
 from hub.storage import sealing
-from hub.storage.books import EXPIRED
+from hub.storage.books import BY, EXPIRED
 
 log = logging.getLogger("hub.break_glass")
 
@@ -57,7 +57,7 @@ def sealed(parts: Parts, ended: Iterable[Grant]) -> list[ConsentProof]:
     return [
         ConsentProof(
             grant.id,
-            sealing.seal(msgspec.json.encode(content(grant)), recipient),
+            sealing.seal(msgspec.json.encode(content(parts, grant)), recipient),
             (grant.ended_at or parts.clock()) + KEPT,
             {k: v for k, v in grant.evidence.items() if k not in COLLECTED},
         )
@@ -65,7 +65,7 @@ def sealed(parts: Parts, ended: Iterable[Grant]) -> list[ConsentProof]:
     ]
 
 
-def content(grant: Grant) -> dict[str, Any]:
+def content(parts: Parts, grant: Grant) -> dict[str, Any]:
     """What a proof says, as JSON; never whom about, nor a digest."""
     notice = PURPOSES[grant.purpose].published(grant.notice_version)
     return {
@@ -75,18 +75,27 @@ def content(grant: Grant) -> dict[str, Any]:
         "population": grant.population,
         "given_at": grant.given_at.isoformat(),
         "ended_at": grant.ended_at.isoformat() if grant.ended_at else None,
-        "record": told(grant),
+        "record": told(parts, grant),
         "notice": asdict(notice) | {"sha256": notice.digest} if notice else None,
     }
 
 
-def told(grant: Grant) -> dict[str, Any]:
+def told(parts: Parts, grant: Grant) -> dict[str, Any]:
     """The record of an answer, with its end. What ran out ended then, not when that was noticed."""
     record = dict(grant.evidence)
     if grant.ended_at is None or "event" not in record:
         return record
     ran_out = grant.expires_at if grant.state == EXPIRED else None
-    return records.ended(record, grant.state, min(grant.ended_at, ran_out or grant.ended_at))
+    at = min(grant.ended_at, ran_out or grant.ended_at)
+    by = _half(parts, grant) if records.joint(record) else records.PERSON
+    return records.ended(record, grant.state, at, by)
+
+
+def _half(parts: Parts, grant: Grant) -> str:
+    """Which half ended a joint consent: what the withdrawal left behind says so."""
+    secret = parts.books.contribution(grant.id)
+    left = parts.books.grant(f"{secret.ended_by}.{grant.purpose}") if secret else None
+    return str(left.evidence.get(BY, records.PERSON)) if left else records.PERSON
 
 
 def digests(proofs: Sequence[ConsentProof]) -> list[str]:

@@ -248,7 +248,7 @@ def shown(grant: Grant) -> dict[str, Any]:
 
 def linked(parts: Parts, grant: Grant) -> dict[str, Any]:
     """The record of a grant as linked data (JSON-LD, W3C DPV), with what came of it since."""
-    record = consent_proofs.told(grant)
+    record = consent_proofs.told(parts, grant)
     if grant.ended_at is None and grant.expires_at and grant.expires_at <= parts.clock():
         record = records.ended(record, EXPIRED, grant.expires_at)
     return dpv.jsonld(record, f"{parts.settings.public_url}/v1/consents/{grant.id}")

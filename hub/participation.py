@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from consent import codes, model, purposes
+from consent import codes, model, purposes, records
 from hub import consents, withdraw
 from hub.errors import Busy, Conflict, Denied, HubError, Rejected
 from hub.events import AuditEvent, Kind
@@ -295,9 +295,12 @@ def end(parts: Parts, code: Code, purpose: str = EVERY_PURPOSE) -> list[str]:
         }:
             ended.setdefault(one.partner, []).append(one.purpose)
     made = []
+    half = records.PARENT if code.holder == "parent" else ""
     for link in parts.books.links_of(code.participant):
         for ends in ended.get(link.partner, ()) if link.ended_at is None else ():
-            done = withdraw.withdraw(parts, PERSON, link.partner, link.subject, ends, via="code")
+            done = withdraw.withdraw(
+                parts, PERSON, link.partner, link.subject, ends, via="code", by=half
+            )
             made.append(done.id)
     return made
 

@@ -308,7 +308,8 @@ class Withdrawal:
     """A consent that ended, and how far its effect has come.
 
     `due_at` is when it must be complete at the latest; `backups_until`, known then, when the last
-    back-up that may hold the rows expires (None: there is none).
+    back-up that may hold the rows expires (None: there is none). `by`, known only when it is asked
+    for: the parent, where it is the parent of a joint consent who asks.
     """
 
     id: str
@@ -322,6 +323,7 @@ class Withdrawal:
     due_at: datetime | None = None
     backups_until: datetime | None = None
     state: Erasure = field(default=Erasure.REQUESTED, compare=False)
+    by: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,11 +62,13 @@ def withdraw(
     purpose: str | None = None,
     *,
     via: str,
+    by: str = "",
 ) -> Withdrawal:
     """End a person's consent, or record an objection, at one partner. Steps 1 and 2.
 
     `subject` is the keyed digest of the partner's reference. Answers the same whether or not
-    anything was known about the person. `purpose` None ends them all.
+    anything was known about the person. `purpose` None ends them all. `by`: the parent, where
+    the code of theirs asks.
     """
     decision = parts.require("withdraw", actor, {"partner": partner, "via": via})  # 1
     if purpose is not None and purpose not in purposes.PURPOSES:
@@ -93,6 +95,7 @@ def withdraw(
         purposes=ended,
         requested_at=now,
         due_at=now + timedelta(hours=parts.settings.withdrawal_hours),
+        by=by,
     )
     objects = any(agreement.basis is Basis.PUBLIC_TASK for agreement in agreements)
     event = AuditEvent(

@@ -73,6 +73,24 @@ def test_how_it_was_collected_is_sealed_at_the_end_and_leaves_the_books(parts: P
     assert reconcile(parts).problems == []
 
 
+def test_the_record_says_which_half_ended_it(parts: Parts) -> None:
+    for half, who in enumerate(("dpv:DataSubject", "dpv:ParentOfDataSubject")):
+        grant, handed = give(parts, f"kid-{half}", **CHILD)
+        stop(parts, handed[half].code)
+        for settled in (False, True):
+            if settled:
+                worker.drain(parts)
+            now = parts.books.grant(grant.id)
+            assert now is not None
+            last = consents.linked(parts, now)["dpv:hasConsentStatus"][-1]
+            assert last["@type"] == "dpv:ConsentWithdrawn"
+            assert last["dpv:isIndicatedBy"]["@type"] == who
+        told = opened(consent_proofs.hand_out(parts, DPO, grant.id, "authority"))
+        assert told["record"]["event"][-1]["entity_id"].split(" ", 1)[1] == (
+            "parental authority" if half else "person"
+        )
+
+
 def test_how_a_parent_was_identified_is_nowhere_else_once_it_is_over(parts: Parts) -> None:
     how = "passport shown at the counter"
     _, (child, _) = give(parts, **CHILD | {"parent_identified_by": how})

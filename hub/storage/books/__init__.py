@@ -2,7 +2,7 @@
 
 from hub.storage.books.books import Books
 from hub.storage.books.events import Search
-from hub.storage.books.grants import ASKED_AGAIN, EXPIRED, GIVEN, OBJECTED, REFUSED, WITHDRAWN
+from hub.storage.books.grants import ASKED_AGAIN, BY, EXPIRED, GIVEN, OBJECTED, REFUSED, WITHDRAWN
 from hub.storage.books.jobs import EXPIRY, STOP
 from hub.storage.books.leases import Held
 from hub.storage.books.records import AUDITED, PASSING, Marked
@@ -10,6 +10,7 @@ from hub.storage.books.releases import Intent
 
 __all__ = [
     "ASKED_AGAIN",
+    "BY",
     "AUDITED",
     "EXPIRED",
     "EXPIRY",

@@ -50,6 +50,8 @@ REFUSED: Final = "refused"
 OBJECTED: Final = "objected"
 ASKED_AGAIN: Final = "asked_again"
 EXPIRED: Final = "expired"
+BY: Final = "by"
+"""In the evidence of what a withdrawal left behind: which half of a joint consent asked."""
 SAYS_NO: Final = (REFUSED, OBJECTED)
 """States that stand against: a refusal where the basis is consent, else an objection."""
 
@@ -354,6 +356,7 @@ def _refuse(
         given_at=max(withdrawal.requested_at, newest or withdrawal.requested_at),
         expires_at=None,
         notice_version="",
+        evidence={BY: withdrawal.by} if withdrawal.by else {},
     )
     connection.execute(insert(grants).values(grant_values(refusal, sequence)))
     return ids
