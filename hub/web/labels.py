@@ -106,7 +106,7 @@ LABELS: Final[Mapping[str, Mapping[str, str]]] = {
         "date": N_("Jour"),
         "quarter_hour": N_("Heure"),
         "uai": N_("Lycée (numéro)"),
-        "direction": N_("Sens"),
+        "direction": N_("Sens du trajet"),
         "origin_commune": N_("Commune"),
         "origin_cell": N_("Carré d’un kilomètre"),
         "distance_m": N_("Distance"),

@@ -314,6 +314,7 @@ def test_whoever_has_a_question_finds_whom_to_write_to(
 def test_a_visit_that_is_over_leads_back_to_the_ways_in(client: TestClient) -> None:
     page = Page(client.get("/my-consent/rows").text)
     assert "Ta visite est terminée" in page.text
+    assert "Authentification" not in page.text
     assert "Vous pouvez" not in page.text
     links = [link["href"] for link in page.all("a") if "button" in link.get("class", "")]
     assert links == ["/my-consent"]
