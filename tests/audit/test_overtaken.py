@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
@@ -112,17 +112,9 @@ class Overtaken:
 
 def folder_overtaken(path: Path, other: Overtaken) -> tuple[LogStore, LogStore]:
     class Suspended(FolderStore):
-        def advance(
-            self,
-            files: Mapping[str, bytes],
-            note: bytes,
-            over: bytes | None,
-            gone: Iterable[str] = (),
-            outgrown: Iterable[str] = (),
-        ) -> bool:
-            self.write(files)
-            other()
-            return super().advance({}, note, over, gone, outgrown)
+        def write(self, files: Mapping[str, bytes]) -> None:
+            super().write(files)
+            other()  # the checkpoint comes after the files
 
     return Suspended(path), FolderStore(path)
 
