@@ -14,7 +14,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -113,7 +113,8 @@ def _keep(parts: Parts, actor: Actor, grant: Grant, decision: Decision, keep: Ke
     What a no ends goes first: killed in between, the no has its effect, and is sent again.
     """
     partner = grant.partner
-    if not _standing(parts, partner, [grant]):
+    standing = _standing(parts, partner, [grant])
+    if not standing:
         raise Rejected(
             "consent-older-than-withdrawal",
             fr="La personne a retiré son accord après cette date : il faut un nouvel accord.",
@@ -121,6 +122,7 @@ def _keep(parts: Parts, actor: Actor, grant: Grant, decision: Decision, keep: Ke
             who="partner",
         )
     _end_what_stands(parts, actor, grant)
+    (grant,) = _kept(parts, standing)
     secrets = contributors.secrets_of(parts, [grant])
     committed = receipt_facts(parts, grant, secrets[0] if secrets else None)
     now = parts.clock()
@@ -167,9 +169,10 @@ def import_file(parts: Parts, actor: Actor, partner: str, path: Path) -> dict[st
             lines.setdefault(error.code, []).append(line)
     standing = _standing(parts, partner, good)
     if standing:
+        kept = _kept(parts, standing)
         (first, secrets, event), *further = [
-            _imported(parts, actor, partner, standing[at : at + AT_ONCE], {} if at else problems)
-            for at in range(0, len(standing), AT_ONCE)
+            _imported(parts, actor, partner, kept[at : at + AT_ONCE], {} if at else problems)
+            for at in range(0, len(kept), AT_ONCE)
         ]
         parts.books.give(first, secrets, event=event, further=further)
     for grant in standing:  # now that what the same file granted before is there, too
@@ -389,6 +392,18 @@ def _standing(parts: Parts, partner: str, grants: Sequence[Grant]) -> list[Grant
         grant
         for grant, mark in zip(grants, marks, strict=True)
         if (end := ended.get((grant.purpose, mark))) is None or grant.given_at > end
+    ]
+
+
+def _kept(parts: Parts, answers: Sequence[Grant]) -> list[Grant]:
+    """Answers as the books keep them: of who says no the mark, as of who leaves.
+
+    It is all that is needed to refuse an older yes, and it joins to no table.
+    """
+    marks = parts.refusal_marks([answer.subject for answer in answers])
+    return [
+        replace(answer, subject=mark) if answer.state == REFUSED else answer
+        for answer, mark in zip(answers, marks, strict=True)
     ]
 
 

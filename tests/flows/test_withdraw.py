@@ -132,6 +132,18 @@ def test_a_no_after_a_yes_is_a_withdrawal(parts: Parts) -> None:
     assert len(parts.books.withdrawals()) == 1, "nothing stands any more"
 
 
+def test_who_only_ever_said_no_is_a_mark_that_an_older_yes_does_not_overrule(parts: Parts) -> None:
+    somebody = "acc-somebody-who-never-agreed"
+    says_no(parts, parts.clock(), somebody)
+    assert found(parts, somebody) == []
+    with pytest.raises(Rejected, match="new consent"):
+        world.agree(parts, somebody)
+    later = replace(parts, clock=lambda: datetime.now(UTC))
+    yes = consents.Asked(somebody, "school-mobility", "pupil", later.clock(), birth="2009-01")
+    assert consents.give(later, OPERATOR, "coachco2", yes).state == "given"
+    assert world.pushed(parts, "coachco2/trips", world.trips([somebody], days=2)).kept == 4
+
+
 def test_a_no_of_an_import_is_one_too(parts: Parts, tmp_path: Path) -> None:
     header = "reference;purpose;population;birth_month;given_at;state"
     of = "school-mobility;pupil;2009-01"
