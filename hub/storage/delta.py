@@ -18,7 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 from typing import Final
 
@@ -46,17 +46,17 @@ from hub.storage.deltalog import (
 )
 from hub.storage.durable import Witness, sync_file, sync_folder, sync_up
 from hub.storage.leaves import (
+    WAITING,
     Layout,
     Part,
-    Prefixes,
     Span,
     cut,
     groups,
     is_leaf,
     prefixes,
     span_of,
+    spanning,
     spread,
-    together,
     write_spans,
 )
 from hub.storage.parquet import Written, as_written, tried, write
@@ -68,6 +68,8 @@ from hub.storage.rows import (
     check_columns,
     leaving,
     looked_at,
+    marked,
+    only,
     spelled_out,
     staying,
 )
@@ -296,7 +298,7 @@ class DeltaFolder:
                     (self._path / _LOG / name).unlink()
             else:
                 old.append([path for name in names if (path := f"{where}/{name}") not in kept])
-        spread(_remove, old)
+        spread(_remove, old, WAITING)
         for folder in sorted(folders[1:], reverse=True):
             with suppress(OSError):  # it is not empty
                 folder.rmdir()
@@ -403,20 +405,9 @@ class DeltaFolder:
         hit: dict[Live, int] = {}
 
         def thinned(some: Sequence[Live]) -> Part | None:
-            """What stays of some leaves of a bucket, without those that nobody leaves."""
-            names = _among(some[0], sought).names
-            left = []
-            for file in some:
-                rows = self._read(file)
-                kept = staying(rows, names, days)
-                if kept.num_rows < rows.num_rows:
-                    hit[file] = rows.num_rows - kept.num_rows
-                    left += [(_spanned(file), kept)] if kept.num_rows else []
-            if not left:
-                return None
-            span, rows = together(left)
-            options = as_written(self._opened(some[0]).metadata)
-            return Part(_folder(some[0]), span, rows, options)
+            counts, part = self._thinned(some, _among(some[0], sought).names, days)
+            hit.update(counts)
+            return part
 
         work = [some for _, files in sorted(leaves.items()) for some in groups(files)]
         written = write_spans(self._path, work, thinned)
@@ -430,8 +421,31 @@ class DeltaFolder:
             undo.pop_all()
         return hit | holding, written
 
+    def _thinned(
+        self, some: Sequence[Live], names: pa.Array, days: Days | None
+    ) -> tuple[dict[Live, int], Part | None]:
+        """The leaves, of some of a bucket, that somebody leaves, and what stays of these together.
+
+        Few calls for many leaves: threads take turns at the interpreter.
+        """
+        leaves = [self._opened(file) for file in some]
+        read = [leaf.read(use_threads=False) for leaf in leaves]
+        rows = pa.concat_tables(read)
+        leave = marked(leaving(rows, names, days))
+        sizes = np.array([len(part) for part in read])
+        counts = np.diff(np.append(0, np.cumsum(leave))[np.append(0, np.cumsum(sizes))])
+        hit = {file: count for file, count in zip(some, counts.tolist(), strict=True) if count}
+        kept = only(rows, np.repeat(counts > 0, sizes) & ~leave)
+        if not kept.num_rows:
+            return hit, None
+        thinner = ((counts > 0) & (counts < sizes)).tolist()
+        span = spanning([_spanned(file) for file in compress(some, thinner)])
+        return hit, Part(_folder(some[0]), span, kept, as_written(leaves[0].metadata))
+
     def _opened(self, file: Live) -> pq.ParquetFile:
-        return pq.ParquetFile(f"{self._path}/{file.path}")
+        # Not the path, for which Arrow makes a file system. Small files are not read ahead: a
+        # thread more, woken up for each, costs more than the reading.
+        return pq.ParquetFile(pa.OSFile(f"{self._path}/{file.path}"), pre_buffer=False)
 
     def _read(self, file: Live) -> pa.Table:
         return self._opened(file).read(use_threads=False)
@@ -475,7 +489,7 @@ class _Sought:
     """Pseudonyms sought in one bucket, and their leading bits, sorted."""
 
     names: pa.Array
-    prefixes: Prefixes
+    prefixes: Sequence[int]
 
 
 def _sought(names: Sequence[bytes]) -> dict[int, _Sought]:
@@ -485,7 +499,7 @@ def _sought(names: Sequence[bytes]) -> dict[int, _Sought]:
     by_bucket: dict[int, _Sought] = {}
     for bucket in pc.unique(among).to_pylist():
         part = values.filter(pc.equal(among, bucket))
-        by_bucket[bucket] = _Sought(part, np.sort(prefixes(part)))
+        by_bucket[bucket] = _Sought(part, prefixes(part))
     return by_bucket
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -34,8 +35,6 @@ from hub.storage.rows import PSEUDONYM
 T = TypeVar("T")
 U = TypeVar("U")
 
-Prefixes = NDArray[np.uint16]
-
 BITS: Final = 16
 """Bits of the pseudonym a name may tell: the bucket's 4 and up to 12 more."""
 BUCKET_BITS: Final = 4
@@ -45,7 +44,7 @@ _TOGETHER: Final = 32
 _WORKING: Final = pa.cpu_count() + 1
 """Threads that read, thin and write, of which one may wait for the disk: more take the memory and
 the interpreter from each other, and a batch then takes half as long again."""
-_WAITING: Final = 8
+WAITING: Final = 8
 """Threads that only wait for the disk."""
 
 
@@ -64,9 +63,9 @@ class Span:
     low: int
     high: int
 
-    def holds(self, sought: Prefixes) -> bool:
-        """Whether any of these prefixes, sorted, falls into the span."""
-        return bool(np.searchsorted(sought, self.low) < np.searchsorted(sought, self.high, "right"))
+    def holds(self, sought: Sequence[int]) -> bool:
+        """Whether any of these prefixes, ascending, falls into the span."""
+        return bisect_left(sought, self.low) < bisect_right(sought, self.high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +84,12 @@ def span_of(path: str) -> Span | None:
     return Span(int(named[1], 16), int(named[2], 16)) if named else None
 
 
-def prefixes(pseudonyms: pa.Array) -> Prefixes:
-    """The leading 16 bits of each pseudonym."""
+def prefixes(pseudonyms: pa.Array) -> list[int]:
+    """The leading 16 bits of pseudonyms, ascending."""
+    return sorted(_leading(pseudonyms).tolist())
+
+
+def _leading(pseudonyms: pa.Array) -> NDArray[np.uint16]:
     fixed = pseudonyms.cast(pa.binary(16))
     whole = np.frombuffer(fixed.buffers()[1] or b"", ">u2").reshape(-1, 8)
     return whole[fixed.offset : fixed.offset + len(fixed), 0].astype(np.uint16)
@@ -96,7 +99,7 @@ def cut(rows: pa.Table, of: int, layout: Layout) -> Iterator[tuple[Span, pa.Tabl
     """Cut rows of one bucket, which has `of` rows, into leaves, each sorted by pseudonym."""
     rows = rows.combine_chunks().sort_by(PSEUDONYM)
     width = _width(of, layout)
-    leaves = prefixes(rows.column(PSEUDONYM).combine_chunks()) >> width
+    leaves = _leading(rows.column(PSEUDONYM).combine_chunks()) >> width
     starts = [0, *(np.flatnonzero(np.diff(leaves)) + 1).tolist(), rows.num_rows]
     for start, end in pairwise(starts):
         low = int(leaves[start]) << width
@@ -121,11 +124,9 @@ def groups(leaves: Sequence[T]) -> Iterator[Sequence[T]]:
         yield leaves[start : start + _TOGETHER]
 
 
-def together(leaves: Sequence[tuple[Span, pa.Table]]) -> tuple[Span, pa.Table]:
-    """Put what is left of some leaves of a bucket into one, which spans them."""
-    spans, rows = zip(*leaves, strict=True)
-    span = Span(min(span.low for span in spans), max(span.high for span in spans))
-    return span, pa.concat_tables(rows)
+def spanning(spans: Sequence[Span]) -> Span:
+    """The span of a file that holds what is left of some leaves of a bucket."""
+    return Span(min(span.low for span in spans), max(span.high for span in spans))
 
 
 def write_spans(root: Path, work: Sequence[T], part: Callable[[T], Part | None]) -> list[Written]:
@@ -148,7 +149,7 @@ def write_spans(root: Path, work: Sequence[T], part: Callable[[T], Part | None])
 
     try:
         written = [file for file in spread(one, work) if file is not None]
-        spread(lambda file: sync_file(root / file.path), written, _WAITING)
+        spread(lambda file: sync_file(root / file.path), written, WAITING)
         sync_all_up({(root / file.path).parent for file in written}, root)
         whole = True
     finally:

@@ -33,7 +33,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
-import numpy as np
 import pyarrow as pa
 
 from consent import pseudonyms
@@ -360,18 +359,18 @@ def _remove(folder: Path, lock: int) -> None:
     os.close(lock)
 
 
-def _sought(names: Sequence[bytes]) -> tuple[set[int], pa.Array]:
+def _sought(names: Sequence[bytes]) -> tuple[set[int], Sequence[int]]:
     values = pa.array(names, pa.binary())
-    return set(pseudonyms.buckets(values).to_pylist()), values
+    return set(pseudonyms.buckets(values).to_pylist()), prefixes(values)
 
 
-def _may_hold(file: Live, sought: Mapping[str, tuple[set[int], pa.Array]]) -> bool:
+def _may_hold(file: Live, sought: Mapping[str, tuple[set[int], Sequence[int]]]) -> bool:
     """Whether a file's period, bucket and leaf are those of one of the pseudonyms."""
     if file.period is None or file.period not in sought:
         return False
-    buckets, values = sought[file.period]
+    buckets, leading = sought[file.period]
     span = span_of(file.path)
-    return file.bucket in buckets and (span is None or bool(span.holds(np.sort(prefixes(values)))))
+    return file.bucket in buckets and (span is None or span.holds(leading))
 
 
 def _data(names: Iterable[str]) -> list[str]:

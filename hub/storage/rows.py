@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from hub.errors import Conflict
 
@@ -23,6 +24,8 @@ PARTITIONS: Final = pa.schema([(PERIOD, pa.string()), (BUCKET, pa.int16())])
 
 Days = tuple[date, date]
 """The first and the last of some days."""
+Marks = NDArray[np.bool_]
+"""Which of some rows."""
 
 _RUN: Final = 64
 """Rows of a run from which on a view of it costs less than a copy."""
@@ -65,14 +68,23 @@ def leaving(rows: pa.Table, names: pa.Array, days: Days | None = None) -> pa.Chu
 
 
 def staying(rows: pa.Table, names: pa.Array, days: Days | None = None) -> pa.Table:
-    """The other rows. Where those that leave are few runs, as in leaves, none is copied."""
-    leave = leaving(rows, names, days).to_numpy().astype(bool)
-    bounds = np.flatnonzero(np.diff(leave, prepend=True, append=True)).tolist()
+    """The other rows."""
+    return only(rows, ~marked(leaving(rows, names, days)))
+
+
+def only(rows: pa.Table, wanted: Marks) -> pa.Table:
+    """The rows that are wanted. Where they are few runs, as in leaves, none is copied."""
+    bounds = np.flatnonzero(np.diff(wanted, prepend=False, append=False)).tolist()
     runs = list(zip(bounds[::2], bounds[1::2], strict=True))
     if len(runs) * _RUN > rows.num_rows:
-        return rows.filter(pa.array(~leave))
+        return rows.filter(pa.array(wanted))
     empty = rows.slice(0, 0)
     return pa.concat_tables([empty, *(rows.slice(start, end - start) for start, end in runs)])
+
+
+def marked(which: pa.ChunkedArray) -> Marks:
+    """The same as numbers; what is not known is not marked."""
+    return np.asarray(which.to_numpy(), bool)
 
 
 def looked_at(days: Days | None) -> Sequence[str]:

@@ -7,7 +7,6 @@ from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 
 from consent import pseudonyms
 from hub.storage import delta
-from hub.storage.leaves import Layout, Span, cut, groups, prefixes, span_of, together
+from hub.storage.leaves import Layout, Span, cut, groups, prefixes, span_of, spanning
 from hub.storage.parquet import Options, as_written, tried
 from hub.storage.rows import staying
 from hub.storage.tables import DeltaTables
@@ -37,6 +36,16 @@ def tables(tmp_path: Path) -> DeltaTables:
     return tables
 
 
+def _neighbours() -> tuple[bytes, bytes]:
+    """Two people of one bucket whose prefixes are far from each other."""
+    first, *_, last = sorted(
+        name
+        for name in (making.pseudonym(person, "2025-2026") for person in PEOPLE)
+        if name[0] >> 4 == 7
+    )
+    return first, last
+
+
 def files(tables: DeltaTables) -> set[str]:
     return set(tables.snapshot([NAME]).files[NAME])
 
@@ -54,7 +63,7 @@ def test_gathering_moves_rows_and_changes_none(tables: DeltaTables) -> None:
         assert span is not None
         one = making.read(type(opened)._mint({NAME: 5}, {NAME: (file,)}), NAME)
         found = prefixes(one.column("pseudonym").combine_chunks())
-        assert span.low <= found.min() <= found.max() <= span.high
+        assert span.low <= found[0] <= found[-1] <= span.high
         bucket = int(Path(file).parent.name.removeprefix("bucket="))
         assert span.low >> 12 == span.high >> 12 == bucket
     assert tables.gather(NAME) == 0, "what is cut is left alone"
@@ -70,6 +79,21 @@ def test_one_person_moves_a_leaf_a_period(tables: DeltaTables) -> None:
     after = files(tables)
     assert len(before - after) == 2
     assert making.people_in(tables.snapshot([NAME])) == making.expected(set(PEOPLE) - {7})
+
+
+def test_a_leaf_whose_prefix_is_sought_stays_if_nobody_of_it_leaves(tables: DeltaTables) -> None:
+    tables.gather(NAME)
+    before = files(tables)
+    leaving, other = _neighbours()
+    nobody = other[:2] + bytes(14)  # sought among the same leaves, in one and the same group
+    assert tables.rewrite(NAME, {"2025-2026": [leaving, nobody]}) == 2
+    [rewritten] = before - files(tables)
+    span = span_of(rewritten)
+    assert span is not None
+    assert span.holds(prefixes(pa.array([leaving], pa.binary())))
+    assert making.people_in(tables.snapshot([NAME])) == sorted(
+        name for name in making.expected(PEOPLE) if name != leaving
+    )
 
 
 def test_many_people_come_back_in_few_files(tables: DeltaTables, tmp_path: Path) -> None:
@@ -243,13 +267,17 @@ def test_cutting_and_putting_together_lose_nobody(people: list[bytes], rows: int
     assert [n for _, part in leaves for n in part.column(0).to_pylist()] == sorted(people)
     for one, other in pairwise(leaves):
         assert one[0].high < other[0].low, "no leaf reaches into another"
-    several = [together(some) for some in groups(leaves)]
+    several = [
+        (spanning([span for span, _ in some]), pa.concat_tables(part for _, part in some))
+        for some in groups(leaves)
+    ]
     assert [n for _, part in several for n in part.column(0).to_pylist()] == sorted(people)
     for span, part in [*leaves, *several]:
         found = prefixes(part.column(0).combine_chunks())
-        assert span.holds(np.sort(found))
-        assert span.low <= found.min()
-        assert found.max() <= span.high
+        assert found == sorted(int(one[:2].hex(), 16) for one in part.column(0).to_pylist())
+        assert span.holds(found)
+        assert span.low <= found[0] <= found[-1] <= span.high
+        assert not span.holds([one for one in range(1 << 12) if not span.low <= one <= span.high])
     assert pseudonyms.buckets(table.column(0).combine_chunks()).unique().to_pylist() == [0]
 
 
