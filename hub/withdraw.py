@@ -46,12 +46,15 @@ from hub.audit import receipts
 from hub.errors import NotFound, Rejected, Unavailable
 from hub.events import AuditEvent, Kind
 from hub.parts import WORKER, Actor, Parts
-from hub.records import Agreement, Basis, ConsentProof, Erasure, Grant, Withdrawal
+from hub.records import Agreement, Basis, ConsentProof, Erasure, Withdrawal
 
 MOST: Final = 10_000
 """Withdrawals made true together; more wait for the next time."""
 TOGETHER: Final = 64
 """Completions in one event, and the receipts it commits to where there is more than one."""
+
+Ended = Mapping[str, Sequence[bytes]]
+"""Commitments of the grants a withdrawal ended, by purpose."""
 
 
 def withdraw(
@@ -160,8 +163,8 @@ def _complete(parts: Parts, batch: Sequence[Withdrawal]) -> None:
     until = parts.books.backups_until()
     completed_at = parts.clock()
     marks = parts.refusal_marks([withdrawal.subject for withdrawal in batch])
-    ended = parts.books.unproved([withdrawal.subject for withdrawal in batch])
-    proofs = {proof.grant: proof for proof in consent_proofs.sealed(parts, ended)}
+    ended = parts.books.ended_by(ids)
+    proofs = _proofs(parts, batch)
     done: list[Withdrawal] = []
     for withdrawal, mark in zip(batch, marks, strict=True):
         abouts = [(withdrawal.partner, purpose) for purpose in withdrawal.purposes]
@@ -186,11 +189,12 @@ def _complete(parts: Parts, batch: Sequence[Withdrawal]) -> None:
         for start in range(0, len(done), TOGETHER):  # 6
             some = done[start : start + TOGETHER]
             told = [
-                proofs.pop(grant.id)
-                for grant in ended
-                if grant.id in proofs and _ended_by(grant, batch[start : start + TOGETHER])
+                proof
+                for one in batch[start : start + TOGETHER]
+                for purpose in one.purposes
+                for proof in proofs.pop((one.partner, one.subject, purpose), ())
             ]
-            event = _completed(parts, some, told)
+            event = _completed(parts, some, ended, told)
             parts.books.complete_withdrawals(some, batch[0].id, told, event=event)
 
 
@@ -220,22 +224,31 @@ def _drop_set_aside(parts: Parts, batch: Sequence[Withdrawal]) -> None:
         )
 
 
-def _ended_by(grant: Grant, some: Sequence[Withdrawal]) -> bool:
-    about = (grant.partner, grant.subject)
-    return any(
-        about == (one.partner, one.subject) and grant.purpose in one.purposes for one in some
-    )
+def _proofs(
+    parts: Parts, batch: Sequence[Withdrawal]
+) -> dict[tuple[str, bytes, str], list[ConsentProof]]:
+    """How the consents that ended were collected, sealed, by partner, person and purpose."""
+    over = parts.books.unproved([withdrawal.subject for withdrawal in batch])
+    sealed = {proof.grant: proof for proof in consent_proofs.sealed(parts, over)}
+    found: dict[tuple[str, bytes, str], list[ConsentProof]] = {}
+    for grant in over:
+        if grant.id in sealed:
+            about = (grant.partner, grant.subject, grant.purpose)
+            found.setdefault(about, []).append(sealed[grant.id])
+    return found
 
 
 def _completed(
-    parts: Parts, some: Sequence[Withdrawal], proofs: Sequence[ConsentProof]
+    parts: Parts,
+    some: Sequence[Withdrawal],
+    ended: Mapping[str, Ended],
+    proofs: Sequence[ConsentProof],
 ) -> AuditEvent:
     """The event of some completions; it is about the first and found by each.
 
     Random digests fill up the receipts it commits to, and their order says nothing: who holds one
     of them cannot tell from its proof how many left together.
     """
-    ended = parts.books.ended_by([one.id for one in some])
     digests = [receipts.digest("withdrawal", _facts(one, ended.get(one.id, {}))) for one in some]
     receipt: dict[str, Any] = {"receipt": digests[0]}
     if len(digests) > 1:
@@ -304,7 +317,7 @@ def receipt_facts(parts: Parts, withdrawal: Withdrawal) -> dict[str, Any]:
     return _facts(withdrawal, parts.books.ended_by([withdrawal.id]).get(withdrawal.id, {}))
 
 
-def _facts(withdrawal: Withdrawal, ended: Mapping[str, Sequence[bytes]]) -> dict[str, Any]:
+def _facts(withdrawal: Withdrawal, ended: Ended) -> dict[str, Any]:
     if not ended:  # asked for before grants had secrets
         return shown(withdrawal)
     named = {purpose: [one.hex() for one in ones] for purpose, ones in ended.items()}

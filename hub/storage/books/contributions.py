@@ -18,6 +18,7 @@ from hub.storage.books.schema import contributions, grants
 
 GIVEN: Final = "given"
 COMMITMENT_BYTES: Final = 32
+_AT_ONCE: Final = 1_000
 
 
 class Contributions(Desk):
@@ -53,13 +54,15 @@ class Contributions(Desk):
         query = (
             select(contributions.c.ended_by, grants.c.purpose, contributions.c.commitment)
             .join(contributions, contributions.c.grant == grants.c.id)
-            .where(contributions.c.ended_by.in_(withdrawals))
             .order_by(grants.c.purpose, contributions.c.commitment)
         )
         found: dict[str, dict[str, list[bytes]]] = {}
         with self._read() as connection:
-            for withdrawal, purpose, commitment in connection.execute(query):
-                found.setdefault(withdrawal, {}).setdefault(purpose, []).append(commitment)
+            for start in range(0, len(withdrawals), _AT_ONCE):
+                some = withdrawals[start : start + _AT_ONCE]
+                theirs = query.where(contributions.c.ended_by.in_(some))
+                for withdrawal, purpose, commitment in connection.execute(theirs):
+                    found.setdefault(withdrawal, {}).setdefault(purpose, []).append(commitment)
         return found
 
 

@@ -9,7 +9,7 @@ younger and counts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -22,6 +22,7 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    Table,
     and_,
     bindparam,
     case,
@@ -197,8 +198,9 @@ class Grants(Desk):
     def withdrawal(self, withdrawal_id: str) -> Withdrawal | None:
         """One withdrawal; `log_index` is the place of its latest event, request or completion."""
         with self._read() as connection:
-            rows = _find(connection, [withdrawal_id])
-        return withdrawal_of(rows[0]) if rows else None
+            query = withdrawal_query().where(withdrawals.c.id == withdrawal_id)
+            row = connection.execute(query).first()
+        return None if row is None else withdrawal_of(row)
 
     def complete_withdrawals(
         self,
@@ -207,7 +209,7 @@ class Grants(Desk):
         proofs: Sequence[ConsentProof] = (),
         *,
         event: AuditEvent,
-    ) -> list[Withdrawal]:
+    ) -> None:
         """Record that the rows of all of them are gone, under one event, and end their jobs.
 
         The job about `promised` stays. Where a `subject` is another than was recorded (a mark that
@@ -218,21 +220,22 @@ class Grants(Desk):
         """
         ids = [withdrawal.id for withdrawal in done]
         with self._write(event) as (connection, sequence):
-            found = {row.id: row for row in _find(connection, ids)}
-            if set(found) != set(ids):
+            asked: Iterable[Row[Any]] = connection.execute(_ASKED, {"these": ids})
+            waiting = {row.id: row for row in asked}
+            if set(waiting) != set(ids):
                 raise _unknown()
-            if any(row.completed_at is not None for row in found.values()):
+            if any(row.completed_at is not None for row in waiting.values()):
                 raise _completed()
             _replace_subjects(
                 connection,
                 [
-                    (found[one.id], one.subject)
+                    (waiting[one.id], one.subject)
                     for one in done
-                    if one.subject != found[one.id].subject
+                    if one.subject != waiting[one.id].subject
                 ],
             )
             connection.execute(
-                update(withdrawals).where(withdrawals.c.id == bindparam("this")),
+                _DONE,
                 [
                     {
                         "this": one.id,
@@ -244,21 +247,37 @@ class Grants(Desk):
                     for one in done
                 ],
             )
-            connection.execute(
-                update(erasures).where(erasures.c.withdrawal == bindparam("this")),
-                [
-                    {
-                        "this": one.id,
-                        "state": str(Erasure.COMPLETED),
-                        "backups_until": one.backups_until,
-                    }
-                    for one in done
-                ],
-            )
+            for until in {one.backups_until for one in done}:
+                kept = [one.id for one in done if one.backups_until == until]
+                connection.execute(_ERASED, {"these": kept, "until": until})
             consent_proofs.keep(connection, proofs, sequence)
             fulfil(connection, WITHDRAWAL, *(one for one in ids if one != promised))
-            after = {row.id: withdrawal_of(row) for row in _find(connection, ids)}
-        return [after[one] for one in ids]
+
+
+_ASKED: Final = select(
+    withdrawals.c.id,
+    withdrawals.c.partner,
+    withdrawals.c.subject,
+    withdrawals.c.purposes,
+    withdrawals.c.requested_at,
+    withdrawals.c.completed_at,
+).where(withdrawals.c.id.in_(bindparam("these", expanding=True)))
+_DONE: Final = update(withdrawals).where(withdrawals.c.id == bindparam("this"))
+_ERASED: Final = (
+    update(erasures)
+    .where(erasures.c.withdrawal.in_(bindparam("these", expanding=True)))
+    .values(state=str(Erasure.COMPLETED), backups_until=bindparam("until"))
+)
+_MARKED: Final = (
+    update(grants)
+    .where(grants.c.partner == bindparam("of"), grants.c.subject == bindparam("digest"))
+    .where(grants.c.purpose == bindparam("for"))
+    # Not IN: it would be spelled out anew for each of them.
+    .where(or_(*(grants.c.state == state for state in (WITHDRAWN, REFUSED, EXPIRED))))
+)
+_UNLINKED: Final = update(links).where(
+    links.c.partner == bindparam("of"), links.c.subject == bindparam("digest")
+)
 
 
 def _acts(partner: str, purpose: str, now: datetime) -> Select[Any]:
@@ -380,37 +399,36 @@ def _replace_subjects(connection: Connection, replaced: Sequence[tuple[Row[Any],
     if not replaced:
         return
     connection.execute(
-        update(grants)
-        .where(grants.c.partner == bindparam("of"), grants.c.subject == bindparam("digest"))
-        .where(grants.c.purpose == bindparam("for"))
-        # Not IN: it would be spelled out anew for each of them.
-        .where(or_(*(grants.c.state == state for state in (WITHDRAWN, REFUSED, EXPIRED)))),
+        _MARKED,
         [
             {"of": row.partner, "digest": row.subject, "for": purpose, "subject": mark}
             for row, mark in replaced
             for purpose in row.purposes
         ],
     )
-    digests = {row.subject for row, _ in replaced}
-    left = select(grants.c.partner, grants.c.subject).where(grants.c.subject.in_(digests))
-    known = {(partner, subject) for partner, subject in connection.execute(left)}
-    gone = [(row, mark) for row, mark in replaced if (row.partner, row.subject) not in known]
+    linked = _among(connection, links, replaced)
+    if not linked:
+        return
+    # Nothing of these people is left at the partner: their code leads to the mark from here on.
+    linked -= _among(connection, grants, replaced)
+    gone = [
+        {"of": row.partner, "digest": row.subject, "subject": mark, "ended_at": row.requested_at}
+        for row, mark in replaced
+        if (row.partner, row.subject) in linked
+    ]
     if gone:
-        # Nothing of the person is left at this partner: their code leads to the mark from here on.
-        connection.execute(
-            update(links).where(
-                links.c.partner == bindparam("of"), links.c.subject == bindparam("digest")
-            ),
-            [
-                {
-                    "of": row.partner,
-                    "digest": row.subject,
-                    "subject": mark,
-                    "ended_at": row.requested_at,
-                }
-                for row, mark in gone
-            ],
-        )
+        connection.execute(_UNLINKED, gone)
+
+
+def _among(
+    connection: Connection, table: Table, replaced: Sequence[tuple[Row[Any], bytes]]
+) -> set[tuple[str, bytes]]:
+    """Those whose withdrawals these are that a table still knows by partner and digest."""
+    query = select(table.c.partner, table.c.subject).where(
+        table.c.partner.in_({row.partner for row, _ in replaced}),
+        table.c.subject.in_({row.subject for row, _ in replaced}),
+    )
+    return {(partner, subject) for partner, subject in connection.execute(query)}
 
 
 def grant_query() -> Select[Any]:
@@ -454,10 +472,6 @@ def grant_of(row: Row[Any]) -> Grant:
         ended_at=row.ended_at,
         log_index=row.log_index,
     )
-
-
-def _find(connection: Connection, ids: Sequence[str]) -> Sequence[Row[Any]]:
-    return connection.execute(withdrawal_query().where(withdrawals.c.id.in_(ids))).all()
 
 
 def withdrawal_query() -> Select[Any]:
