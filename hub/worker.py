@@ -67,24 +67,30 @@ LONGEST_WAIT: Final = timedelta(minutes=5)
 
 def run(parts: Parts, stop: threading.Event) -> None:
     """Work until `stop` is set; the jobs under way are finished first."""
-    settle()
     publishing = threading.Thread(
         target=publish, args=(parts, stop), name="publication", daemon=True
     )
-    publishing.start()
-    with ThreadPoolExecutor(1, "people") as pool:
-        people = pool.submit(keep_at, parts, stop, PEOPLE, {})
-        keep_at(parts, stop, FILES)
-    people.result()  # what ended it ends this process too: another is started
+    with settled():
+        publishing.start()
+        with ThreadPoolExecutor(1, "people") as pool:
+            people = pool.submit(keep_at, parts, stop, PEOPLE, {})
+            keep_at(parts, stop, FILES)
+        people.result()  # what ended it ends this process too: another is started
 
 
-def settle() -> None:
+@contextmanager
+def settled() -> Iterator[None]:
     """Spare what is loaded by now the garbage collector's walks: it stays until the end.
 
-    A walk over every module takes a tenth of a second and more, in the midst of any job.
+    A walk over every module takes a tenth of a second and more, in the midst of any job. At the end
+    the collector has it back: DuckDB lists whatever is left then as leaked, at every stop.
     """
     gc.collect()
     gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def keep_at(

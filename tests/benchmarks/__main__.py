@@ -98,8 +98,8 @@ def main(words: list[str]) -> int:
     console = Console()
     rows: list[Row] = []
     missing: list[str] = []
-    worker.settle()  # as every worker: else a walk of the collector falls now here, now there
-    with fresh_folder() as folder:
+    # Settled as every worker: else a walk of the collector falls now here, now there.
+    with worker.settled(), fresh_folder() as folder:
         for benchmark in BENCHMARKS:
             name = f"{benchmark.__module__}.{benchmark.__name__}"
             if not words or any(word in name for word in words):
