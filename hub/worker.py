@@ -37,6 +37,7 @@ from hub.audit.tiles import CHECKPOINT
 from hub.errors import HubError, Unavailable, fault
 from hub.parts import Parts
 from hub.records import Job
+from hub.storage.books import STOP
 
 log = logging.getLogger("hub.worker")
 
@@ -49,7 +50,7 @@ FILES: Final[Mapping[str, Verb]] = {
 """What partners wait for."""
 PEOPLE: Final[Mapping[str, Verb]] = {
     "withdrawal": withdraw.complete,
-    "stop": participation.settle,
+    STOP: participation.settle,
     "expiry": birthdays.erase,
     "correction": corrections.settle,
 }
@@ -201,6 +202,11 @@ def step(parts: Parts, lanes: Sequence[Mapping[str, Verb]] = LANES) -> bool:
     return False
 
 
+def _named(job: Job) -> str:
+    """A job as the process log may name it: no digest of a code, and no days of a correction."""
+    return f"{job.kind} {job.id if job.kind == STOP else job.about.partition('.')[0]}"
+
+
 def _do(parts: Parts, job: Job, verb: Verb) -> None:
     with _heartbeat(parts, job):
         try:
@@ -208,10 +214,10 @@ def _do(parts: Parts, job: Job, verb: Verb) -> None:
                 return
             verb(parts, job.about)
         except HubError as error:
-            log.warning("job %s %s waits: %s", job.kind, job.about, error.code)
+            log.warning("job %s waits: %s", _named(job), error.code)
             _again(parts, job)
         except Exception as error:  # noqa: BLE001 - an edge: an acknowledged push is never dropped
-            log.error("job %s %s met a fault: %s", job.kind, job.about, fault(error))  # noqa: TRY400
+            log.error("job %s met a fault: %s", _named(job), fault(error))  # noqa: TRY400
             _again(parts, job)
         else:
             parts.books.finish_job(job.id)

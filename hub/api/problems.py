@@ -94,7 +94,9 @@ def install(app: FastAPI, page: ErrorPage, wants_page: Callable[[Request], bool]
         )
 
     def on_fault(request: Request, error: Exception) -> Response:
-        log.error("fault at %s: %s", request.url.path, fault(error))
+        # The route, not the address: somebody may have put into it what does not belong there.
+        route = getattr(request.scope.get("route"), "path", "no route")
+        log.error("fault at %s: %s", route, fault(error))
         return answer(
             request,
             HubError(

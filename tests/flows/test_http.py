@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from hub import worker
+from hub import consents, worker
 from hub.application import application
 from hub.cli.operate import add_partner, add_user
 from hub.errors import Rejected
@@ -161,6 +161,21 @@ def test_a_consent_by_http_and_its_end(client: TestClient, parts: Parts) -> None
     stranger = bearer(client, parts, "orange")
     for hidden in (address, f"{address}/record"):
         assert is_problem(client.get(hidden, headers=stranger), 404)
+
+
+def test_a_fault_is_logged_by_its_route_not_by_what_somebody_put_into_the_address(
+    client: TestClient, parts: Parts, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = bearer(client, parts, "coachco2")
+    careful = TestClient(client.app, raise_server_exceptions=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(consents, "found", lambda *_: 1 / 0)
+        answer = careful.get("/v1/consents/CARD-CANARY/record", headers=headers)
+    assert is_problem(answer, 500)
+    told = [one.getMessage() for one in caplog.records if one.name == "hub.api"]
+    assert len(told) == 1
+    assert "/v1/consents/{consent_id}/record" in told[0]
+    assert "CANARY" not in told[0]
 
 
 @pytest.mark.parametrize(

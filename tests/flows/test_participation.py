@@ -69,6 +69,24 @@ def stop(parts: Parts, code: str, purpose: str = EVERY_PURPOSE) -> None:
     door.settle(door.stop(code, purpose, "here"))
 
 
+def test_what_a_worker_logs_of_a_job_names_no_code_and_no_day(
+    parts: Parts, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(_: Parts, about: str) -> None:
+        raise RuntimeError(about)
+
+    _, (ada,) = give(parts)
+    about = Door(parts).stop(ada.code, EVERY_PURPOSE, "here")
+    parts.books.add_job("correction", "a-case.coachco2/trips.2025-11-17.2025-11-17", parts.clock())
+    late = replace(parts, clock=lambda: parts.clock() + timedelta(minutes=5))
+    assert worker.step(late, [{STOP: fails}])
+    assert worker.step(late, [{"correction": fails}])
+    assert caplog.text.count("met a fault: RuntimeError") == 2
+    assert "correction a-case met" in caplog.text
+    assert about.partition(".")[0] not in caplog.text
+    assert "2025-11-17" not in caplog.text
+
+
 # Given ----------------------------------------------------------------------------------------
 
 
