@@ -18,6 +18,7 @@ from hub.errors import Language
 from hub.participation import Handed
 
 PAGE: Final = "/my-consent"
+WHOM: Final = "/trust#who"
 
 _WORDS: Final[dict[Language, dict[str, str]]] = {
     "fr": {
@@ -29,10 +30,12 @@ _WORDS: Final[dict[Language, dict[str, str]]] = {
         "secret": "Le mot secret",
         "secret_is": "Avec le code, il montre ce que le hub sait de toi. "
         "Range-le à part et ne le donne à personne : tu peux le changer sur la page.",
+        "parents_secret_is": "Avec le code, il montre ce que le hub sait du jeune. Rangez-le à "
+        "part et ne le donnez à personne : vous pouvez le changer sur la page.",
         "where": "La page",
         "once": "Cette feuille n’est donnée qu’une fois. Le hub ne garde ni le code ni le mot "
         "secret : personne ne peut te les redonner. Perdue ? Demande un nouveau code dans "
-        "l’application, ou écris au délégué à la protection des données.",
+        "l’application, ou écris au délégué à la protection des données :",
         "half": "Avant 15 ans, il faut l’accord de vous deux ; chacun peut arrêter seul, avec son "
         "propre code. Le code du parent cesse de servir après le mois des 15 ans.",
     },
@@ -45,10 +48,12 @@ _WORDS: Final[dict[Language, dict[str, str]]] = {
         "secret": "The secret",
         "secret_is": "With the code, it shows what the hub knows about you. "
         "Keep it elsewhere and give it to nobody: you can change it on the page.",
+        "parents_secret_is": "With the code, it shows what the hub knows about the young person. "
+        "Keep it elsewhere and give it to nobody: you can change it on the page.",
         "where": "The page",
         "once": "This sheet is given once. The hub keeps neither the code nor the secret: nobody "
         "can give them to you again. Lost? Ask for a new code in the app, or write to the "
-        "data-protection officer.",
+        "data-protection officer:",
         "half": "Under 15, both of you have to agree; either of you can stop alone, with the code "
         "of their own. The parent's code stops working after the month of the 15th birthday.",
     },
@@ -79,11 +84,12 @@ svg { display: block; width: 9rem; height: 9rem; margin-top: .5rem; }
 <h2>{{ words[one.holder] }}</h2>
 <dl>
 <dt>{{ words.code }}</dt><dd><code>{{ one.code }}</code><p>{{ words.code_is }}</p>{{ one.qr }}</dd>
-<dt>{{ words.secret }}</dt><dd><code>{{ one.secret }}</code><p>{{ words.secret_is }}</p></dd>
+<dt>{{ words.secret }}</dt><dd><code>{{ one.secret }}</code><p>
+{{ words.parents_secret_is if one.holder == "parent" else words.secret_is }}</p></dd>
 <dt>{{ words.where }}</dt><dd>{{ address }}{{ place }}</dd>
 </dl>
 {% if sheets | length > 1 %}<p>{{ words.half }}</p>{% endif %}
-<p>{{ words.once }}</p>
+<p>{{ words.once }} {{ whom }}</p>
 </section>
 {% endfor %}
 </body>
@@ -99,6 +105,7 @@ def sheet(handed: Sequence[Handed], public_url: str, language: Language) -> str:
         words=_WORDS[language],
         address=address,
         place=picture(address),
+        whom=public_url.rstrip("/") + WHOM,
         sheets=[
             {"holder": o.holder, "code": o.code, "secret": o.secret, "qr": picture(o.code)}
             for o in handed

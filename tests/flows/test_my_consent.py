@@ -464,5 +464,8 @@ def test_the_sheet_stands_alone_and_never_joins_address_and_code() -> None:
     assert not page.all("script")
     assert not page.all("link")
     assert not any("C-1" in a.get("href", "") for a in page.all("a"))
+    assert page.text.count("https://hub.example/trust#who") == 2
+    assert page.text.count("ce que le hub sait de toi") == 1
+    assert page.text.count("ce que le hub sait du jeune") == 1
     assert "Under 15" in sheet(handed, "https://hub.example", "en")
     assert timedelta(0) < participation.VISIT
