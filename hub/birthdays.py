@@ -19,6 +19,7 @@ from datetime import datetime
 from typing import Final
 
 from consent import model
+from consent.pseudonyms import DIGEST_BYTES
 from hub import withdraw
 from hub.errors import Conflict
 from hub.events import AuditEvent, Kind
@@ -58,6 +59,8 @@ def erase(parts: Parts, grant_id: str) -> None:
     grant = parts.books.grant(grant_id)
     if grant is None or grant.state != EXPIRED or _agreed_anew(parts, grant):
         return
+    if len(grant.subject) != DIGEST_BYTES:
+        return  # a mark: another withdrawal has let them go
     withdraw.withdraw(parts, WORKER, grant.partner, grant.subject, grant.purpose, via="time")
 
 

@@ -71,8 +71,11 @@ def withdraw(
 
     `subject` is the keyed digest of the partner's reference. Answers the same whether or not
     anything was known about the person. `purpose` None ends them all. `by`: the parent, where
-    the code of theirs asks.
+    the code of theirs asks. Raises `ValueError` for a mark: its rows are gone, and nobody could
+    complete it.
     """
+    if len(subject) != pseudonyms.DIGEST_BYTES:
+        raise ValueError("a withdrawal is of a digest")
     decision = parts.require("withdraw", actor, {"partner": partner, "via": via})  # 1
     if purpose is not None and purpose not in purposes.PURPOSES:
         raise Rejected(

@@ -15,6 +15,7 @@ from hub.api.access import identified, parts_of
 from hub.errors import Conflict, Language
 from hub.parts import Actor, Parts
 from hub.records import Grant, Role
+from hub.storage.books import REFUSED
 
 router = APIRouter(tags=["consents"], prefix="/v1")
 NOTE = "text/plain; charset=utf-8"
@@ -134,7 +135,7 @@ def record(consent_id: str, actor: Who, parts: Hub) -> Response:
 def end(consent_id: str, actor: Who, parts: Hub) -> dict[str, Any]:
     """Takes effect at once for everything pushed or released later; the erasure follows."""
     grant = _own(parts, actor, consent_id)
-    if grant.ended_at is not None:
+    if grant.ended_at is not None or grant.state == REFUSED:
         raise Conflict(
             "consent-ended",
             fr="Cet accord est déjà terminé.",

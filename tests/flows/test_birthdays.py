@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from consent.model import ANSWER_WITHIN
-from hub import birthdays, consents, participation, worker
+from hub import birthdays, consents, participation, withdraw, worker
 from hub.parts import OPERATOR, Parts
 from hub.records import Grant
 from tests.flows import world
@@ -138,6 +138,24 @@ def test_a_date_its_person_chose_ends_a_grant(parts: Parts) -> None:
     assert [state(parts, grant) for grant in grants] == ["expired", "expired"]
     worker.drain(at(parts, until + SECOND))
     assert len(parts.books.withdrawals()) == 2
+
+
+def test_an_expiry_that_comes_after_a_withdrawal_keeps_nobody_waiting(parts: Parts) -> None:
+    """What is left then is a mark; a withdrawal of it could never be completed, nor any beside."""
+    until = GIVEN_AT + timedelta(days=30)
+    grant, _ = give(parts, "ada", expires_at=until)
+    give(parts, "bob")
+    later = at(parts, until + timedelta(days=1))
+    birthdays.sweep(later, later.clock())
+    withdraw.withdraw(later, OPERATOR, "coachco2", grant.subject, via="cli")
+    [made] = parts.books.withdrawals()
+    withdraw.complete(later, made.id)
+    worker.drain(later)
+    assert [one.id for one in parts.books.withdrawals()] == [made.id]
+    left = parts.books.grant(grant.id)
+    assert left is not None
+    with pytest.raises(ValueError, match="digest"):
+        withdraw.withdraw(later, OPERATOR, "coachco2", left.subject, via="cli")
 
 
 def test_a_record_says_when_it_ran_out_not_when_that_was_noticed(parts: Parts) -> None:

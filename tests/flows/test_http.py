@@ -158,6 +158,14 @@ def test_a_consent_by_http_and_its_end(client: TestClient, parts: Parts) -> None
     for none in ("", "/record", "/receipt", "/withdrawal"):  # what it left is no consent
         ask = client.post if none == "/withdrawal" else client.get
         assert is_problem(ask(f"{left}{none}", headers=headers), 404)
+    no = client.post("/v1/consents", json=asked | {"agreed": False}, headers=headers)
+    assert is_problem(no, 422)  # older than the withdrawal
+    no = client.post(
+        "/v1/consents", json=asked | {"reference": "acc-2", "agreed": False}, headers=headers
+    )
+    assert no.json()["state"] == "refused"
+    refused = f"/v1/consents/{no.json()['id']}"
+    assert is_problem(client.post(f"{refused}/withdrawal", headers=headers), 409)
     stranger = bearer(client, parts, "orange")
     for hidden in (address, f"{address}/record"):
         assert is_problem(client.get(hidden, headers=stranger), 404)
