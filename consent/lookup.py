@@ -19,8 +19,6 @@ Places = npt.NDArray[np.int32]
 Words = npt.NDArray[np.uint64]
 
 UNKNOWN: Final = -1
-_BLOCK: Final = 1 << 15
-"""Values looked up together: what that takes fits into the processor's caches, to be used again."""
 _STEPS: Final = 64
 """Places passed on the way to a value; with four times as many as values it is hardly ever one."""
 _WIDTH: Final = 128
@@ -42,7 +40,7 @@ class Lookup:
         self._keyed = keyed
         self._parts: list[pa.Array] = []
         self._count = 0
-        self._words: Words = np.empty((1, 0), np.uint64)
+        self._words: Words = np.empty((0, 1), np.uint64)  # of a value side by side
         self._hashes: Words = np.empty(0, np.uint64)
         self._exact = False
         self._clear(0)
@@ -59,9 +57,11 @@ class Lookup:
         if words is None:
             self._exact = True
             return
-        rows = max(len(self._words), len(words))
-        both = [np.pad(some, ((0, rows - len(some)), (0, 0))) for some in (self._words, words)]
-        self._words = np.concatenate(both, axis=1)
+        lines = max(self._words.shape[1], len(words))
+        both = [
+            np.pad(some, ((0, 0), (0, lines - some.shape[1]))) for some in (self._words, words.T)
+        ]
+        self._words = np.concatenate(both)
         self._hashes = np.concatenate([self._hashes, self._hash(words)])
         if 4 * self._count > len(self._table):
             self._clear(self._count)
@@ -70,13 +70,10 @@ class Lookup:
 
     def places(self, values: pa.Array) -> Places:
         """The place of each value, the first of equals; `UNKNOWN` where it is not known."""
-        found = np.empty(len(values), np.int32)
-        for start in range(0, len(values), _BLOCK):
-            some = None if self._exact else self._found(values.slice(start, _BLOCK))
-            if some is None:
-                self._exact = True
-                return self._looked_up(values)
-            found[start : start + _BLOCK] = some
+        found = None if self._exact else self._found(values)
+        if found is None:
+            self._exact = True
+            return self._looked_up(values)
         return found
 
     def _looked_up(self, values: pa.Array) -> Places:
@@ -106,32 +103,33 @@ class Lookup:
 
     def _found(self, values: pa.Array) -> Places | None:
         """The place of each value; None where that cannot be told from the table."""
+        if not len(self):
+            return np.full(len(values), UNKNOWN, np.int32)
         words = _worded(values)
         if words is None:
             return None
-        if not len(self):
-            return np.full(len(values), UNKNOWN, np.int32)
         at = self._led(self._hash(words))
         places = self._table.take(at)
-        same = self._are(places, words)
-        left = np.flatnonzero((places != UNKNOWN) & ~same)
+        # All at once: in pieces that fit the caches each step is a turn of the interpreter more.
+        left = further = np.flatnonzero((places != UNKNOWN) & ~self._are(places, words))
         places[left] = UNKNOWN
         for _ in range(_STEPS):
             if not len(left):
                 return places
-            at[left] += 1
-            there = self._table[at[left]]
-            same = self._are(there, words[:, left])
+            at, words = at.take(further) + 1, words.take(further, axis=1)
+            there = self._table.take(at)
+            same = self._are(there, words)
             places[left[same]] = there[same]
-            left = left[(there != UNKNOWN) & ~same]
+            further = np.flatnonzero((there != UNKNOWN) & ~same)
+            left = left.take(further)
         return None
 
     def _are(self, places: Places, words: Words) -> npt.NDArray[np.bool_]:
         """Whether what is known at these places is what is sought; anything where none is."""
-        at = places.astype(np.intp)
-        same: npt.NDArray[np.bool_] = self._words[0].take(at) == words[0]
-        for known, sought in zip(self._words[1:], words[1:], strict=False):
-            same &= known.take(at) == sought
+        there = self._words.take(places, axis=0)
+        same: npt.NDArray[np.bool_] = there[:, 0] == words[0]
+        for line in range(1, min(len(words), there.shape[1])):
+            same &= there[:, line] == words[line]
         return same
 
     def _led(self, hashes: Words) -> npt.NDArray[np.int64]:
@@ -174,7 +172,8 @@ def _worded(values: pa.Array) -> Words | None:
 
 def _sides(values: pa.Array, length: int, width: int) -> Words:
     """The words of values of one length, of a word at least, filled up with zeros to a width."""
-    words = np.zeros((width // _WORD, len(values)), np.uint64)
+    words = np.empty((width // _WORD, len(values)), np.uint64)
+    words[-1] = 0  # where values fill the words before it, nothing else does
     if len(values):
         _, offsets, data = values.buffers()
         start = int(np.frombuffer(offsets, np.int32)[values.offset])
