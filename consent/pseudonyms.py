@@ -14,9 +14,10 @@ keying anew (field measurement, 100,000 references).
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from cryptography.hazmat.primitives import hashes, hmac
@@ -54,7 +55,7 @@ def digests(key: bytes, partner: str, references: pa.Array) -> pa.Array:
     state.update(len(named).to_bytes(8, "big") + named)
     told = pc.fill_null(references.cast(pa.binary()), b"")
     lengths = pc.binary_length(told).to_numpy().astype(">u8")
-    framed = _fixed(lengths.tobytes(), 8).cast(pa.binary())
+    framed = side_by_side(lengths, 8)
     made = _each(state, pc.binary_join_element_wise(framed, told, b""))
     return pc.if_else(pc.equal(pc.binary_length(told), 0), pa.scalar(None, pa.binary()), made)
 
@@ -111,10 +112,12 @@ def _each(state: hmac.HMAC, messages: pa.Array) -> pa.Array:
             update(state, message)
             made.append(finalize(state))
         blocks.append(b"".join(made))
-    return _fixed(b"".join(blocks), DIGEST_BYTES).cast(pa.binary())
+    return side_by_side(b"".join(blocks), DIGEST_BYTES)
 
 
-def _fixed(values: bytes, width: int) -> pa.Array:
-    """Values of one width that stand one after the other."""
-    count = len(values) // width
-    return pa.Array.from_buffers(pa.binary(width), count, [None, pa.py_buffer(values)])
+def side_by_side(values: bytes | npt.NDArray[Any], width: int) -> pa.Array:
+    """Values of one width that stand one after the other, as `binary`; they are not copied."""
+    data = pa.py_buffer(values)
+    count = data.size // width
+    offsets = pa.py_buffer(np.arange(0, width * count + 1, width, dtype=np.int32))
+    return pa.Array.from_buffers(pa.binary(), count, [None, offsets, data])

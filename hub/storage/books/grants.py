@@ -28,13 +28,14 @@ from sqlalchemy import (
     case,
     func,
     insert,
+    not_,
     or_,
     select,
     update,
 )
 
 from consent import gate
-from consent.pseudonyms import DIGEST_BYTES
+from consent.pseudonyms import DIGEST_BYTES, side_by_side
 from hub.errors import Conflict, NotFound
 from hub.events import AuditEvent
 from hub.records import Basis, ConsentProof, Contribution, Erasure, Grant, Withdrawal
@@ -282,7 +283,8 @@ _UNLINKED: Final = update(links).where(
 
 def _acts(partner: str, purpose: str, now: datetime) -> Select[Any]:
     """What people said to a purpose of a partner that has not ended and is not to come."""
-    against = grants.c.state.in_(SAYS_NO)
+    # SQLite keeps a table for each IN, and asks it for each row.
+    says_no = or_(*(grants.c.state == state for state in SAYS_NO))
     return (
         select(
             grants.c.subject,
@@ -290,11 +292,11 @@ def _acts(partner: str, purpose: str, now: datetime) -> Select[Any]:
             grants.c.expires_at,
             grants.c.given_at,
             grants.c.number,
-            against.label("against"),
+            (grants.c.state != GIVEN).label("against"),
         )
         .where(grants.c.partner == partner, grants.c.purpose == purpose)
         .where(grants.c.ended_at.is_(None))
-        .where(or_(against, and_(grants.c.state == GIVEN, grants.c.given_at <= now)))
+        .where(or_(says_no, and_(grants.c.state == GIVEN, grants.c.given_at <= now)))
         .where(func.length(grants.c.subject) == DIGEST_BYTES)  # the gate refuses all others
     )
 
@@ -311,22 +313,30 @@ def _latest(query: Select[Any]) -> Select[Any]:
 def _told(connection: Connection, query: Select[Any], now: datetime) -> pa.Table:
     """These acts: `digest`, `side` and `population`.
 
-    They come as two texts: as many rows as people would each be a turn for the interpreter, while
-    a push is being read on the other core. Both aggregates see the rows in one order.
+    They come as three texts: as many rows as people would each be a turn for the interpreter,
+    while a push is being read on the other core. Aggregates see the rows in one order.
     """
     acts = query.subquery()
+    no, yes = acts.c.against, not_(acts.c.against)
+    who = _hex(connection, acts.c.subject)
     stands = or_(acts.c.expires_at.is_(None), acts.c.expires_at > now)
-    side = case((acts.c.against, f"{_AGAINST:02x}"), (stands, f"{_FOR:02x}"), else_=f"{_OVER:02x}")
+    side = case((stands, f"{_FOR:02x}"), else_=f"{_OVER:02x}")
     texts = (
-        func.aggregate_strings(_hex(connection, acts.c.subject).concat(side), ""),
-        func.aggregate_strings(case((acts.c.against, ""), else_=acts.c.population), _NEXT),
+        func.aggregate_strings(who, "").filter(no),
+        func.aggregate_strings(who.concat(side), "").filter(yes),
+        func.aggregate_strings(acts.c.population, _NEXT).filter(yes),
     )
-    people, populations = connection.execute(select(*texts)).one()
-    raw = np.frombuffer(bytes.fromhex(people or ""), np.uint8).reshape(-1, DIGEST_BYTES + 1)
-    digests = pa.py_buffer(raw[:, :DIGEST_BYTES].tobytes())
-    fixed = pa.Array.from_buffers(pa.binary(DIGEST_BYTES), len(raw), [None, digests])
-    told = pc.split_pattern(pa.array([populations or ""]), _NEXT).values.slice(0, len(raw))
-    columns = [fixed.cast(pa.binary()), pa.array(raw[:, DIGEST_BYTES]), told]
+    against, given, populations = connection.execute(select(*texts)).one()
+    refused = np.frombuffer(bytes.fromhex(against or ""), np.uint8).reshape(-1, DIGEST_BYTES)
+    others = np.frombuffer(bytes.fromhex(given or ""), np.uint8).reshape(-1, DIGEST_BYTES + 1)
+    digests = np.concatenate([refused, others[:, :DIGEST_BYTES]])
+    sides = np.concatenate([np.full(len(refused), _AGAINST, np.uint8), others[:, DIGEST_BYTES]])
+    told = pc.split_pattern(pa.array([populations or ""]), _NEXT).values.slice(0, len(others))
+    columns = [
+        side_by_side(digests, DIGEST_BYTES),
+        pa.array(sides),
+        pa.concat_arrays([pa.repeat("", len(refused)), told]),
+    ]
     return pa.table(columns, names=["digest", "side", "population"])
 
 
