@@ -20,13 +20,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Final, Never, Self, TypeVar, final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from analytics import recognise
 from connectors.contract import Batch, Dataset, Malformed, Reading, Rejected, Warned
 from consent import gate, pseudonyms
-from consent.remembered import Numbered, Remembered
+from consent.lookup import Places
+from consent.names import Names
+from consent.remembered import Remembered
 from hub.records import Agreement
 
 MAKERS: Final[Mapping[str, str]] = {
@@ -45,7 +49,10 @@ MAKERS: Final[Mapping[str, str]] = {
 GROUP: Final = 262_144
 """Rows of people that go on together: what is asked once a group is asked seldom enough."""
 _STEP: Final = 1 << 20
-_AHEAD: Final = 4
+_AHEAD: Final = 7
+"""Groups read before they are asked for: as many as are read while the gate is prepared and the
+first group's people are named."""
+_NO_ROW: Final = np.empty(0, np.int32)
 
 Chunk = TypeVar("Chunk")
 
@@ -92,9 +99,46 @@ class Recognised(_Chunk):
     """School trips kept, the rest dropped; places and times coarse from here on."""
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """Which rows of a chunk the gate let in, in order, and whom each of them is about.
+
+    A person is a row of `asked` (`digest`, `admitted`, `population`); that row and `before`
+    together are a number no other person has within the push.
+    """
+
+    rows: Places
+    persons: Places
+    asked: pa.RecordBatch
+    before: int
+
+    def some(self, which: npt.NDArray[np.intp]) -> Self:
+        """Some of these rows, in this order."""
+        return replace(self, rows=self.rows.take(which), persons=self.persons.take(which))
+
+
 @final
 class Admitted(_Chunk):
-    """Rows that have a lawful basis for their purpose, with each person's digest."""
+    """Rows that have a lawful basis for their purpose, and whom they are about.
+
+    `about` says which of `rows` they are: the others stand between them until rows are copied, and
+    that is once, in the order they are stored in. None where rows are about nobody.
+    """
+
+    about: About | None
+
+    @classmethod
+    def _mint(
+        cls,
+        dataset: Dataset,
+        table: str,
+        rows: pa.Table,
+        refused: frozenset[tuple[str, int]] = frozenset(),
+        about: About | None = None,
+    ) -> Self:
+        stage = super()._mint(dataset, table, rows, refused)
+        stage.about = about
+        return stage
 
 
 @final
@@ -296,26 +340,20 @@ class People:
         self.agreement = agreement
         self._standing, self._digest_key, self._key_of = standing, digest_key, key_of
         self._asked = Remembered(self._ask)
-        self._named: dict[str, Numbered] = {}
+        self._named: dict[str, Names] = {}
 
-    def answers(self, references: pa.Array) -> tuple[pa.Array, pa.RecordBatch, int]:
-        """About each raw reference: its row in the batch, with `digest`, `admitted`, `population`.
-
-        The row and the last of the three together number a person, within the push.
-        """
-        places = self._asked.places(references)
+    def answers(self, references: pa.Array) -> About:
+        """Whom each row is about, given its raw reference, and what was asked about them."""
+        persons = self._asked.places(references)
         assert self._asked.made is not None
-        return places, self._asked.made, self._asked.forgotten
+        rows = np.arange(len(persons), dtype=np.int32)
+        return About(rows, persons, self._asked.made, self._asked.forgotten)
 
-    def names(self, period: str, persons: pa.Array, digests: pa.Array) -> pa.RecordBatch:
-        """`pseudonym` and `bucket` in a period of each of these persons, given their digests."""
+    def names(self, period: str) -> Names:
+        """The pseudonyms of a period."""
         if period not in self._named:
-            key = self._key_of(period)
-            self._named[period] = Numbered(lambda unseen: _named(key, unseen))
-        places = self._named[period].places(persons, digests)
-        made = self._named[period].made
-        assert made is not None
-        return made.take(places)
+            self._named[period] = Names(self._key_of(period))
+        return self._named[period]
 
     def _ask(self, references: pa.Array) -> pa.RecordBatch:
         digests = pseudonyms.digests(self._digest_key, self.agreement.partner, references)
@@ -326,75 +364,74 @@ class People:
         )
 
 
-def _named(key: bytes, digests: pa.Array) -> pa.RecordBatch:
-    names = pseudonyms.pseudonyms(key, digests.cast(pa.binary()))
-    # Of one width they are taken four times as quickly.
-    fixed = names.cast(pa.binary(pseudonyms.PSEUDONYM_BYTES))
-    return pa.record_batch([fixed, pseudonyms.buckets(names)], names=["pseudonym", "bucket"])
-
-
-NO_NAMES: Final = pa.record_batch(
-    [pa.nulls(0, pa.binary()), pa.nulls(0, pa.int16())], names=["pseudonym", "bucket"]
-)
-
-
 def admit(chunk: Recognised, people: People) -> Admitted:
     """Pass the consent gate: rows without a lawful basis end here.
 
-    Adds columns `digest` (keyed, 32 bytes), `population` and `person` (a number within the push),
-    removes the raw reference. Silence refuses where the basis is consent; an objection refuses
+    Removes the raw reference. Silence refuses where the basis is consent; an objection refuses
     where it is a public task.
     """
-    rows = chunk.rows
     if chunk.dataset.subject is None:
         if people.agreement.basis != "not_personal":
             raise TypeError(f"{chunk.dataset.key} is about nobody but its basis is a person's")
-        return Admitted._mint(chunk.dataset, chunk.table, rows)
-    places, answers, before = people.answers(rows.column("subject").combine_chunks())
-    admitted = answers.column("admitted").take(places)
-    # Also where all are admitted: work saved in each chunk that one person is not refused in would
-    # add up to a time that tells of them.
-    out = pc.invert(admitted)
-    refused = _refused(
-        rows.column("period").filter(out), answers.column("digest").take(places.filter(out))
-    )
-    rows, places = rows.drop_columns(["subject"]).filter(admitted), places.filter(admitted)
-    digests = pa.DictionaryArray.from_arrays(places, answers.column("digest"))
-    rows = rows.append_column("digest", digests)
-    rows = rows.append_column("population", answers.column("population").take(places))
-    rows = rows.append_column("person", pc.add(places, before))
-    return Admitted._mint(chunk.dataset, chunk.table, rows, refused)
+        return Admitted._mint(chunk.dataset, chunk.table, chunk.rows)
+    about = people.answers(chunk.rows.column("subject").combine_chunks())
+    rows = chunk.rows.drop_columns(["subject"])
+    admitted = about.asked.column("admitted").to_numpy(zero_copy_only=False).take(about.persons)
+    refused = _refused(rows.column("period"), about.some(np.flatnonzero(~admitted)))
+    about = about.some(np.flatnonzero(admitted))
+    return Admitted._mint(chunk.dataset, chunk.table, rows, refused, about)
 
 
-def _refused(periods: pa.ChunkedArray, digests: pa.Array) -> frozenset[tuple[str, int]]:
+def _refused(periods: pa.ChunkedArray, out: About) -> frozenset[tuple[str, int]]:
     """Periods, and buckets by the leading bits of the digest, that rows would have been in.
 
     Of the digest, since who is refused gets no pseudonym; so the same each time, as a bucket is.
     """
-    leading = pc.binary_slice(digests.cast(pa.binary()), 0, pseudonyms.PSEUDONYM_BYTES)
-    buckets = pseudonyms.buckets(leading)
-    return frozenset(
-        (period, bucket)
-        for period in pc.unique(periods).to_pylist()
-        for bucket in pc.unique(buckets.filter(pc.equal(periods, period))).to_pylist()
-    )
+    places = set[tuple[str, int]]()
+    for period, about in _by_period(periods, out):
+        digests = about.asked.column("digest").take(pa.array(about.persons))
+        leading = pc.binary_slice(digests, 0, pseudonyms.PSEUDONYM_BYTES)
+        places |= {(period, bucket) for bucket in pseudonyms.buckets(leading).unique().to_pylist()}
+    return frozenset(places)
 
 
 def pseudonymise(chunk: Admitted, people: People) -> Pseudonymous:
-    """Replace each person's digest by the pseudonym of the row's period, and give its bucket."""
-    rows = chunk.rows
-    if chunk.dataset.subject is None:
-        return Pseudonymous._mint(chunk.dataset, chunk.table, rows)
-    parts: list[pa.Table] = []
-    # Without a row, one part all the same: it has the table's columns.
-    periods = sorted(pc.unique(rows.column("period")).to_pylist()) or [""]
-    for period in periods:
-        # A chunk of a file in order of time is of one period, and need not be copied.
-        part = rows if len(periods) == 1 else rows.filter(pc.equal(rows.column("period"), period))
-        persons, digests = (part.column(name).combine_chunks() for name in ("person", "digest"))
-        names = people.names(period, persons, digests) if period else NO_NAMES
-        part = part.drop_columns(["digest", "person"])
-        part = part.append_column("pseudonym", names.column("pseudonym").cast(pa.binary()))
-        part = part.append_column("bucket", names.column("bucket"))
-        parts.append(part)
-    return Pseudonymous._mint(chunk.dataset, chunk.table, pa.concat_tables(parts), chunk.refused)
+    """Give each person the pseudonym of the row's period, and put rows in order of their buckets.
+
+    Adds `pseudonym`, `bucket` and `population`. All rows are copied here, whomever the gate
+    refused: work saved in each chunk that one person is not refused in would add up to a time that
+    tells of them.
+    """
+    if chunk.about is None:
+        return Pseudonymous._mint(chunk.dataset, chunk.table, chunk.rows)
+    order, persons = [_NO_ROW], [_NO_ROW]
+    buckets, names = [np.empty(0, np.uint8)], [pa.array([], pa.binary())]
+    for period, about in _by_period(chunk.rows.column("period"), chunk.about):
+        known = people.names(period)
+        bucket, place = known.places(about.persons, about.before, about.asked.column("digest"))
+        # A stable sort of so small numbers goes by digits.
+        by_bucket = np.argsort(bucket, kind="stable")
+        about, bucket = about.some(by_bucket), bucket.take(by_bucket)
+        order.append(about.rows)
+        persons.append(about.persons)
+        buckets.append(bucket)
+        names += known.taken(bucket, place.take(by_bucket))
+    of = pa.array(np.concatenate(persons))
+    rows = chunk.rows.combine_chunks().take(pa.array(np.concatenate(order)))
+    rows = rows.append_column("population", chunk.about.asked.column("population").take(of))
+    rows = rows.append_column("pseudonym", pa.chunked_array(names))
+    rows = rows.append_column("bucket", pa.array(np.concatenate(buckets), pa.int16()))
+    return Pseudonymous._mint(chunk.dataset, chunk.table, rows, chunk.refused)
+
+
+def _by_period(periods: pa.ChunkedArray, about: About) -> Iterator[tuple[str, About]]:
+    """The admitted rows of each period, in order of periods."""
+    there = sorted(pc.unique(periods).to_pylist())
+    if len(there) == 1:  # as in a chunk of a file in order of time
+        yield there[0], about
+        return
+    theirs = periods.take(pa.array(about.rows))
+    for period in there:
+        some = about.some(np.flatnonzero(pc.equal(theirs, period).to_numpy()))
+        if len(some.rows):
+            yield period, some

@@ -290,12 +290,12 @@ def _by_partition(rows: pa.Table, names: list[str]) -> Iterator[tuple[str, pa.Ta
         numbers, values = _numbered(rows.column(name))
         codes = codes * len(values) + numbers
         folders = [f"{folder}/{name}={value}" for folder in folders for value in values]
-    rows = rows.drop_columns(names).combine_chunks()
+    rows = rows.drop_columns(names)
     counts = np.bincount(codes, minlength=len(folders))
-    if (counts > 0).sum() > 1:
+    if (codes[1:] < codes[:-1]).any():
         # A stable sort of so small numbers goes by digits.
         small = codes.astype(np.min_scalar_type(len(folders)))
-        rows = rows.take(pa.array(np.argsort(small, kind="stable")))
+        rows = rows.combine_chunks().take(pa.array(np.argsort(small, kind="stable")))
     ends = np.cumsum(counts)
     for folder, end, count in zip(folders, ends.tolist(), counts.tolist(), strict=True):
         if count:

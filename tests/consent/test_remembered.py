@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consent import remembered
-from consent.remembered import Numbered, Remembered
+from consent.remembered import Remembered
 
 CHUNKS = st.lists(st.lists(st.text(max_size=2) | st.none(), max_size=6), max_size=6)
 
@@ -27,7 +27,7 @@ class Maker:
 
 
 def texts(known: Remembered, chunk: list[str | None]) -> list[str | None]:
-    places = known.places(pa.array(chunk, pa.string()))
+    places = pa.array(known.places(pa.array(chunk, pa.string())))
     assert known.made is not None
     lengths = known.made.column("length").take(places).to_pylist()
     assert lengths == [None if text is None else len(text) for text in chunk]
@@ -45,35 +45,6 @@ def test_each_value_is_asked_about_once_and_answered_in_place(
     assert len(maker.asked) == len(set(maker.asked))
 
 
-@given(CHUNKS, st.integers(0, 3))
-def test_what_is_made_of_numbered_values_is_made_once(
-    chunks: list[list[str | None]], first: int
-) -> None:
-    maker = Maker()
-    known = Numbered(maker)
-    numbers: dict[str | None, int] = {}
-    for chunk in chunks:
-        values = [numbers.setdefault(text, first + len(numbers)) for text in chunk]
-        assert numbered(known, values, chunk) == chunk
-    assert len(maker.asked) == len(set(maker.asked))
-
-
-def numbered(known: Numbered, values: list[int], chunk: list[str | None]) -> list[str | None]:
-    places = known.places(pa.array(values, pa.int64()), pa.array(chunk, pa.string()))
-    assert known.made is not None
-    return list(known.made.column("text").take(places).to_pylist())
-
-
-def test_numbered_values_are_bounded_and_may_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remembered, "MOST", 3)
-    maker = Maker()
-    known = Numbered(maker)
-    for values, chunk in (([4, 5], ["a", "b"]), ([9], ["c"]), ([11], ["d"]), ([4, 5], ["a", "b"])):
-        assert numbered(known, values, list(chunk)) == chunk
-        assert len(known._places) <= 6
-    assert maker.asked == ["a", "b", "c", "d", "a", "b"]
-
-
 def test_what_is_remembered_is_bounded_and_no_number_is_given_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -82,7 +53,7 @@ def test_what_is_remembered_is_bounded_and_no_number_is_given_twice(
     known = Remembered(maker)
     numbers: dict[int, str] = {}
     for chunk in (["a", "b"], ["c", "d"], ["a", "e"], ["e"]):
-        places = known.places(pa.array(chunk)).to_pylist()
+        places = known.places(pa.array(chunk)).tolist()
         for text, place in zip(chunk, places, strict=True):
             assert numbers.setdefault(known.forgotten + place, text) == text
     assert maker.asked == ["a", "b", "c", "d", "a", "e"]
