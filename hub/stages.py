@@ -426,12 +426,14 @@ def pseudonymise(chunk: Admitted, people: People) -> Pseudonymous:
 
 def _by_period(periods: pa.ChunkedArray, about: About) -> Iterator[tuple[str, About]]:
     """The admitted rows of each period, in order of periods."""
-    there = sorted(pc.unique(periods).to_pylist())
-    if len(there) == 1:  # as in a chunk of a file in order of time
-        yield there[0], about
+    # Of a dictionary's values there may be no row, but there are few to look at.
+    few = periods if pa.types.is_dictionary(periods.type) else periods.dictionary_encode()
+    told = {period for chunk in few.chunks for period in chunk.dictionary.to_pylist()}
+    if len(told) == 1:  # as in a chunk of a file in order of time
+        yield from ((period, about) for period in told)
         return
     theirs = periods.take(pa.array(about.rows))
-    for period in there:
+    for period in sorted(told):
         some = about.some(np.flatnonzero(pc.equal(theirs, period).to_numpy()))
         if len(some.rows):
             yield period, some
