@@ -125,20 +125,7 @@ class Admitted(_Chunk):
     that is once, in the order they are stored in. None where rows are about nobody.
     """
 
-    about: About | None
-
-    @classmethod
-    def _mint(
-        cls,
-        dataset: Dataset,
-        table: str,
-        rows: pa.Table,
-        refused: frozenset[tuple[str, int]] = frozenset(),
-        about: About | None = None,
-    ) -> Self:
-        stage = super()._mint(dataset, table, rows, refused)
-        stage.about = about
-        return stage
+    about: About | None = None
 
 
 @final
@@ -378,8 +365,9 @@ def admit(chunk: Recognised, people: People) -> Admitted:
     rows = chunk.rows.drop_columns(["subject"])
     admitted = about.asked.column("admitted").to_numpy(zero_copy_only=False).take(about.persons)
     refused = _refused(rows.column("period"), about.some(np.flatnonzero(~admitted)))
-    about = about.some(np.flatnonzero(admitted))
-    return Admitted._mint(chunk.dataset, chunk.table, rows, refused, about)
+    stage = Admitted._mint(chunk.dataset, chunk.table, rows, refused)
+    stage.about = about.some(np.flatnonzero(admitted))
+    return stage
 
 
 def _refused(periods: pa.ChunkedArray, out: About) -> frozenset[tuple[str, int]]:
@@ -402,8 +390,9 @@ def pseudonymise(chunk: Admitted, people: People) -> Pseudonymous:
     refused: work saved in each chunk that one person is not refused in would add up to a time that
     tells of them.
     """
-    if chunk.about is None:
+    if chunk.dataset.subject is None:
         return Pseudonymous._mint(chunk.dataset, chunk.table, chunk.rows)
+    assert chunk.about is not None
     order, persons = [_NO_ROW], [_NO_ROW]
     buckets, names = [np.empty(0, np.uint8)], [pa.array([], pa.binary())]
     for period, about in _by_period(chunk.rows.column("period"), chunk.about):
