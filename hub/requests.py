@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
@@ -89,7 +89,9 @@ class Asked(BaseModel):
     period: str = Field("", max_length=20, description="a school year; empty: the present one")
     territory: str = Field(ALL, max_length=20)
     granularity: str = Field(ALL, max_length=20)
-    recipients: list[str] = Field([], max_length=20, description="empty: who asks")
+    recipients: list[Annotated[str, Field(max_length=50)]] = Field(
+        [], max_length=20, description="empty: who asks"
+    )
     days: int = Field(90, ge=1, le=LONGEST)
 
 

@@ -231,6 +231,7 @@ def test_each_lists_what_it_may_read(client: TestClient, people: People) -> None
         ({"measure": "nothing"}, 404, "unknown-measure"),
         ({"territory": "75"}, 422, "not-in-the-list"),
         ({"recipients": ["nobody"]}, 422, "recipient-unknown"),
+        ({"recipients": ["o" * 51]}, 422, "invalid-request"),
         ({"purpose": "advertising"}, 403, "denied-by-policy"),
         ({"granularity": "pupil"}, 403, "denied-by-policy"),
         ({"days": 0}, 422, "invalid-request"),
