@@ -283,7 +283,7 @@ def test_on_the_pages_in_both_languages(parts: Parts) -> None:
     world.pushed(parts, "coachco2/trips", world.trips([ADA], days=2))
     words = {
         "fr": ("Un jour est faux", "lundi 17 novembre 2025", "Tes lignes sont mises de côté"),
-        "en": ("A day is wrong", "Monday 17 November 2025", "Your rows are set aside"),
+        "en": ("Is a day wrong?", "Monday 17 November 2025", "Your rows are set aside"),
     }
     with TestClient(
         application(parts), headers={"accept": "text/html"}, follow_redirects=False
