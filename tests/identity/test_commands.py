@@ -182,9 +182,10 @@ def test_a_second_factor_from_the_command_to_the_page(
     assert isinstance(app_, pyotp.TOTP)
     assert isinstance(hub("user", "totp", "dpo", "--confirm", "000000"), Rejected)
     assert isinstance(hub("user", "totp", "dpo", "--confirm", "1", "--off"), Rejected)
-    now = parts.clock()
-    before = app_.at(int(now.timestamp()) - 30)
-    assert hub("user", "totp", "dpo", "--confirm", before)["totp"] == "on"
+    # Codes of this half-minute and the next: both hold should the next begin in between.
+    now = int(parts.clock().timestamp())
+    used, next_ = app_.at(now), app_.at(now + 30)
+    assert hub("user", "totp", "dpo", "--confirm", used)["totp"] == "on"
     assert isinstance(hub("user", "totp", "dpo"), Conflict)
 
     def signs_in(code: str) -> int:
@@ -195,8 +196,8 @@ def test_a_second_factor_from_the_command_to_the_page(
         return answer.status_code
 
     assert signs_in("") == 401
-    assert signs_in(before) == 401  # it confirmed the factor, and is used up
-    assert signs_in(app_.now()) == 303
+    assert signs_in(used) == 401  # it confirmed the factor, and is used up
+    assert signs_in(next_) == 303
     assert hub("user", "totp", "dpo", "--off")["totp"] == "off"
     written = b"".join(event.body for event in parts.books.events())
     assert app_.secret.encode() not in written
