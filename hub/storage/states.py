@@ -59,9 +59,10 @@ def commit(before: State, after: State, version: int, rows: int) -> dict[str, An
     """One commit, as its event tells it.
 
     A push that a crash cut off is found committed when it is run again: what was before it is
-    then not known any more, nor what came of it where others have committed since.
+    then not known any more, nor what came of it where others have committed since. Without rows, at
+    the present version, it is told as one that changed nothing.
     """
-    again = rows > 0 and version <= before.version
+    again = version < before.version or (rows > 0 and version == before.version)
     return {
         "version": version,
         "rows": rows,

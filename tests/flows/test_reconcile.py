@@ -293,11 +293,12 @@ def test_a_push_that_a_crash_cut_off_is_no_finding(
     assert reconcile(parts).checked["commits"] > 0
 
 
+@pytest.mark.parametrize("cut_off", [PEOPLE[:3], ["another stranger"]])
 def test_pushes_that_overtake_one_cut_off_are_no_finding(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, cut_off: list[str]
 ) -> None:
     worker.drain(parts)
-    made, _ = push.accept(parts, OPERATOR, "coachco2", "trips", [world.trips(PEOPLE[:3], days=2)])
+    made, _ = push.accept(parts, OPERATOR, "coachco2", "trips", [world.trips(cut_off, days=2)])
 
     class Crash(Exception):
         pass
@@ -309,10 +310,10 @@ def test_pushes_that_overtake_one_cut_off_are_no_finding(
         patched.setattr(push, "replace", crash)
         with pytest.raises(Crash):
             push.process(parts, made.id)
-    # One keeps nothing, since nobody in it agreed; the other makes the next version.
+    # One keeps nothing, since nobody in it agreed; another keeps some.
     overtaking = [["stranger"], PEOPLE[4:6]]
     for people in overtaking:
-        later, _ = push.accept(parts, OPERATOR, "coachco2", "trips", [world.trips(people, days=1)])
+        later, _ = push.accept(parts, OPERATOR, "coachco2", "trips", [world.trips(people, days=2)])
         push.process(parts, later.id)
         assert reconcile(parts).problems == []
     worker.drain(parts)
