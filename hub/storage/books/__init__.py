@@ -10,8 +10,8 @@ from hub.storage.books.releases import Intent
 
 __all__ = [
     "ASKED_AGAIN",
-    "BY",
     "AUDITED",
+    "BY",
     "EXPIRED",
     "EXPIRY",
     "GIVEN",

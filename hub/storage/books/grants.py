@@ -255,6 +255,15 @@ class Grants(Desk):
             fulfil(connection, WITHDRAWAL, *(one for one in ids if one != promised))
 
 
+def _is_one_of(*states: str) -> ColumnElement[bool]:
+    """Whether a grant's state is one of these.
+
+    Not IN: SQLAlchemy would spell it out for each of many executions, and SQLite makes a table of
+    it, which it asks for each row.
+    """
+    return or_(*(grants.c.state == state for state in states))
+
+
 _ASKED: Final = select(
     withdrawals.c.id,
     withdrawals.c.partner,
@@ -273,8 +282,7 @@ _MARKED: Final = (
     update(grants)
     .where(grants.c.partner == bindparam("of"), grants.c.subject == bindparam("digest"))
     .where(grants.c.purpose == bindparam("for"))
-    # Not IN: it would be spelled out anew for each of them.
-    .where(or_(*(grants.c.state == state for state in (WITHDRAWN, REFUSED, EXPIRED))))
+    .where(_is_one_of(WITHDRAWN, REFUSED, EXPIRED))
 )
 _UNLINKED: Final = update(links).where(
     links.c.partner == bindparam("of"), links.c.subject == bindparam("digest")
@@ -283,8 +291,6 @@ _UNLINKED: Final = update(links).where(
 
 def _acts(partner: str, purpose: str, now: datetime) -> Select[Any]:
     """What people said to a purpose of a partner that has not ended and is not to come."""
-    # SQLite keeps a table for each IN, and asks it for each row.
-    says_no = or_(*(grants.c.state == state for state in SAYS_NO))
     return (
         select(
             grants.c.subject,
@@ -296,7 +302,7 @@ def _acts(partner: str, purpose: str, now: datetime) -> Select[Any]:
         )
         .where(grants.c.partner == partner, grants.c.purpose == purpose)
         .where(grants.c.ended_at.is_(None))
-        .where(or_(says_no, and_(grants.c.state == GIVEN, grants.c.given_at <= now)))
+        .where(or_(_is_one_of(*SAYS_NO), and_(grants.c.state == GIVEN, grants.c.given_at <= now)))
         .where(func.length(grants.c.subject) == DIGEST_BYTES)  # the gate refuses all others
     )
 
