@@ -24,7 +24,6 @@ from hub.records import LoggedEvent
 app = typer.Typer(no_args_is_help=True)
 events.add_to(app)
 PAGE: Final = 1000
-VERIFYING: Final = "Vérification / verifying"
 
 
 @app.command("verify")
@@ -57,7 +56,7 @@ def verify_command(
     elsewhere: TileStore | None = WebStore(url) if url else FolderStore(tiles) if tiles else None
 
     def verified(store: TileStore, keys: list[VerifierKey], parts: Parts | None) -> Report:
-        with waiting.counting(VERIFYING) as told:
+        with waiting.counting(waiting.VERIFYING) as told:
             # Read before the walk: what is remembered was verified, whatever comes in meanwhile.
             head = store.read(CHECKPOINT)
             report = verify(

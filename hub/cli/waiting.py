@@ -28,6 +28,7 @@ from hub.errors import Unavailable
 if TYPE_CHECKING:
     from hub.parts import Parts
 
+VERIFYING: Final = "Vérification / verifying"
 TOLD_EVERY: Final = 0.5
 """Seconds from one look at how far the work is to the next."""
 

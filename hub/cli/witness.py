@@ -74,7 +74,7 @@ def cosign(
     with ExitStack() as open_until_done:
         web = open_until_done.enter_context(closing(WebStore(url))) if url else None
         open_until_done.enter_context(_alone(state))
-        told = open_until_done.enter_context(waiting.counting("Vérification / verifying"))
+        told = open_until_done.enter_context(waiting.counting(waiting.VERIFYING))
         note = witness.cosign(
             web or FolderStore(tiles or Path()),
             FolderStore(state / "log"),
