@@ -4,11 +4,15 @@ Arrow's own look-up hashes all that is known anew at each call, which for 200,00
 than the chunk does. Here the hashes are kept in a table, and what stands where a hash leads is
 compared with what is sought, word by word. Were many values to lead to one place, as they do where
 somebody means them to, Arrow looks all values up from then on.
+
+What is computed on the way stands in arrays that are used again: the kernel clears the memory of
+new ones, page by page, which costs as much as what is computed.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import math
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +21,13 @@ import pyarrow.compute as pc
 
 Places = npt.NDArray[np.int32]
 Words = npt.NDArray[np.uint64]
+Indices = npt.NDArray[np.intp]
 
 UNKNOWN: Final = -1
 _STEPS: Final = 64
-"""Places passed on the way to a value; with four times as many as values it is hardly ever one."""
+"""Places passed on the way to a value, at most."""
+_ROOM: Final = 3
+"""Places in the table for each value, at least: so many that hardly any is passed."""
 _WIDTH: Final = 128
 """Bytes up to which values are compared word by word; references of partners are shorter."""
 _WORD: Final = 8
@@ -28,6 +35,20 @@ _END: Final = b"\1"
 _ODD: Final = 0x9E3779B97F4A7C15
 _FACTORS: Final = [np.uint64(pow(_ODD, 2 * n + 1, 1 << 64)) for n in range(_WIDTH // _WORD + 1)]
 _HALF: Final = np.uint64(32)
+
+
+class _Spare:
+    """Arrays for what is computed on the way: who asks for one again gets the same memory."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, npt.NDArray[Any]] = {}
+
+    def lent(self, name: str, type_: npt.DTypeLike, *shape: int) -> npt.NDArray[Any]:
+        """An array of this shape, its values whatever they last were."""
+        size = math.prod(shape)
+        if name not in self._arrays or self._arrays[name].size < size:
+            self._arrays[name] = np.empty(size, type_)
+        return self._arrays[name][:size].reshape(shape)
 
 
 class Lookup:
@@ -38,43 +59,47 @@ class Lookup:
 
     def __init__(self, values: pa.Array, *, keyed: bool = False) -> None:
         self._keyed = keyed
-        self._parts: list[pa.Array] = []
-        self._count = 0
-        self._words: Words = np.empty((0, 1), np.uint64)  # of a value side by side
-        self._hashes: Words = np.empty(0, np.uint64)
-        self._exact = False
-        self._clear(0)
-        self.add(values)
+        self._spare = _Spare()
+        self._parts = [values]
+        self._count = len(values)
+        # Of each value its words side by side, and its hash; there may be room for more.
+        self._words: Words = np.empty((0, 1), np.uint64)
+        self._hashes: Words = np.empty((0, 1), np.uint64)
+        self._clear(len(values))
+        words = self._worded(values)
+        self._exact = words is None or self._entered(words, self._hash(words), 0) is None
+        if words is not None:
+            self._keep(0, words, self._hash(words))
 
     def __len__(self) -> int:
         return self._count
 
-    def add(self, values: pa.Array) -> None:
-        """Know more values; the others keep their places."""
-        known, self._count = self._count, self._count + len(values)
-        self._parts.append(values)
-        words = None if self._exact else _worded(values)
-        if words is None:
-            self._exact = True
-            return
-        lines = max(self._words.shape[1], len(words))
-        both = [
-            np.pad(some, ((0, 0), (0, lines - some.shape[1]))) for some in (self._words, words.T)
-        ]
-        self._words = np.concatenate(both)
-        self._hashes = np.concatenate([self._hashes, self._hash(words)])
-        if 4 * self._count > len(self._table):
-            self._clear(self._count)
-            known = 0
-        self._exact = not self._entered(np.arange(known, self._count, dtype=np.int32))
-
     def places(self, values: pa.Array) -> Places:
         """The place of each value, the first of equals; `UNKNOWN` where it is not known."""
-        found = None if self._exact else self._found(values)
+        words = None if self._exact else self._worded(values)
+        found = None if words is None else self._found(words, self._hash(words))
+        self._exact = found is None
+        return self._looked_up(values) if found is None else found
+
+    def learn(self, values: pa.Array) -> tuple[Places, pa.Array]:
+        """The place of each value, and those that were not known: they are from now on.
+
+        They come after all others, each once, in the order they are met in.
+        """
+        words = None if self._exact else self._worded(values)
+        found = None if words is None else self._learned(words, self._hash(words))
+        self._exact = found is None
         if found is None:
-            self._exact = True
-            return self._looked_up(values)
-        return found
+            places = self._looked_up(values)
+            new = places == UNKNOWN
+            encoded = pc.dictionary_encode(values.filter(pa.array(new)), null_encoding="encode")
+            places[new], fresh = encoded.indices.to_numpy() + len(self), encoded.dictionary
+        else:
+            places, first = found
+            fresh = values.take(pa.array(first))
+        self._parts.append(fresh)
+        self._count += len(fresh)
+        return places, fresh
 
     def _looked_up(self, values: pa.Array) -> Places:
         """`places` as Arrow finds them."""
@@ -84,33 +109,71 @@ class Lookup:
 
     def _clear(self, count: int) -> None:
         """A table of places by the leading bits of hashes, for so many; nobody is in it yet."""
-        bits = max(4 * count, 1).bit_length()
+        bits = max(_ROOM * count, 1).bit_length()
         self._table: Places = np.full((1 << bits) + _STEPS, UNKNOWN, np.int32)
         self._shift = np.uint64(64 - bits)
 
-    def _entered(self, places: Places) -> bool:
-        """Enter these in the table, each where its hash leads or next to it; whether they were."""
-        at = self._led(self._hashes[places])
-        for _ in range(_STEPS):
-            if not len(places):
-                return True
-            free = self._table[at] == UNKNOWN
-            # Of several for one place the last that is written stays: the first of equals.
-            self._table[at[free][::-1]] = places[free][::-1]
-            passed = self._table[at] != places
-            places, at = places[passed], at[passed] + 1
-        return False
+    def _keep(self, before: int, words: Words, hashes: Words) -> None:
+        """Keep what is known of the values after those `before`, which are in the table."""
+        end = before + len(hashes)
+        self._words = _with_room(self._words, end, len(words))
+        self._words[before:end, : len(words)] = words.T
+        self._hashes = _with_room(self._hashes, end, 1)
+        self._hashes[before:end, 0] = hashes
 
-    def _found(self, values: pa.Array) -> Places | None:
-        """The place of each value; None where that cannot be told from the table."""
-        if not len(self):
-            return np.full(len(values), UNKNOWN, np.int32)
-        words = _worded(values)
-        if words is None:
+    def _entered(self, words: Words, hashes: Words, before: int) -> tuple[Places, Indices] | None:
+        """Enter these, at places from `before` on, where their hashes lead or next to it.
+
+        Which of them is the first that equals each, and where in the table that one stands. None
+        where too many lead to one place.
+        """
+        first, at_last = np.empty(len(hashes), np.int32), np.empty(len(hashes), np.intp)
+        left, at = np.arange(len(hashes), dtype=np.int32), self._led(hashes)
+        for _ in range(_STEPS):
+            if not len(left):
+                return first, at_last
+            free = self._table.take(at) == UNKNOWN
+            # Of several for one place the last that is written stays: the first of equals.
+            self._table[at[free][::-1]] = left[free][::-1] + np.int32(before)
+            there = self._table.take(at) - np.int32(before)
+            same = there >= 0
+            for line in words:
+                same &= line.take(there, mode="clip") == line.take(left)
+            first[left[same]], at_last[left[same]] = there[same], at[same]
+            left, at = left[~same], at[~same] + 1
+        return None
+
+    def _learned(self, words: Words, hashes: Words) -> tuple[Places, Indices] | None:
+        """The place of each value, and which are the first of those that were not known."""
+        places = self._found(words, hashes)
+        if places is None:
             return None
-        at = self._led(self._hash(words))
-        places = self._table.take(at)
+        new = np.flatnonzero(places == UNKNOWN)
+        words, hashes, known = words.take(new, axis=1), hashes.take(new), len(self)
+        if _ROOM * (known + len(new)) > len(self._table):
+            self._clear(known + len(new))
+            if self._entered(self._words[:known].T, self._hashes[:known, 0], 0) is None:
+                return None
+        entered = self._entered(words, hashes, known)
+        if entered is None:
+            return None
+        first, at = entered
+        fresh = np.flatnonzero(first == np.arange(len(new), dtype=np.int32))
+        numbers = np.empty(len(new), np.int32)
+        numbers[fresh] = np.arange(known, known + len(fresh))
+        self._table[at[fresh]] = numbers[fresh]
+        self._keep(known, words.take(fresh, axis=1), hashes.take(fresh))
+        places[new] = numbers.take(first)
+        return places, new[fresh]
+
+    def _found(self, words: Words, hashes: Words) -> Places | None:
+        """The place of each value; None where that cannot be told from the table."""
+        places = np.full(len(hashes), UNKNOWN, np.int32)
+        if not len(self):
+            return places
+        at = self._led(hashes)
         # All at once: in pieces that fit the caches each step is a turn of the interpreter more.
+        self._table.take(at, out=places, mode="clip")
         left = further = np.flatnonzero((places != UNKNOWN) & ~self._are(places, words))
         places[left] = UNKNOWN
         for _ in range(_STEPS):
@@ -125,61 +188,83 @@ class Lookup:
         return None
 
     def _are(self, places: Places, words: Words) -> npt.NDArray[np.bool_]:
-        """Whether what is known at these places is what is sought; anything where none is."""
-        there = self._words.take(places, axis=0)
-        same: npt.NDArray[np.bool_] = there[:, 0] == words[0]
-        for line in range(1, min(len(words), there.shape[1])):
-            same &= there[:, line] == words[line]
+        """Whether what is known at these places is what is sought; anything where none is.
+
+        Valid until the next is asked for.
+        """
+        count, lines = len(places), self._words.shape[1]
+        at = self._spare.lent("places", np.intp, count)
+        at[:] = places
+        there = self._spare.lent("there", np.uint64, count, lines)
+        self._words.take(at, axis=0, out=there, mode="clip")
+        same, equal = (self._spare.lent(name, bool, count) for name in ("same", "equal"))
+        np.equal(there[:, 0], words[0], out=same)
+        for line in range(1, min(len(words), lines)):
+            same &= np.equal(there[:, line], words[line], out=equal)
         return same
 
     def _led(self, hashes: Words) -> npt.NDArray[np.int64]:
         """Where in the table hashes lead."""
-        return (hashes >> self._shift).view(np.int64)
+        led: Words = self._spare.lent("led", np.uint64, len(hashes))
+        np.right_shift(hashes, self._shift, out=led)
+        return led.view(np.int64)
 
     def _hash(self, words: Words) -> Words:
         """64 bits of each value."""
-        first: Words = words[0]
         if self._keyed:
+            first: Words = words[0]
             return first
-        made: Words = first * _FACTORS[0]
+        made: Words = self._spare.lent("made", np.uint64, words.shape[1])
+        part: Words = self._spare.lent("part", np.uint64, words.shape[1])
+        np.multiply(words[0], _FACTORS[0], out=made)
         for word, factor in zip(words[1:], _FACTORS[1:], strict=False):
-            made += word * factor  # lines of zeros, as the longest fills them up, add nothing
-        made ^= made >> _HALF
+            # Lines of zeros, as the longest value fills them up, add nothing.
+            made += np.multiply(word, factor, out=part)
+        made ^= np.right_shift(made, _HALF, out=part)
         made *= _FACTORS[0]  # the leading bits are those by which values are found
         return made
 
+    def _worded(self, values: pa.Array) -> Words | None:
+        """Each value's words, line by line: its bytes, a byte that ends it, and zeros.
 
-def _worded(values: pa.Array) -> Words | None:
-    """Each value's words, line by line: its bytes, a byte that ends it, and zeros; null has no end.
-
-    So two values that are the same in the lines that both have are the same. None where values are
-    longer than what is compared so.
-    """
-    values = values.cast(pa.binary())
-    lengths = np.asarray(pc.fill_null(pc.binary_length(values), 0), np.int32)
-    longest = int(lengths.max(initial=0))
-    if longest > _WIDTH:
-        return None
-    width = (longest // _WORD + 1) * _WORD
-    if longest >= _WORD and not values.null_count and int(lengths.min()) == longest:
-        words = _sides(values, longest, width)
-        words[-1] |= np.uint64(1 << 8 * (longest % _WORD))
+        Null has no end. So two values that are the same in the lines that both have are the same.
+        None where values are longer than what is compared so.
+        """
+        values = values.cast(pa.binary())
+        lengths = pc.fill_null(pc.binary_length(values), 0)
+        shortest, longest = (pc.min_max(lengths)[side].as_py() or 0 for side in ("min", "max"))
+        if longest > _WIDTH:
+            return None
+        lines = longest // _WORD + 1
+        words = self._spare.lent("words", np.uint64, lines, len(values))
+        if longest >= _WORD and not values.null_count and shortest == longest:
+            words[-1] = 0  # where values fill the words before it, nothing else does
+            _laid_side_by_side(values, longest, words)
+            words[-1] |= np.uint64(1 << 8 * (longest % _WORD))
+            return words
+        ended = pc.fill_null(pc.binary_join_element_wise(values, _END, b""), b"")
+        padded = pc.ascii_rpad(ended.view(pa.string()), lines * _WORD, "\0").view(pa.binary())
+        _laid_side_by_side(padded, lines * _WORD, words)
         return words
-    ended = pc.fill_null(pc.binary_join_element_wise(values, _END, b""), b"")
-    padded = pc.ascii_rpad(ended.view(pa.string()), width, "\0").view(pa.binary())
-    return _sides(padded, width, width)
 
 
-def _sides(values: pa.Array, length: int, width: int) -> Words:
-    """The words of values of one length, of a word at least, filled up with zeros to a width."""
-    words = np.empty((width // _WORD, len(values)), np.uint64)
-    words[-1] = 0  # where values fill the words before it, nothing else does
-    if len(values):
-        _, offsets, data = values.buffers()
-        start = int(np.frombuffer(offsets, np.int32)[values.offset])
-        for line, at in enumerate(range(0, length, _WORD)):
-            # The last one may begin in the one before it, which is then shifted out.
-            read = min(at, length - _WORD)
-            side = np.ndarray(len(values), "<u8", data, start + read, (length,))
-            np.right_shift(side, np.uint64(8 * (at - read)), out=words[line])
-    return words
+def _laid_side_by_side(values: pa.Array, length: int, words: Words) -> None:
+    """Lay out the words of values of one length, of a word at least, line by line."""
+    if not len(values):
+        return
+    _, offsets, data = values.buffers()
+    start = int(np.frombuffer(offsets, np.int32)[values.offset])
+    for line, at in enumerate(range(0, length, _WORD)):
+        # The last one may begin in the one before it, which is then shifted out.
+        read = min(at, length - _WORD)
+        side = np.ndarray(len(values), "<u8", data, start + read, (length,))
+        np.right_shift(side, np.uint64(8 * (at - read)), out=words[line])
+
+
+def _with_room(array: Words, rows: int, width: int) -> Words:
+    """The array, or where it is too small a larger one with what it holds, and zeros."""
+    if rows <= array.shape[0] and width <= array.shape[1]:
+        return array
+    more = np.zeros((max(rows, 2 * array.shape[0]), max(width, array.shape[1])), np.uint64)
+    more[: array.shape[0], : array.shape[1]] = array
+    return more

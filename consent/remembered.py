@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from consent.lookup import UNKNOWN, Lookup, Places
+from consent.lookup import Lookup, Places
 
 MOST: Final = 1_000_000
 """Values remembered at a time, some 100 bytes each: beyond, it begins anew."""
@@ -40,20 +38,10 @@ class Remembered:
             self._known = self.made = None
         if self._known is None:
             self._known = Lookup(values.slice(0, 0))
-        places = self._known.places(values)
-        new = places == UNKNOWN
-        if new.any() or self.made is None:
-            places[new] = self._learn(self._known, values.filter(pa.array(new)))
-        return places
-
-    def _learn(self, known: Lookup, values: pa.Array) -> Places:
-        """Where in `made` each of these has its row from now on."""
-        before = len(known)
-        encoded = pc.dictionary_encode(values, null_encoding="encode")
-        known.add(encoded.dictionary)
-        made = self._make(encoded.dictionary)
-        self.made = made if self.made is None else _joined(self.made, made)
-        places: Places = encoded.indices.to_numpy() + np.int32(before)
+        places, new = self._known.learn(values)
+        if len(new) or self.made is None:
+            made = self._make(new)
+            self.made = made if self.made is None else _joined(self.made, made)
         return places
 
 

@@ -52,7 +52,6 @@ _STEP: Final = 1 << 20
 _AHEAD: Final = 7
 """Groups read before they are asked for: as many as are read while the gate is prepared and the
 first group's people are named."""
-_NO_ROW: Final = np.empty(0, np.int32)
 
 Chunk = TypeVar("Chunk")
 
@@ -101,28 +100,24 @@ class Recognised(_Chunk):
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """Which rows of a chunk the gate let in, in order, and whom each of them is about.
+    """Whom each row of a chunk is about, and what the gate said of them.
 
     A person is a row of `asked` (`digest`, `admitted`, `population`); that row and `before`
     together are a number no other person has within the push.
     """
 
-    rows: Places
     persons: Places
     asked: pa.RecordBatch
     before: int
 
-    def some(self, which: npt.NDArray[np.intp]) -> Self:
-        """Some of these rows, in this order."""
-        return replace(self, rows=self.rows.take(which), persons=self.persons.take(which))
-
 
 @final
 class Admitted(_Chunk):
-    """Rows that have a lawful basis for their purpose, and whom they are about.
+    """Rows of which it is decided who has a lawful basis for their purpose, and who has not.
 
-    `about` says which of `rows` they are: the others stand between them until rows are copied, and
-    that is once, in the order they are stored in. None where rows are about nobody.
+    `about` says it, None where rows are about nobody. Rows of those refused stand between the
+    others, with no reference and no name, until rows are copied: that is once, in the order they
+    are stored in, and without them.
     """
 
     about: About | None = None
@@ -333,8 +328,7 @@ class People:
         """Whom each row is about, given its raw reference, and what was asked about them."""
         persons = self._asked.places(references)
         assert self._asked.made is not None
-        rows = np.arange(len(persons), dtype=np.int32)
-        return About(rows, persons, self._asked.made, self._asked.forgotten)
+        return About(persons, self._asked.made, self._asked.forgotten)
 
     def names(self, period: str) -> Names:
         """The pseudonyms of a period."""
@@ -361,26 +355,9 @@ def admit(chunk: Recognised, people: People) -> Admitted:
         if people.agreement.basis != "not_personal":
             raise TypeError(f"{chunk.dataset.key} is about nobody but its basis is a person's")
         return Admitted._mint(chunk.dataset, chunk.table, chunk.rows)
-    about = people.answers(chunk.rows.column("subject").combine_chunks())
-    rows = chunk.rows.drop_columns(["subject"])
-    admitted = about.asked.column("admitted").to_numpy(zero_copy_only=False).take(about.persons)
-    refused = _refused(rows.column("period"), about.some(np.flatnonzero(~admitted)))
-    stage = Admitted._mint(chunk.dataset, chunk.table, rows, refused)
-    stage.about = about.some(np.flatnonzero(admitted))
+    stage = Admitted._mint(chunk.dataset, chunk.table, chunk.rows.drop_columns(["subject"]))
+    stage.about = people.answers(chunk.rows.column("subject").combine_chunks())
     return stage
-
-
-def _refused(periods: pa.ChunkedArray, out: About) -> frozenset[tuple[str, int]]:
-    """Periods, and buckets by the leading bits of the digest, that rows would have been in.
-
-    Of the digest, since who is refused gets no pseudonym; so the same each time, as a bucket is.
-    """
-    places = set[tuple[str, int]]()
-    for period, about in _by_period(periods, out):
-        digests = about.asked.column("digest").take(pa.array(about.persons))
-        leading = pc.binary_slice(digests, 0, pseudonyms.PSEUDONYM_BYTES)
-        places |= {(period, bucket) for bucket in pseudonyms.buckets(leading).unique().to_pylist()}
-    return frozenset(places)
 
 
 def pseudonymise(chunk: Admitted, people: People) -> Pseudonymous:
@@ -393,36 +370,34 @@ def pseudonymise(chunk: Admitted, people: People) -> Pseudonymous:
     if chunk.dataset.subject is None:
         return Pseudonymous._mint(chunk.dataset, chunk.table, chunk.rows)
     assert chunk.about is not None
-    order, persons = [_NO_ROW], [_NO_ROW]
-    buckets, names = [np.empty(0, np.uint8)], [pa.array([], pa.binary())]
-    for period, about in _by_period(chunk.rows.column("period"), chunk.about):
-        known = people.names(period)
-        bucket, place = known.places(about.persons, about.before, about.asked.column("digest"))
-        # A stable sort of so small numbers goes by digits.
-        by_bucket = np.argsort(bucket, kind="stable")
-        about, bucket = about.some(by_bucket), bucket.take(by_bucket)
-        order.append(about.rows)
-        persons.append(about.persons)
-        buckets.append(bucket)
-        names += known.taken(bucket, place.take(by_bucket))
+    about, refused = chunk.about, set[tuple[str, int]]()
+    order, persons = [np.empty(0, np.intp)], [np.empty(0, np.int32)]
+    buckets, names = [np.empty(0, np.int16)], [pa.array([], pa.binary())]
+    for period, which in _by_period(chunk.rows.column("period")):
+        theirs = about.persons[which]
+        named = people.names(period).of(theirs, about.before, about.asked)
+        order.append(named.order if isinstance(which, slice) else which.take(named.order))
+        persons.append(theirs.take(named.order))
+        buckets.append(named.buckets)
+        names += named.pseudonyms
+        refused |= {(period, bucket) for bucket in named.refused}
     of = pa.array(np.concatenate(persons))
     rows = chunk.rows.combine_chunks().take(pa.array(np.concatenate(order)))
-    rows = rows.append_column("population", chunk.about.asked.column("population").take(of))
+    rows = rows.append_column("population", about.asked.column("population").take(of))
     rows = rows.append_column("pseudonym", pa.chunked_array(names))
-    rows = rows.append_column("bucket", pa.array(np.concatenate(buckets), pa.int16()))
-    return Pseudonymous._mint(chunk.dataset, chunk.table, rows, chunk.refused)
+    rows = rows.append_column("bucket", pa.array(np.concatenate(buckets)))
+    return Pseudonymous._mint(chunk.dataset, chunk.table, rows, frozenset(refused))
 
 
-def _by_period(periods: pa.ChunkedArray, about: About) -> Iterator[tuple[str, About]]:
-    """The admitted rows of each period, in order of periods."""
+def _by_period(periods: pa.ChunkedArray) -> Iterator[tuple[str, slice | npt.NDArray[np.intp]]]:
+    """The rows of each period, in order of periods."""
     # Of a dictionary's values there may be no row, but there are few to look at.
     few = periods if pa.types.is_dictionary(periods.type) else periods.dictionary_encode()
     told = {period for chunk in few.chunks for period in chunk.dictionary.to_pylist()}
-    if len(told) == 1:  # as in a chunk of a file in order of time
-        yield from ((period, about) for period in told)
+    if len(told) == 1 and len(periods):  # as in a chunk of a file in order of time
+        yield from ((period, slice(None)) for period in told)
         return
-    theirs = periods.take(pa.array(about.rows))
     for period in sorted(told):
-        some = about.some(np.flatnonzero(pc.equal(theirs, period).to_numpy()))
-        if len(some.rows):
-            yield period, some
+        which = np.flatnonzero(pc.equal(periods, period).to_numpy())
+        if len(which):
+            yield period, which

@@ -26,9 +26,13 @@ def test_a_value_is_found_at_its_first_place(
     added: list[list[str | None]], sought: list[str | None]
 ) -> None:
     known = Lookup(pa.array(added[0], pa.string()))
+    whole = list(added[0])
     for more in added[1:]:
-        known.add(pa.array(more, pa.string()))
-    whole = [text for part in added for text in part]
+        new = [text for text in dict.fromkeys(more) if text not in whole]
+        whole += new
+        places, learned = known.learn(pa.array(more, pa.string()))
+        assert learned.to_pylist() == new
+        assert places.tolist() == [whole.index(text) for text in more]
     assert len(known) == len(whole)
     expected = [whole.index(text) if text in whole else UNKNOWN for text in sought]
     assert found(known, sought) == expected
@@ -45,8 +49,9 @@ def test_values_that_share_a_hash_are_told_apart(
     )
     known = Lookup(pa.array(["a"]))
     assert found(known, ["a", "b", "c"]) == [0, UNKNOWN, UNKNOWN]
-    known.add(pa.array(["b"]))
-    known.add(pa.array(["c", "d", "e"]))
+    known.learn(pa.array(["b", "a", "b"]))
+    places, new = known.learn(pa.array(["c", "d", "b", "d", "e", "c"]))
+    assert (places.tolist(), new.to_pylist()) == ([2, 3, 1, 3, 4, 2], ["c", "d", "e"])
     assert found(known, ["e", "x", "a", "d", "b", "c"]) == [4, UNKNOWN, 0, 3, 1, 2]
 
 
@@ -67,6 +72,20 @@ def test_hashes_made_to_lie_side_by_side_are_told_apart(monkeypatch: pytest.Monk
     many = [str(n) for n in range(500)]
     known = Lookup(pa.array(many))
     assert found(known, ["499", "0", "1000", "250"]) == [499, 0, UNKNOWN, 250]
+    places, new = known.learn(pa.array(["x", "499", "y", "x"]))
+    assert (places.tolist(), new.to_pylist()) == ([500, 499, 501, 500], ["x", "y"])
+
+
+def test_a_value_learned_in_a_chunk_outlives_the_next_chunks() -> None:
+    known = Lookup(pa.array([], pa.string()))
+    many = [f"CARD{n:08d}" for n in range(3_000)]
+    for start in range(0, len(many), 700):
+        some = many[start : start + 700]
+        places, new = known.learn(pa.array(some + some[::-1]))
+        expected = [*range(start, start + len(some))]
+        assert places.tolist() == expected + expected[::-1]
+        assert new.to_pylist() == some
+    assert found(known, many) == [*range(len(many))]
 
 
 @given(st.lists(st.binary(min_size=31, max_size=33) | st.none(), min_size=1, unique=True))
