@@ -10,11 +10,13 @@ younger and counts.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from itertools import pairwise
+from typing import Any, Final, Self
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import (
@@ -60,7 +62,10 @@ SAYS_NO: Final = (REFUSED, OBJECTED)
 _AT_ONCE: Final = 500
 _MANY: Final = 10_000
 """People who said several things, beyond whom asking of everyone at once is quicker."""
-_OVER, _FOR, _AGAINST = range(3)
+_PARTS: Final = list(
+    pairwise([*(bytes([first]) for first in range(0, 256, 32)), b"\xff" * (DIGEST_BYTES + 1)])
+)
+"""Ranges of digests that are asked for in turn: what is asked for at once is new memory."""
 _NEXT: Final = "\n"
 
 Given = tuple[Sequence[Grant], Sequence[Contribution], AuditEvent]
@@ -120,23 +125,20 @@ class Grants(Desk):
         """
         acts = _acts(partner, purpose, now)
         with self._read() as connection:
-            said = _told(connection, acts, now)
-            unclear = _again(said["digest"])
+            said = _told(connection, [_between(acts, *ends) for ends in _PARTS], now)
+            unclear = said.repeated()
             if len(unclear) > _MANY:
-                said = _told(connection, _latest(acts), now)
+                said = _told(connection, [_latest(acts)], now)
             elif len(unclear):
-                clear = pc.invert(pc.is_in(said["digest"], value_set=unclear))
-                parts = [said.filter(clear)]
-                for start in range(0, len(unclear), _AT_ONCE):
-                    some = unclear.slice(start, _AT_ONCE).to_pylist()
-                    latest = _latest(acts.where(grants.c.subject.in_(some)))
-                    parts.append(_told(connection, latest, now))
-                said = pa.concat_tables(parts)
-        stand, against = (said.filter(pc.equal(said["side"], side)) for side in (_FOR, _AGAINST))
+                few = [
+                    unclear.slice(start, _AT_ONCE).to_pylist()
+                    for start in range(0, len(unclear), _AT_ONCE)
+                ]
+                latest = [_latest(acts.where(grants.c.subject.in_(some))) for some in few]
+                said = said.instead(unclear, _told(connection, latest, now))
+        stand = said.yes.filter(said.yes["stands"])
         return gate.Standing(
-            stand["digest"].combine_chunks(),
-            stand["population"].combine_chunks(),
-            against["digest"].combine_chunks(),
+            stand["digest"].combine_chunks(), stand["population"].combine_chunks(), said.no
         )
 
     def refusals(self, partner: str, purpose: str) -> list[tuple[bytes, datetime]]:
@@ -307,6 +309,11 @@ def _acts(partner: str, purpose: str, now: datetime) -> Select[Any]:
     )
 
 
+def _between(query: Select[Any], start: bytes, end: bytes) -> Select[Any]:
+    """Of these acts those of people from one digest to before another."""
+    return query.where(grants.c.subject >= start, grants.c.subject < end)
+
+
 def _latest(query: Select[Any]) -> Select[Any]:
     """Of each person the last act; of two at the same instant the refusal."""
     acts = query.subquery()
@@ -316,43 +323,71 @@ def _latest(query: Select[Any]) -> Select[Any]:
     return select(aged).where(aged.c.age == 1)
 
 
-def _told(connection: Connection, query: Select[Any], now: datetime) -> pa.Table:
-    """These acts: `digest`, `side` and `population`.
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """Acts: digests of those against, and of others `digest`, `stands` and `population`."""
 
-    They come as three texts: as many rows as people would each be a turn for the interpreter,
-    while a push is being read on the other core. Aggregates see the rows in one order.
+    no: pa.Array
+    yes: pa.Table
+
+    def repeated(self) -> pa.Array:
+        """Digests that stand here more than once, and perhaps a few that do not."""
+        digests = [self.no, self.yes["digest"].combine_chunks()]
+        fixed = [some.cast(pa.binary(DIGEST_BYTES)) for some in digests]
+        leading = [_leading(some) for some in fixed]
+        ordered = np.sort(np.concatenate(leading))
+        twice = ordered[1:][ordered[1:] == ordered[:-1]]
+        found = [
+            some.filter(pa.array(np.isin(first, twice)))
+            for some, first in zip(fixed, leading, strict=True)
+        ]
+        return pa.concat_arrays(found).cast(pa.binary()).unique()
+
+    def instead(self, digests: pa.Array, other: Self) -> Self:
+        """The same, but of these people what is said there."""
+        no, yes = (pc.invert(pc.is_in(of, digests)) for of in (self.no, self.yes["digest"]))
+        return replace(
+            self,
+            no=pa.concat_arrays([self.no.filter(no), other.no]),
+            yes=pa.concat_tables([self.yes.filter(yes), other.yes]),
+        )
+
+
+def _told(connection: Connection, queries: Iterable[Select[Any]], now: datetime) -> _Said:
+    """What these acts say.
+
+    They come as three texts a query: as many rows as people would each be a turn for the
+    interpreter, while a push is being read on the other core. Aggregates see the rows in one order.
     """
-    acts = query.subquery()
-    no, yes = acts.c.against, not_(acts.c.against)
-    who = _hex(connection, acts.c.subject)
-    stands = or_(acts.c.expires_at.is_(None), acts.c.expires_at > now)
-    side = case((stands, f"{_FOR:02x}"), else_=f"{_OVER:02x}")
-    texts = (
-        func.aggregate_strings(who, "").filter(no),
-        func.aggregate_strings(who.concat(side), "").filter(yes),
-        func.aggregate_strings(acts.c.population, _NEXT).filter(yes),
+    against, given, populations = list[bytes](), list[bytes](), list[str]()
+    for query in queries:
+        acts = query.subquery()
+        no, yes = acts.c.against, not_(acts.c.against)
+        who = _hex(connection, acts.c.subject)
+        stands = or_(acts.c.expires_at.is_(None), acts.c.expires_at > now)
+        texts = (
+            func.aggregate_strings(who, "").filter(no),
+            func.aggregate_strings(who.concat(case((stands, "01"), else_="00")), "").filter(yes),
+            func.aggregate_strings(acts.c.population, _NEXT).filter(yes),
+        )
+        row = connection.execute(select(*texts)).one()
+        against.append(bytes.fromhex(row[0] or ""))
+        if row[1] is not None:
+            given.append(bytes.fromhex(row[1]))
+            populations.append(row[2])
+    others = np.frombuffer(b"".join(given), np.uint8).reshape(-1, DIGEST_BYTES + 1)
+    told = pc.split_pattern(pa.array([_NEXT.join(populations)]), _NEXT).values.slice(0, len(others))
+    digests = side_by_side(np.ascontiguousarray(others[:, :DIGEST_BYTES]), DIGEST_BYTES)
+    columns = [digests, pa.array(others[:, DIGEST_BYTES] == 1), told]
+    return _Said(
+        side_by_side(b"".join(against), DIGEST_BYTES),
+        pa.table(columns, names=["digest", "stands", "population"]),
     )
-    against, given, populations = connection.execute(select(*texts)).one()
-    refused = np.frombuffer(bytes.fromhex(against or ""), np.uint8).reshape(-1, DIGEST_BYTES)
-    others = np.frombuffer(bytes.fromhex(given or ""), np.uint8).reshape(-1, DIGEST_BYTES + 1)
-    digests = np.concatenate([refused, others[:, :DIGEST_BYTES]])
-    sides = np.concatenate([np.full(len(refused), _AGAINST, np.uint8), others[:, DIGEST_BYTES]])
-    told = pc.split_pattern(pa.array([populations or ""]), _NEXT).values.slice(0, len(others))
-    columns = [
-        side_by_side(digests, DIGEST_BYTES),
-        pa.array(sides),
-        pa.concat_arrays([pa.repeat("", len(refused)), told]),
-    ]
-    return pa.table(columns, names=["digest", "side", "population"])
 
 
-def _again(digests: pa.ChunkedArray) -> pa.Array:
-    """Those that stand here more than once, and perhaps a few that do not."""
-    fixed = digests.combine_chunks().cast(pa.binary(DIGEST_BYTES))
-    leading = np.frombuffer(fixed.buffers()[1] or b"", np.uint64)[:: DIGEST_BYTES // 8]
-    ordered = np.sort(leading)
-    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
-    return fixed.filter(pa.array(np.isin(leading, repeated))).cast(pa.binary()).unique()
+def _leading(digests: pa.Array) -> npt.NDArray[np.uint64]:
+    """The first 64 bits of each of these values of a fixed width."""
+    return np.frombuffer(digests.buffers()[1] or b"", np.uint64)[:: DIGEST_BYTES // 8]
 
 
 def _hex(connection: Connection, column: ColumnElement[bytes]) -> ColumnElement[str]:
