@@ -76,6 +76,8 @@ class Lookup:
 
     def places(self, values: pa.Array) -> Places:
         """The place of each value, the first of equals; `UNKNOWN` where it is not known."""
+        if not len(self):
+            return np.full(len(values), UNKNOWN, np.int32)
         words = None if self._exact else self._worded(values)
         found = None if words is None else self._found(words, self._hash(words))
         self._exact = found is None

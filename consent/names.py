@@ -104,13 +104,12 @@ class Names:
         here = np.zeros(len(known), bool)
         here[persons] = True
         fresh = np.flatnonzero(here & (known == UNKNOWN))
-        theirs = asked.take(pa.array(fresh))
-        admitted = theirs.column("admitted").to_numpy(zero_copy_only=False)
-        out = pc.binary_slice(
-            theirs.column("digest").filter(pa.array(~admitted)), 0, PSEUDONYM_BYTES
-        )
-        known[fresh[~admitted]] = BUCKETS + buckets(out).to_numpy()
-        self._name(known, fresh[admitted], theirs.column("digest").filter(pa.array(admitted)))
+        admitted = asked.column("admitted").to_numpy(zero_copy_only=False).take(fresh)
+        out, fresh = fresh[~admitted], fresh[admitted]
+        digests = asked.column("digest")
+        leading = pc.binary_slice(digests.take(pa.array(out)), 0, PSEUDONYM_BYTES)
+        known[out] = BUCKETS + buckets(leading).to_numpy()
+        self._name(known, fresh, digests.take(pa.array(fresh)))
 
     def _name(self, known: Places, persons: npt.NDArray[np.intp], digests: pa.Array) -> None:
         made = pseudonyms(self._key, digests)

@@ -107,7 +107,7 @@ def _each(state: hmac.HMAC, messages: pa.Array) -> pa.Array:
     blocks: list[bytes] = []
     for start in range(0, len(messages), _BLOCK):
         made: list[bytes] = []
-        for message in messages.slice(start, _BLOCK).to_pylist():
+        for message in messages.slice(start, _BLOCK).to_numpy(zero_copy_only=False):
             state = copy()
             update(state, message)
             made.append(finalize(state))
