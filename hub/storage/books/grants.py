@@ -351,7 +351,7 @@ class _Said:
         digests = [self.no, self.yes["digest"].combine_chunks()]
         fixed = [some.cast(pa.binary(DIGEST_BYTES)) for some in digests]
         leading = [_leading(some) for some in fixed]
-        # In the order of the index, mostly: a stable sort merges what is in order.
+        # They come in the order of the index: a stable sort merges what is in order.
         ordered = np.sort(np.concatenate(leading), kind="stable")
         twice = ordered[1:][ordered[1:] == ordered[:-1]]
         found = [
@@ -406,8 +406,8 @@ def _told(
 
 
 def _leading(digests: pa.Array) -> npt.NDArray[np.uint64]:
-    """The first 64 bits of each of these values of a fixed width."""
-    return np.frombuffer(digests.buffers()[1] or b"", np.uint64)[:: DIGEST_BYTES // 8]
+    """The first 64 bits of each of these values of a fixed width, in the same order as they."""
+    return np.frombuffer(digests.buffers()[1] or b"", ">u8")[:: DIGEST_BYTES // 8].astype(np.uint64)
 
 
 def _hex(connection: Connection, column: ColumnElement[bytes]) -> ColumnElement[str]:
