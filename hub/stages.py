@@ -346,7 +346,7 @@ class People:
 
 
 def admit(chunk: Recognised, people: People) -> Admitted:
-    """Pass the consent gate: rows without a lawful basis end here.
+    """Pass the consent gate: it is decided of each person whether their rows go on.
 
     Removes the raw reference. Silence refuses where the basis is consent; an objection refuses
     where it is a public task.
@@ -363,9 +363,9 @@ def admit(chunk: Recognised, people: People) -> Admitted:
 def pseudonymise(chunk: Admitted, people: People) -> Pseudonymous:
     """Give each person the pseudonym of the row's period, and put rows in order of their buckets.
 
-    Adds `pseudonym`, `bucket` and `population`. All rows are copied here, whomever the gate
-    refused: work saved in each chunk that one person is not refused in would add up to a time that
-    tells of them.
+    Rows of those the gate refused end here: they have no place in that order. Adds `pseudonym`,
+    `bucket` and `population`. Rows are copied here whomever it refused: work saved in each chunk
+    that one person is not refused in would add up to a time that tells of them.
     """
     if chunk.dataset.subject is None:
         return Pseudonymous._mint(chunk.dataset, chunk.table, chunk.rows)
