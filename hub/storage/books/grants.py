@@ -30,6 +30,7 @@ from sqlalchemy import (
     case,
     func,
     insert,
+    not_,
     or_,
     select,
     update,
@@ -122,22 +123,19 @@ class Grants(Desk):
         Almost everyone has said one thing only, and it needs no ordering: of the others alone it
         is asked what they said last.
         """
-        acts = _acts(partner, purpose)
-        no, yes = acts.where(_says_no()), acts.where(_says_yes(now))
-        both = acts.where(or_(_says_no(), _says_yes(now)))
+        acts = _acts(partner, purpose, now)
         with self._read() as connection:
-            parts = ([_between(of, *ends) for ends in _PARTS] for of in (no, yes))
-            said = _told(connection, now, *parts)
+            said = _told(connection, [_between(acts, *ends) for ends in _PARTS], now)
             unclear = said.repeated()
             if len(unclear) > _MANY:
-                said = _told(connection, now, *_latest([both]))
+                said = _told(connection, [_latest(acts)], now)
             elif len(unclear):
-                some = [
+                few = [
                     unclear.slice(start, _AT_ONCE).to_pylist()
                     for start in range(0, len(unclear), _AT_ONCE)
                 ]
-                latest = _latest([both.where(grants.c.subject.in_(few)) for few in some])
-                said = said.instead(unclear, _told(connection, now, *latest))
+                latest = [_latest(acts.where(grants.c.subject.in_(some))) for some in few]
+                said = said.instead(unclear, _told(connection, latest, now))
         stand = said.yes.filter(said.yes["stands"])
         return gate.Standing(
             stand["digest"].combine_chunks(), stand["population"].combine_chunks(), said.no
@@ -293,8 +291,8 @@ _UNLINKED: Final = update(links).where(
 )
 
 
-def _acts(partner: str, purpose: str) -> Select[Any]:
-    """What people said to a purpose of a partner that has not ended."""
+def _acts(partner: str, purpose: str, now: datetime) -> Select[Any]:
+    """What people said to a purpose of a partner that has not ended and is not to come."""
     return (
         select(
             grants.c.subject,
@@ -302,21 +300,13 @@ def _acts(partner: str, purpose: str) -> Select[Any]:
             grants.c.expires_at,
             grants.c.given_at,
             grants.c.number,
-            grants.c.state,
+            (grants.c.state != GIVEN).label("against"),
         )
         .where(grants.c.partner == partner, grants.c.purpose == purpose)
         .where(grants.c.ended_at.is_(None))
+        .where(or_(_is_one_of(*SAYS_NO), and_(grants.c.state == GIVEN, grants.c.given_at <= now)))
         .where(func.length(grants.c.subject) == DIGEST_BYTES)  # the gate refuses all others
     )
-
-
-def _says_no() -> ColumnElement[bool]:
-    return grants.c.state.in_(SAYS_NO)
-
-
-def _says_yes(now: datetime) -> ColumnElement[bool]:
-    """Whether a grant is given and not to come."""
-    return and_(grants.c.state == GIVEN, grants.c.given_at <= now)
 
 
 def _between(query: Select[Any], start: bytes, end: bytes) -> Select[Any]:
@@ -324,19 +314,13 @@ def _between(query: Select[Any], start: bytes, end: bytes) -> Select[Any]:
     return query.where(grants.c.subject >= start, grants.c.subject < end)
 
 
-def _latest(queries: Sequence[Select[Any]]) -> tuple[list[Select[Any]], list[Select[Any]]]:
-    """Of each person the last act, of two at the same instant the refusal: noes, and yeses."""
-    no, yes = list[Select[Any]](), list[Select[Any]]()
-    for query in queries:
-        acts = query.subquery()
-        refusals_first = case((acts.c.state == GIVEN, 1), else_=0)
-        order = (acts.c.given_at.desc(), refusals_first, acts.c.number.desc())
-        age = func.row_number().over(partition_by=acts.c.subject, order_by=order)
-        aged = select(acts, age.label("age")).subquery()
-        last = select(aged).where(aged.c.age == 1)
-        no.append(last.where(aged.c.state != GIVEN))
-        yes.append(last.where(aged.c.state == GIVEN))
-    return no, yes
+def _latest(query: Select[Any]) -> Select[Any]:
+    """Of each person the last act; of two at the same instant the refusal."""
+    acts = query.subquery()
+    order = (acts.c.given_at.desc(), case((acts.c.against, 0), else_=1), acts.c.number.desc())
+    age = func.row_number().over(partition_by=acts.c.subject, order_by=order)
+    aged = select(acts, age.label("age")).subquery()
+    return select(aged).where(aged.c.age == 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,35 +354,32 @@ class _Said:
         )
 
 
-def _told(
-    connection: Connection, now: datetime, no: Iterable[Select[Any]], yes: Iterable[Select[Any]]
-) -> _Said:
+def _told(connection: Connection, queries: Iterable[Select[Any]], now: datetime) -> _Said:
     """What these acts say.
 
-    They come as texts: as many rows as people would each be a turn for the interpreter, while a
-    push is being read on the other core. Aggregates see the rows in one order.
+    They come as three texts a query: as many rows as people would each be a turn for the
+    interpreter, while a push is being read on the other core. Aggregates see the rows in one order.
     """
     against, given, populations = list[bytes](), list[bytes](), list[str]()
-    for query in no:
-        who = _hex(connection, query.selected_columns.subject)
-        told = query.with_only_columns(func.aggregate_strings(who, ""))
-        against.append(bytes.fromhex(connection.execute(told).scalar_one() or ""))
-    for query in yes:
-        acts = query.selected_columns
-        stands = or_(acts.expires_at.is_(None), acts.expires_at > now)
-        who = _hex(connection, acts.subject).concat(case((stands, "01"), else_="00"))
-        texts = func.aggregate_strings(who, ""), func.aggregate_strings(acts.population, _NEXT)
-        row = connection.execute(query.with_only_columns(*texts)).one()
-        if row[0] is not None:
-            given.append(bytes.fromhex(row[0]))
-            populations.append(row[1])
+    for query in queries:
+        acts = query.subquery()
+        no, yes = acts.c.against, not_(acts.c.against)
+        who = _hex(connection, acts.c.subject)
+        stands = or_(acts.c.expires_at.is_(None), acts.c.expires_at > now)
+        texts = (
+            func.aggregate_strings(who, "").filter(no),
+            func.aggregate_strings(who.concat(case((stands, "01"), else_="00")), "").filter(yes),
+            func.aggregate_strings(acts.c.population, _NEXT).filter(yes),
+        )
+        row = connection.execute(select(*texts)).one()
+        against.append(bytes.fromhex(row[0] or ""))
+        if row[1] is not None:
+            given.append(bytes.fromhex(row[1]))
+            populations.append(row[2])
     others = np.frombuffer(b"".join(given), np.uint8).reshape(-1, DIGEST_BYTES + 1)
-    population = pc.split_pattern(pa.array([_NEXT.join(populations)]), _NEXT).values
-    columns = [
-        side_by_side(np.ascontiguousarray(others[:, :DIGEST_BYTES]), DIGEST_BYTES),
-        pa.array(others[:, DIGEST_BYTES] == 1),
-        population.slice(0, len(others)),
-    ]
+    told = pc.split_pattern(pa.array([_NEXT.join(populations)]), _NEXT).values.slice(0, len(others))
+    digests = side_by_side(np.ascontiguousarray(others[:, :DIGEST_BYTES]), DIGEST_BYTES)
+    columns = [digests, pa.array(others[:, DIGEST_BYTES] == 1), told]
     return _Said(
         side_by_side(b"".join(against), DIGEST_BYTES),
         pa.table(columns, names=["digest", "stands", "population"]),

@@ -35,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-HEAD: Final = "0019"
+HEAD: Final = "0018"
 """Revision this code works with: the newest file in `migrations/versions`."""
 
 
@@ -477,10 +477,10 @@ grants = Table(
         "ix_grants_standing",
         "partner",
         "purpose",
-        "state",
-        "ended_at",
         "subject",
         "given_at",
+        "state",
+        "ended_at",
         "expires_at",
         "population",
     ),

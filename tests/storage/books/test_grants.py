@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import event as sql
@@ -259,6 +260,32 @@ def test_an_import_of_a_whole_region_is_one_statement_and_one_event(books: Books
     books.give([grant(f"g{n}", f"person {n}") for n in range(5000)], event=GIVE)
     assert len([s for s in seen if s.startswith("INSERT INTO grants")]) == 1
     assert len(granted(books)) == 5000
+
+
+def test_who_withdraws_is_found_by_their_digest(books: Books) -> None:
+    # Not by partner and purpose, which lead to everybody: the plan, not the clock.
+    plans: dict[str, list[str]] = {}
+
+    def explain(
+        connection: Any, cursor: Any, statement: str, told: Any, _: Any, many: bool
+    ) -> None:
+        if " grants" in statement and not statement.startswith("INSERT"):
+            plan = connection.connection.driver_connection.execute(
+                f"EXPLAIN QUERY PLAN {statement}", told[0] if many else told
+            )
+            plans[statement] = [step[-1] for step in plan if " grants" in step[-1]]
+
+    books.give([grant("g1", "ada")], event=GIVE)
+    sql.listen(books._engine, "before_cursor_execute", explain)
+    made = withdrawal("w1", "ada", NOW + HOUR)
+    books.withdraw(made, event=END)
+    books.complete_withdrawals([replace(made, subject=digest("a mark"))], event=DONE)
+    assert any(statement.startswith("UPDATE grants") for statement in plans)
+    for statement, steps in plans.items():
+        assert steps, statement
+        for step in steps:
+            assert step.startswith("SEARCH"), (statement, step)
+            assert "subject=?" in step or "partner=?" not in step, (statement, step)
 
 
 @pytest.mark.parametrize("many", [0, 10_000])
