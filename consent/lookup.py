@@ -62,14 +62,12 @@ class Lookup:
         self._spare = _Spare()
         self._parts = [values]
         self._count = len(values)
-        # Of each value its words side by side, and its hash; there may be room for more.
-        self._words: Words = np.empty((0, 1), np.uint64)
-        self._hashes: Words = np.empty((0, 1), np.uint64)
+        self._words: Words = np.empty((0, 1), np.uint64)  # of a value side by side; room for more
         self._clear(len(values))
         words = self._worded(values)
         self._exact = words is None or self._entered(words, self._hash(words), 0) is None
         if words is not None:
-            self._keep(0, words, self._hash(words))
+            self._keep(0, words)
 
     def __len__(self) -> int:
         return self._count
@@ -115,13 +113,11 @@ class Lookup:
         self._table: Places = np.full((1 << bits) + _STEPS, UNKNOWN, np.int32)
         self._shift = np.uint64(64 - bits)
 
-    def _keep(self, before: int, words: Words, hashes: Words) -> None:
-        """Keep what is known of the values after those `before`, which are in the table."""
-        end = before + len(hashes)
-        self._words = _with_room(self._words, end, len(words))
-        self._words[before:end, : len(words)] = words.T
-        self._hashes = _with_room(self._hashes, end, 1)
-        self._hashes[before:end, 0] = hashes
+    def _keep(self, before: int, words: Words) -> None:
+        """Keep the words of the values after those `before`, which are in the table."""
+        lines, count = words.shape
+        self._words = _with_room(self._words, before + count, lines)
+        self._words[before : before + count, :lines] = words.T
 
     def _entered(self, words: Words, hashes: Words, before: int) -> tuple[Places, Indices] | None:
         """Enter these, at places from `before` on, where their hashes lead or next to it.
@@ -154,7 +150,8 @@ class Lookup:
         words, hashes, known = words.take(new, axis=1), hashes.take(new), len(self)
         if _ROOM * (known + len(new)) > len(self._table):
             self._clear(known + len(new))
-            if self._entered(self._words[:known].T, self._hashes[:known, 0], 0) is None:
+            before = self._words[:known].T
+            if self._entered(before, self._hash(before), 0) is None:
                 return None
         entered = self._entered(words, hashes, known)
         if entered is None:
@@ -164,7 +161,7 @@ class Lookup:
         numbers = np.empty(len(new), np.int32)
         numbers[fresh] = np.arange(known, known + len(fresh))
         self._table[at[fresh]] = numbers[fresh]
-        self._keep(known, words.take(fresh, axis=1), hashes.take(fresh))
+        self._keep(known, words.take(fresh, axis=1))
         places[new] = numbers.take(first)
         return places, new[fresh]
 
