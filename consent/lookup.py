@@ -12,6 +12,7 @@ new ones, page by page, which costs as much as what is computed.
 from __future__ import annotations
 
 import math
+import threading
 from typing import Any, Final
 
 import numpy as np
@@ -52,13 +53,14 @@ class _Spare:
 
 
 class Lookup:
-    """Values known, texts or bytes, each at its place from 0 on.
+    """Values known, texts or bytes, each at its place from 0 on. Safe for threads: one at a time.
 
     Of `keyed` values, HMACs of 32 bytes, the first 64 bits are as good as a hash of them.
     """
 
     def __init__(self, values: pa.Array, *, keyed: bool = False) -> None:
         self._keyed = keyed
+        self._lock = threading.Lock()
         self._spare = _Spare()
         self._parts = [values]
         self._count = len(values)
@@ -74,32 +76,34 @@ class Lookup:
 
     def places(self, values: pa.Array) -> Places:
         """The place of each value, the first of equals; `UNKNOWN` where it is not known."""
-        if not len(self):
-            return np.full(len(values), UNKNOWN, np.int32)
-        words = None if self._exact else self._worded(values)
-        found = None if words is None else self._found(words, self._hash(words))
-        self._exact = found is None
-        return self._looked_up(values) if found is None else found
+        with self._lock:
+            if not len(self):
+                return np.full(len(values), UNKNOWN, np.int32)
+            words = None if self._exact else self._worded(values)
+            found = None if words is None else self._found(words, self._hash(words))
+            self._exact = found is None
+            return self._looked_up(values) if found is None else found
 
     def learn(self, values: pa.Array) -> tuple[Places, pa.Array]:
         """The place of each value, and those that were not known: they are from now on.
 
         They come after all others, each once, in the order they are met in.
         """
-        words = None if self._exact else self._worded(values)
-        found = None if words is None else self._learned(words, self._hash(words))
-        self._exact = found is None
-        if found is None:
-            places = self._looked_up(values)
-            new = places == UNKNOWN
-            encoded = pc.dictionary_encode(values.filter(pa.array(new)), null_encoding="encode")
-            places[new], fresh = encoded.indices.to_numpy() + len(self), encoded.dictionary
-        else:
-            places, first = found
-            fresh = values.take(pa.array(first))
-        self._parts.append(fresh)
-        self._count += len(fresh)
-        return places, fresh
+        with self._lock:
+            words = None if self._exact else self._worded(values)
+            found = None if words is None else self._learned(words, self._hash(words))
+            self._exact = found is None
+            if found is None:
+                places = self._looked_up(values)
+                new = places == UNKNOWN
+                encoded = pc.dictionary_encode(values.filter(pa.array(new)), null_encoding="encode")
+                places[new], fresh = encoded.indices.to_numpy() + len(self), encoded.dictionary
+            else:
+                places, first = found
+                fresh = values.take(pa.array(first))
+            self._parts.append(fresh)
+            self._count += len(fresh)
+            return places, fresh
 
     def _looked_up(self, values: pa.Array) -> Places:
         """`places` as Arrow finds them."""

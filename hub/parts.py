@@ -213,6 +213,8 @@ class Parts:
         """
         held = pa.array(self.books.held(agreement.partner), pa.binary())
         said = self.books.standing(agreement.partner, agreement.purpose, self.clock())
+        if not len(held):
+            return said
         free = pc.invert(pc.is_in(said.granted, value_set=held))
         return gate.Standing(
             said.granted.filter(free),

@@ -58,6 +58,7 @@ PEOPLE: Final[Mapping[str, Verb]] = {
 LANES: Final = (FILES, PEOPLE)
 LONGEST_SLEEP: Final = 1.0
 IDLE: Final = 0.2
+SECOND: Final = timedelta(seconds=1)
 SCHEDULE: Final = timedelta(minutes=1)
 SWEEP: Final = timedelta(minutes=10)
 DAY: Final = timedelta(days=1)
@@ -183,7 +184,17 @@ def keep(
     return [one for one in found if one not in left]
 
 
+def keep_up(parts: Parts, now: datetime) -> None:
+    """Take in what people have said.
+
+    Were it left to the next push, its partner could see by its duration that somebody had just
+    withdrawn.
+    """
+    parts.books.keep_up(now)
+
+
 CHORES: Final[Mapping[str, tuple[timedelta, Callable[[Parts, datetime], object]]]] = {
+    "standing": (SECOND, keep_up),
     "sweeping": (SWEEP, tidy),
     "retention": (DAY, keep),
     "pulls": (SCHEDULE, pull.schedule),

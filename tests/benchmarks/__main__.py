@@ -41,6 +41,7 @@ BENCHMARKS: Final[tuple[Benchmark, ...]] = (
     partners.whole_push,
     partners.bad_rows,
     partners.gates,
+    partners.small,
     partners.memory,
     partners.sealing,
     partners.reading,

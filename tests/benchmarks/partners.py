@@ -44,6 +44,9 @@ CHUNK: Final = 1 << 20
 SEALED_MB: Final = 256
 CUT: Final = 300_000
 """Rows for peers that would take many minutes for the whole file."""
+MANY_ROUNDS: Final = 9
+SMALL: Final = 1_000
+"""Rows of a push as an app or one bus sends it."""
 OBJECTIONS: Final = files.CARDS
 OBJECTING: Final = 2_000
 """Cards of the file among them: one in a hundred."""
@@ -57,16 +60,20 @@ def _taps(folder: Path, rows: int = files.ROWS, *, bad: bool = False) -> Path:
 
 
 @cache
-def _hub(folder: Path) -> Parts:
+def _hub(folder: Path, objections: int = OBJECTIONS) -> Parts:
     """One hub for all pushes: it has been running when a partner's file comes."""
     parts = world.hub_in(folder / "hub")
-    at = parts.clock() - timedelta(days=1)
     first = files.CARDS - OBJECTING
-    cards = pa.array([files.card(first + n) for n in range(OBJECTIONS)])
-    digests = pseudonyms.digests(parts.keyring.digest_key, "transdev", cards).to_pylist()
+    _object(parts, pa.array([files.card(first + n) for n in range(objections)], pa.string()))
+    return parts
+
+
+def _object(parts: Parts, cards: pa.Array) -> None:
+    """Object for each of these cards."""
+    at = parts.clock() - timedelta(days=1)
     objections = [
         Grant(
-            f"objection-{n}",
+            parts.new_id(at),
             "transdev",
             "school-mobility",
             digest,
@@ -76,13 +83,12 @@ def _hub(folder: Path) -> Parts:
             None,
             "",
         )
-        for n, digest in enumerate(digests)
+        for digest in pseudonyms.digests(parts.keyring.digest_key, "transdev", cards).to_pylist()
     ]
     parts.books.give(
         objections, event=AuditEvent(Kind.OBJECTION_RECORDED, "transdev", "benchmark", at)
     )
     parts.sequence()
-    return parts
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
@@ -199,26 +205,53 @@ def gates(folder: Path) -> Row:
     """A push beside the same one with the gate and the pseudonyms taken out.
 
     Taken out means: nobody asks who stands where, every row is admitted, and people are named by
-    their reference. What is left is the same work: the same columns (population a dictionary, as
+    their reference. Before each somebody objects, so that who stands where is never just known from
+    the last one. What is left is the same work: the same columns (population a dictionary, as
     the gate leaves it), and each person's rows in one bucket. With a card's rows in all buckets, as
     they once were here, its column was hardly worth a dictionary and cost the writer none.
     """
     parts, path = _hub(folder), _taps(folder)
+
+    def pushed() -> None:
+        _object(parts, pa.array([parts.new_id(parts.clock())]))
+        _push(parts, path)
 
     def without() -> None:
         with (
             mock.patch.multiple(stages, admit=_unasked, pseudonymise=_unnamed),
             mock.patch.object(Parts, "standing", return_value=NOBODY),
         ):
-            _push(parts, path)
+            pushed()
 
     return paired(
         "push with gate and pseudonyms",
         "the same without",
-        lambda: _push(parts, path),
+        pushed,
         without,
         1.1,
         rounds=ROUNDS,
+    )
+
+
+def small(folder: Path) -> Row:
+    """A small push where very many have objected beside one where nobody has.
+
+    Somebody objects before each, so that who stands where is never just known from the last one.
+    """
+    many, nobody = _hub(folder), _hub(folder / "few", 0)
+    path = _taps(folder, SMALL)
+
+    def pushed(parts: Parts) -> None:
+        _object(parts, pa.array([parts.new_id(parts.clock())]))
+        _push(parts, path)
+
+    return paired(
+        f"push of {SMALL:,} taps, {OBJECTIONS:,} have objected",
+        "nobody has",
+        lambda: pushed(many),
+        lambda: pushed(nobody),
+        1.5,
+        rounds=MANY_ROUNDS,
     )
 
 

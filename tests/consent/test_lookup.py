@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -95,3 +96,18 @@ def test_keyed_values_are_found_by_their_leading_bits(values: list[bytes | None]
     asked = pa.array([*values, other], pa.binary())
     places = [values.index(other) if other in values else UNKNOWN]
     assert known.places(asked).tolist() == [*range(len(values)), *places]
+
+
+def test_threads_that_ask_at_once_are_told_what_each_asked() -> None:
+    people = [f"person {n:09}" for n in range(60_000)]
+    known = Lookup(pa.array(people))
+    strangers = people[: len(people) // 2] + [f"nobody {n:09}" for n in range(30_000)]
+
+    def asks(turn: int) -> bool:
+        asked = (people, strangers)[turn % 2][turn:]
+        told = known.places(pa.array(asked))
+        where = {name: place for place, name in enumerate(people)}
+        return [where.get(name, UNKNOWN) for name in asked] == [int(place) for place in told]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(asks, range(24)))

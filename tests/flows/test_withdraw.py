@@ -17,6 +17,7 @@ from hub.parts import OPERATOR, Parts
 from hub.policy.gate import DenyAll
 from hub.reconcile import reconcile
 from hub.records import ERASURES, Account, Erasure, Role, Withdrawal
+from hub.storage.books import standing
 from tests.flows import world
 from tests.storage.scan import find
 
@@ -338,3 +339,24 @@ def test_objections_pushed_by_the_operator_take_effect(parts: Parts) -> None:
     ]
     assert find(parts.settings.home, names, parts.vault.unseal) == []
     assert worker.step(parts) is False
+
+
+def test_a_worker_takes_in_what_people_said_before_the_next_push_asks(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agreement = parts.agreement_for("coachco2", "school-mobility")
+    assert agreement is not None
+    digest = consents.digest_of(parts, "coachco2", PERSON)
+    assert digest in parts.standing(agreement).granted.to_pylist()
+    withdraw.withdraw(parts, OPERATOR, "coachco2", digest, via="cli")
+    later = parts.clock() + timedelta(days=1)
+    worker.chores(parts, {name: later for name in worker.CHORES if name != "standing"})
+
+    def asks(*_: object) -> None:
+        raise AssertionError("the push that comes next waits for what somebody said")
+
+    monkeypatch.setattr(standing, "_everyone", asks)
+    monkeypatch.setattr(standing, "_since", asks)
+    told = parts.standing(agreement)
+    assert digest not in told.granted.to_pylist()
+    assert digest in told.objected.to_pylist()

@@ -9,35 +9,26 @@ younger and counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
-from itertools import pairwise
-from typing import Any, Final, Self
+from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 from sqlalchemy import (
-    ColumnElement,
     Connection,
+    Engine,
     Row,
     Select,
     Table,
-    and_,
     bindparam,
-    case,
     func,
     insert,
-    not_,
     or_,
     select,
     update,
 )
 
 from consent import gate
-from consent.pseudonyms import DIGEST_BYTES, side_by_side
 from hub.errors import Conflict, NotFound
 from hub.events import AuditEvent
 from hub.records import Basis, ConsentProof, Contribution, Erasure, Grant, Withdrawal
@@ -47,26 +38,21 @@ from hub.storage.books.jobs import WITHDRAWAL, fulfil, promise
 from hub.storage.books.organisations import CONCLUDED
 from hub.storage.books.schema import consent_proofs as consent_proofs_table
 from hub.storage.books.schema import erasures, event_places, grants, links, withdrawals
+from hub.storage.books.standing import (
+    ASKED_AGAIN,
+    EXPIRED,
+    GIVEN,
+    OBJECTED,
+    REFUSED,
+    SAYS_NO,
+    WITHDRAWN,
+    Standings,
+    is_one_of,
+)
 
-GIVEN: Final = "given"
-WITHDRAWN: Final = "withdrawn"
-REFUSED: Final = "refused"
-OBJECTED: Final = "objected"
-ASKED_AGAIN: Final = "asked_again"
-EXPIRED: Final = "expired"
 BY: Final = "by"
 """In the evidence of what a withdrawal left behind: which half of a joint consent asked."""
-SAYS_NO: Final = (REFUSED, OBJECTED)
-"""States that stand against: a refusal where the basis is consent, else an objection."""
-
 _AT_ONCE: Final = 500
-_MANY: Final = 10_000
-"""People who said several things, beyond whom asking of everyone at once is quicker."""
-_PARTS: Final = list(
-    pairwise([*(bytes([first]) for first in range(0, 256, 32)), b"\xff" * (DIGEST_BYTES + 1)])
-)
-"""Ranges of digests that are asked for in turn: what is asked for at once is new memory."""
-_NEXT: Final = "\n"
 
 Given = tuple[Sequence[Grant], Sequence[Contribution], AuditEvent]
 """Grants, their secrets and the event that tells of them."""
@@ -74,6 +60,10 @@ Given = tuple[Sequence[Grant], Sequence[Contribution], AuditEvent]
 
 class Grants(Desk):
     """Who allowed what, by keyed digest."""
+
+    def __init__(self, engine: Engine, randomness: Callable[[int], bytes]) -> None:
+        super().__init__(engine, randomness)
+        self._standings = Standings()
 
     def give(
         self,
@@ -115,31 +105,17 @@ class Grants(Desk):
             return [grant_of(row) for row in rows]
 
     def standing(self, partner: str, purpose: str, now: datetime) -> gate.Standing:
-        """Everyone's standing: who granted, in which population, and who is against.
+        """Everyone's standing at `now`: who granted, in which population, and who is against.
 
-        Each digest appears once, on one side. A grant that is not given yet, has ended or has
-        expired at `now` does not count; a refusal counts whatever the clock says.
-
-        Almost everyone has said one thing only, and it needs no ordering: of the others alone it
-        is asked what they said last.
+        Each digest appears once, on one side. What is told may be told to several: see `Standings`.
         """
-        acts = _acts(partner, purpose, now)
         with self._read() as connection:
-            said = _told(connection, [_between(acts, *ends) for ends in _PARTS], now)
-            unclear = said.repeated()
-            if len(unclear) > _MANY:
-                said = _told(connection, [_latest(acts)], now)
-            elif len(unclear):
-                few = [
-                    unclear.slice(start, _AT_ONCE).to_pylist()
-                    for start in range(0, len(unclear), _AT_ONCE)
-                ]
-                latest = [_latest(acts.where(grants.c.subject.in_(some))) for some in few]
-                said = said.instead(unclear, _told(connection, latest, now))
-        stand = said.yes.filter(said.yes["stands"])
-        return gate.Standing(
-            stand["digest"].combine_chunks(), stand["population"].combine_chunks(), said.no
-        )
+            return self._standings.ask(connection, partner, purpose, now)
+
+    def keep_up(self, now: datetime) -> None:
+        """Have the standings that were asked for ready as they are at `now`."""
+        with self._read() as connection:
+            self._standings.keep_up(connection, now)
 
     def refusals(self, partner: str, purpose: str) -> list[tuple[bytes, datetime]]:
         """Refusals and objections with their times: what an import must be younger than."""
@@ -257,15 +233,6 @@ class Grants(Desk):
             fulfil(connection, WITHDRAWAL, *(one for one in ids if one != promised))
 
 
-def _is_one_of(*states: str) -> ColumnElement[bool]:
-    """Whether a grant's state is one of these.
-
-    Not IN: SQLAlchemy would spell it out for each of many executions, and SQLite makes a table of
-    it, which it asks for each row.
-    """
-    return or_(*(grants.c.state == state for state in states))
-
-
 _ASKED: Final = select(
     withdrawals.c.id,
     withdrawals.c.partner,
@@ -284,115 +251,11 @@ _MARKED: Final = (
     update(grants)
     .where(grants.c.partner == bindparam("of"), grants.c.subject == bindparam("digest"))
     .where(grants.c.purpose == bindparam("for"))
-    .where(_is_one_of(WITHDRAWN, REFUSED, EXPIRED))
+    .where(is_one_of(WITHDRAWN, REFUSED, EXPIRED))
 )
 _UNLINKED: Final = update(links).where(
     links.c.partner == bindparam("of"), links.c.subject == bindparam("digest")
 )
-
-
-def _acts(partner: str, purpose: str, now: datetime) -> Select[Any]:
-    """What people said to a purpose of a partner that has not ended and is not to come."""
-    return (
-        select(
-            grants.c.subject,
-            grants.c.population,
-            grants.c.expires_at,
-            grants.c.given_at,
-            grants.c.number,
-            (grants.c.state != GIVEN).label("against"),
-        )
-        .where(grants.c.partner == partner, grants.c.purpose == purpose)
-        .where(grants.c.ended_at.is_(None))
-        .where(or_(_is_one_of(*SAYS_NO), and_(grants.c.state == GIVEN, grants.c.given_at <= now)))
-        .where(func.length(grants.c.subject) == DIGEST_BYTES)  # the gate refuses all others
-    )
-
-
-def _between(query: Select[Any], start: bytes, end: bytes) -> Select[Any]:
-    """Of these acts those of people from one digest to before another."""
-    return query.where(grants.c.subject >= start, grants.c.subject < end)
-
-
-def _latest(query: Select[Any]) -> Select[Any]:
-    """Of each person the last act; of two at the same instant the refusal."""
-    acts = query.subquery()
-    order = (acts.c.given_at.desc(), case((acts.c.against, 0), else_=1), acts.c.number.desc())
-    age = func.row_number().over(partition_by=acts.c.subject, order_by=order)
-    aged = select(acts, age.label("age")).subquery()
-    return select(aged).where(aged.c.age == 1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """Acts: digests of those against, and of others `digest`, `stands` and `population`."""
-
-    no: pa.Array
-    yes: pa.Table
-
-    def repeated(self) -> pa.Array:
-        """Digests that stand here more than once, and perhaps a few that do not."""
-        digests = [self.no, self.yes["digest"].combine_chunks()]
-        fixed = [some.cast(pa.binary(DIGEST_BYTES)) for some in digests]
-        leading = [_leading(some) for some in fixed]
-        # They come in the order of the index: a stable sort merges what is in order.
-        ordered = np.sort(np.concatenate(leading), kind="stable")
-        twice = ordered[1:][ordered[1:] == ordered[:-1]]
-        found = [
-            some.filter(pa.array(np.isin(first, twice)))
-            for some, first in zip(fixed, leading, strict=True)
-        ]
-        return pa.concat_arrays(found).cast(pa.binary()).unique()
-
-    def instead(self, digests: pa.Array, other: Self) -> Self:
-        """The same, but of these people what is said there."""
-        no, yes = (pc.invert(pc.is_in(of, digests)) for of in (self.no, self.yes["digest"]))
-        return replace(
-            self,
-            no=pa.concat_arrays([self.no.filter(no), other.no]),
-            yes=pa.concat_tables([self.yes.filter(yes), other.yes]),
-        )
-
-
-def _told(connection: Connection, queries: Iterable[Select[Any]], now: datetime) -> _Said:
-    """What these acts say.
-
-    They come as three texts a query: as many rows as people would each be a turn for the
-    interpreter, while a push is being read on the other core. Aggregates see the rows in one order.
-    """
-    against, given, populations = list[bytes](), list[bytes](), list[str]()
-    for query in queries:
-        acts = query.subquery()
-        no, yes = acts.c.against, not_(acts.c.against)
-        who = _hex(connection, acts.c.subject)
-        stands = or_(acts.c.expires_at.is_(None), acts.c.expires_at > now)
-        texts = (
-            func.aggregate_strings(who, "").filter(no),
-            func.aggregate_strings(who.concat(case((stands, "01"), else_="00")), "").filter(yes),
-            func.aggregate_strings(acts.c.population, _NEXT).filter(yes),
-        )
-        row = connection.execute(select(*texts)).one()
-        against.append(bytes.fromhex(row[0] or ""))
-        if row[1] is not None:
-            given.append(bytes.fromhex(row[1]))
-            populations.append(row[2])
-    others = np.frombuffer(b"".join(given), np.uint8).reshape(-1, DIGEST_BYTES + 1)
-    told = pc.split_pattern(pa.array([_NEXT.join(populations)]), _NEXT).values.slice(0, len(others))
-    digests = side_by_side(np.ascontiguousarray(others[:, :DIGEST_BYTES]), DIGEST_BYTES)
-    columns = [digests, pa.array(others[:, DIGEST_BYTES] == 1), told]
-    return _Said(
-        side_by_side(b"".join(against), DIGEST_BYTES),
-        pa.table(columns, names=["digest", "stands", "population"]),
-    )
-
-
-def _leading(digests: pa.Array) -> npt.NDArray[np.uint64]:
-    """The first 64 bits of each of these values of a fixed width, in the same order as they."""
-    return np.frombuffer(digests.buffers()[1] or b"", ">u8")[:: DIGEST_BYTES // 8].astype(np.uint64)
-
-
-def _hex(connection: Connection, column: ColumnElement[bytes]) -> ColumnElement[str]:
-    return func.hex(column) if connection.dialect.name == "sqlite" else func.encode(column, "hex")
 
 
 def _refuse(

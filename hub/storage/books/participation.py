@@ -14,9 +14,6 @@ from hub.records import Code, Contribution, Grant, Link, Withdrawal
 from hub.storage.books import contributions
 from hub.storage.books.desk import Desk
 from hub.storage.books.grants import (
-    ASKED_AGAIN,
-    EXPIRED,
-    GIVEN,
     grant_of,
     grant_query,
     grant_values,
@@ -25,6 +22,7 @@ from hub.storage.books.grants import (
 )
 from hub.storage.books.jobs import EXPIRY, STOP, fulfil, promise
 from hub.storage.books.schema import codes, events, grants, links, visits, withdrawals
+from hub.storage.books.standing import ASKED_AGAIN, EXPIRED, GIVEN
 
 PERSON: Final = "person"
 

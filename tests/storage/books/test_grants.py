@@ -10,7 +10,7 @@ from sqlalchemy import event as sql
 from hub.errors import Conflict, NotFound
 from hub.events import Kind
 from hub.records import Basis, Grant, Organisation
-from hub.storage.books import OBJECTED, REFUSED, WITHDRAWN, Books, grants
+from hub.storage.books import OBJECTED, REFUSED, WITHDRAWN, Books, standing
 from tests.storage.books.made import (
     HOUR,
     NOW,
@@ -276,9 +276,11 @@ def test_who_withdraws_is_found_by_their_digest(books: Books) -> None:
             plans[statement] = [step[-1] for step in plan if " grants" in step[-1]]
 
     books.give([grant("g1", "ada")], event=GIVE)
+    assert granted(books) == {digest("ada")}
     sql.listen(books._engine, "before_cursor_execute", explain)
     made = withdrawal("w1", "ada", NOW + HOUR)
     books.withdraw(made, event=END)
+    assert granted(books) == set()
     books.complete_withdrawals([replace(made, subject=digest("a mark"))], event=DONE)
     assert any(statement.startswith("UPDATE grants") for statement in plans)
     for statement, steps in plans.items():
@@ -293,8 +295,8 @@ def test_who_withdraws_is_found_by_their_digest(books: Books) -> None:
 def test_who_said_several_things_is_told_by_the_last_however_it_is_asked(
     books: Books, monkeypatch: pytest.MonkeyPatch, many: int, at_once: int
 ) -> None:
-    monkeypatch.setattr(grants, "_MANY", many)
-    monkeypatch.setattr(grants, "_AT_ONCE", at_once)
+    monkeypatch.setattr(standing, "_MANY", many)
+    monkeypatch.setattr(standing, "_AT_ONCE", at_once)
     given: list[Grant] = []
     for number in range(5):
         who = f"person-{number}"
