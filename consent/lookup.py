@@ -234,8 +234,8 @@ class Lookup:
         None where values are longer than what is compared so.
         """
         values = values.cast(pa.binary())
-        lengths = pc.fill_null(pc.binary_length(values), 0)
-        shortest, longest = (pc.min_max(lengths)[side].as_py() or 0 for side in ("min", "max"))
+        bounds = pc.min_max(pc.fill_null(pc.binary_length(values), 0)).as_py()
+        shortest, longest = bounds["min"] or 0, bounds["max"] or 0
         if longest > _WIDTH:
             return None
         lines = longest // _WORD + 1
@@ -260,8 +260,9 @@ def _laid_side_by_side(values: pa.Array, length: int, words: Words) -> None:
     for line, at in enumerate(range(0, length, _WORD)):
         # The last one may begin in the one before it, which is then shifted out.
         read = min(at, length - _WORD)
-        side = np.ndarray(len(values), "<u8", data, start + read, (length,))
-        np.right_shift(side, np.uint64(8 * (at - read)), out=words[line])
+        words[line] = np.ndarray(len(values), "<u8", data, start + read, (length,))
+        if at > read:
+            words[line] >>= np.uint64(8 * (at - read))
 
 
 def _with_room(array: Words, rows: int, width: int) -> Words:

@@ -43,6 +43,10 @@ class Named:
     refused: frozenset[int]
 
 
+NOBODY: Final = Named(np.empty(0, np.intp), np.empty(0, np.int16), [], frozenset())
+"""Of no row."""
+
+
 class Names:
     """Pseudonyms under the key of a purpose and period."""
 

@@ -29,7 +29,7 @@ from analytics import recognise
 from connectors.contract import Batch, Dataset, Malformed, Reading, Rejected, Warned
 from consent import gate, pseudonyms
 from consent.lookup import Places
-from consent.names import Names
+from consent.names import NOBODY, Named, Names
 from consent.remembered import Remembered
 from hub.records import Agreement
 
@@ -371,22 +371,27 @@ def pseudonymise(chunk: Admitted, people: People) -> Pseudonymous:
         return Pseudonymous._mint(chunk.dataset, chunk.table, chunk.rows)
     assert chunk.about is not None
     about, refused = chunk.about, set[tuple[str, int]]()
-    order, persons = [np.empty(0, np.intp)], [np.empty(0, np.int32)]
-    buckets, names = [np.empty(0, np.int16)], [pa.array([], pa.binary())]
-    for period, which in _by_period(chunk.rows.column("period")):
-        theirs = about.persons[which]
-        named = people.names(period).of(theirs, about.before, about.asked)
-        order.append(named.order if isinstance(which, slice) else which.take(named.order))
-        persons.append(theirs.take(named.order))
-        buckets.append(named.buckets)
-        names += named.pseudonyms
-        refused |= {(period, bucket) for bucket in named.refused}
-    of = pa.array(np.concatenate(persons))
-    rows = chunk.rows.combine_chunks().take(pa.array(np.concatenate(order)))
-    rows = rows.append_column("population", about.asked.column("population").take(of))
-    rows = rows.append_column("pseudonym", pa.chunked_array(names))
-    rows = rows.append_column("bucket", pa.array(np.concatenate(buckets)))
+    whole = chunk.rows.combine_chunks()
+    named = []
+    for period, which in _by_period(whole.column("period")):
+        persons = about.persons[which]
+        names = people.names(period).of(persons, about.before, about.asked)
+        order = names.order if isinstance(which, slice) else which.take(names.order)
+        rows = whole.take(pa.array(order))
+        named.append(_with_names(rows, persons.take(names.order), about, names))
+        refused |= {(period, bucket) for bucket in names.refused}
+    if not named:
+        named.append(_with_names(whole, about.persons, about, NOBODY))
+    rows = pa.concat_tables(named)
     return Pseudonymous._mint(chunk.dataset, chunk.table, rows, frozenset(refused))
+
+
+def _with_names(rows: pa.Table, persons: Places, about: About, names: Named) -> pa.Table:
+    """Rows in the order they are stored in, with what they are stored by."""
+    told = about.asked.column("population").take(pa.array(persons))
+    rows = rows.append_column("population", told)
+    rows = rows.append_column("pseudonym", pa.chunked_array(names.pseudonyms, pa.binary()))
+    return rows.append_column("bucket", pa.array(names.buckets))
 
 
 def _by_period(periods: pa.ChunkedArray) -> Iterator[tuple[str, slice | npt.NDArray[np.intp]]]:
