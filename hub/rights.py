@@ -89,9 +89,9 @@ COLUMNS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "Le quart d’heure de la journée, de 0 (minuit) à 95",
             "The quarter of an hour of the day, from 0 (midnight) to 95",
         ),
-        "uai": ("Le lycée, par son numéro officiel", "The lycée, by its official number"),
+        "uai": ("Le lycée, et son numéro officiel", "The lycée, and its official number"),
         "direction": ("Vers le lycée ou au retour", "To school or back"),
-        "origin_commune": ("Ta commune", "Your municipality"),
+        "origin_commune": ("Ta commune, et son code", "Your municipality, and its code"),
         "origin_cell": (
             "Le carré d’un kilomètre où se trouve ton domicile",
             "The one-kilometre square your home is in",
@@ -109,7 +109,7 @@ COLUMNS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         ),
         "fare_action": ("Ce que la carte a fait (montée)", "What the card did (boarding)"),
         "trip_id": ("La course du véhicule", "The vehicle's run"),
-        "stop_id": ("L’arrêt", "The stop"),
+        "stop_id": ("L’arrêt, et son code", "The stop, and its code"),
         "rider_category": ("La catégorie de voyageur", "The category of rider"),
         "fare_product": ("Le titre de transport", "The kind of ticket"),
         "population": (
@@ -174,10 +174,14 @@ def set_aside(parts: Parts, code: Code) -> Counter[Aside]:
     return found
 
 
-def as_json(rows: Sequence[Rows], aside: Mapping[Aside, int] | None = None) -> bytes:
+def as_json(
+    rows: Sequence[Rows],
+    aside: Mapping[Aside, int] | None = None,
+    places: Mapping[str, Mapping[str, str]] | None = None,
+) -> bytes:
     """Rows with the meaning of their columns, as JSON (portability: structured, open).
 
-    `aside`: what there is besides, in quarantine.
+    `aside`: what there is besides, in quarantine. `places`: by column, what codes are called.
     """
     return json.dumps(
         {
@@ -185,6 +189,7 @@ def as_json(rows: Sequence[Rows], aside: Mapping[Aside, int] | None = None) -> b
                 name: {"fr": COLUMNS[name][0], "en": COLUMNS[name][1]}
                 for name in sorted({n for one in rows for n in one.rows.column_names})
             },
+            "places": {column: dict(names) for column, names in (places or {}).items()},
             "tables": [
                 {
                     "table": one.table,
@@ -462,14 +467,19 @@ def _read(files: Sequence[str], period: str, pseudonym: bytes) -> pa.Table | Non
             params=[list(files), period, bucket, pseudonym],
         ).to_arrow_table()
     except duckdb.IOException as error:
-        raise Unavailable(
-            "rows-moved",
-            fr="Ces lignes viennent d’être réécrites ; recommencez dans un instant.",
-            en="These rows have just been rewritten; try again in a moment.",
-            who="person",
-        ) from error
+        raise rows_moved() from error
     finally:
         connection.close()
+
+
+def rows_moved() -> Unavailable:
+    """The answer where a table was purged while it was read."""
+    return Unavailable(
+        "rows-moved",
+        fr="Ces lignes viennent d’être réécrites ; recommencez dans un instant.",
+        en="These rows have just been rewritten; try again in a moment.",
+        who="person",
+    )
 
 
 def _taken(parts: Parts, actor: Actor, case_id: str) -> tuple[Case, Decision]:

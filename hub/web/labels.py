@@ -105,7 +105,7 @@ LABELS: Final[Mapping[str, Mapping[str, str]]] = {
         "period": N_("Période"),
         "date": N_("Jour"),
         "quarter_hour": N_("Heure"),
-        "uai": N_("Lycée (numéro)"),
+        "uai": N_("Lycée"),
         "direction": N_("Sens du trajet"),
         "origin_commune": N_("Commune"),
         "origin_cell": N_("Carré d’un kilomètre"),

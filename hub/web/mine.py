@@ -18,7 +18,7 @@ from starlette.background import BackgroundTask
 from connectors.contract import REASONS
 from consent.model import ANSWER_WITHIN
 from consent.purposes import PURPOSES
-from hub import consent_proofs, consents, corrections, participation, rights, withdraw
+from hub import consent_proofs, consents, corrections, participation, placenames, rights, withdraw
 from hub.errors import HubError, Unauthenticated
 from hub.participation import EVERY_PURPOSE, PERSON, Door
 from hub.records import Code, Grant, Withdrawal
@@ -162,7 +162,8 @@ def add(routes: APIRouter, door: Door, renderer: Renderer, forms: Forms) -> None
     @routes.get(f"{PAGE}/rows.json")
     def rows_json(request: Request) -> Response:
         def write(rows: Any) -> bytes:
-            return rights.as_json(rows, rights.set_aside(door.parts, site.visitor(request)))
+            aside = rights.set_aside(door.parts, site.visitor(request))
+            return rights.as_json(rows, aside, placenames.names(door.parts, rows))
 
         return site.download(request, "json", "application/json", write)
 
@@ -301,10 +302,11 @@ class _Mine:
         """A visitor's own rows, column by column in words, and the releases that counted them."""
         code, language = self.visitor(request), self.renderer.language(request)
         parts = self.door.parts
+        tables = rights.own_rows(parts, PERSON, code, "page")
         return self._page(
             request,
             "my-rows.html",
-            tables=rights.own_rows(parts, PERSON, code, "page"),
+            tables=tables,
             aside=sorted(rights.set_aside(parts, code).items()),
             reasons=REASONS,
             days=rights.days(parts, code),
@@ -312,7 +314,7 @@ class _Mine:
             concern=corrections.CONCERNS.__getitem__,
             partners={one.id: one.name for one in parts.books.organisations()},
             heading=partial(own.heading, language),
-            cell=partial(own.cell, language),
+            cell=partial(own.cell, language, placenames.names(parts, tables)),
             used=rights.used_in(parts, code),
         )
 

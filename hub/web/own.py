@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from hub import rights
 from hub.errors import Language
+from hub.placenames import Names
 from hub.web import labels, words
 
 _CODES: Final[Mapping[str, str]] = {
@@ -24,10 +25,15 @@ def heading(language: Language, column: str) -> str:
     return labels.label(language, "column", column)
 
 
-def cell(language: Language, column: str, value: Any) -> str:
-    """A value as its person reads it; the files they take home hold it as it is kept."""
+def cell(language: Language, places: Names, column: str, value: Any) -> str:
+    """A value as its person reads it; the files they take home hold it as it is kept.
+
+    A place that has a name goes by it, its code behind.
+    """
     if value is None:
         return ""
+    if column in places and (name := places[column].get(value)):
+        return f"{name} ({value})"
     if column in _CODES:
         return labels.label(language, _CODES[column], str(value))
     say = _SAID.get(column)

@@ -169,11 +169,14 @@ def test_a_visitor_sees_and_takes_their_own_rows_and_nobody_elses(
     assert "lundi 17 novembre 2025 07:30" in page.text
     assert "vers le lycée" in page.text
     assert "voiture 4 km 20 min" in page.text.replace("\N{NO-BREAK SPACE}", " ")
+    assert f"Lycée d'essai ({world.UAI})" in page.text
     data = client.get("/my-consent/rows.json").json()
     (table,) = data["tables"]
     assert len(table["rows"]) == 16
     assert {row["uai"] for row in table["rows"]} == {world.UAI}
     assert set(table["rows"][0]) <= set(data["columns"])
+    assert data["places"]["uai"] == {world.UAI: "Lycée d'essai"}
+    assert data["places"].keys() <= table["rows"][0].keys()
     assert not {"pseudonym", "bucket", "digest"} & set(table["rows"][0])
     rows = list(csv.DictReader(io.StringIO(client.get("/my-consent/rows.csv").text)))
     assert [row["date"] for row in rows] == [row["date"] for row in table["rows"]]
