@@ -10,54 +10,44 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import duckdb
+from duckdb import ColumnExpression, ConstantExpression
 
 from hub.parts import Parts
 from hub.reading import ENROLMENTS, LYCEES
-from hub.rights import Rows, rows_moved
+from hub.rights import PlaceNames, Rows, rows_moved
 
-Names = Mapping[str, Mapping[str, str]]
-"""By column, the name of each code."""
-
-NAMED: Final[Mapping[str, tuple[str, str]]] = {
-    "uai": (
-        LYCEES,
-        "SELECT uai, min(name) FROM read_parquet($files)"
-        " WHERE list_contains($codes, uai) AND name <> '' GROUP BY uai",
-    ),
-    "origin_commune": (
-        ENROLMENTS,
-        "SELECT commune, min(commune_name) FROM read_parquet($files)"
-        " WHERE list_contains($codes, commune) AND commune_name <> '' GROUP BY commune",
-    ),
-    "stop_id": (
-        "region/gtfs/stops",
-        "SELECT stop_id, min(name) FROM read_parquet($files)"
-        " WHERE list_contains($codes, stop_id) AND name <> '' GROUP BY stop_id",
-    ),
+NAMED: Final[Mapping[str, tuple[str, str, str]]] = {
+    "uai": (LYCEES, "uai", "name"),
+    "origin_commune": (ENROLMENTS, "commune", "commune_name"),
+    "stop_id": ("region/gtfs/stops", "stop_id", "name"),
 }
-"""Columns of codes: the table that has their names, and how they are found in it."""
+"""Columns of codes: the table that has their names, its column of codes and its column of names."""
 
 
-def names(parts: Parts, rows: Sequence[Rows]) -> Names:
+def names(parts: Parts, rows: Sequence[Rows]) -> PlaceNames:
     """The names of the places in these rows. Raises `Unavailable`: ask again."""
-    opened = parts.tables.snapshot({table for table, _ in NAMED.values()})
-    found: dict[str, dict[str, str]] = {}
-    for column, (table, query) in NAMED.items():
-        files, codes = list(opened.files[table]), _codes(rows, column)
-        if files and codes:
-            found[column] = _looked_up(files, query, codes)
-    return {column: known for column, known in found.items() if known}
+    asked = {column: codes for column in NAMED if (codes := _codes(rows, column))}
+    opened = parts.tables.snapshot({NAMED[column][0] for column in asked})
+    found = PlaceNames()
+    for column, codes in asked.items():
+        table, code, name = NAMED[column]
+        if (files := opened.files[table]) and (known := _looked_up(files, code, name, codes)):
+            found[column] = known
+    return found
 
 
-def _codes(rows: Sequence[Rows], column: str) -> list[str]:
+def _codes(rows: Sequence[Rows], column: str) -> set[str]:
     told = [one.rows.column(column) for one in rows if column in one.rows.column_names]
-    return sorted({code for some in told for code in some.unique().to_pylist() if code})
+    return {code for some in told for code in some.unique().to_pylist() if code}
 
 
-def _looked_up(files: list[str], query: str, codes: list[str]) -> dict[str, str]:
+def _looked_up(files: Sequence[str], code: str, name: str, codes: set[str]) -> dict[str, str]:
+    """The first name, in their order, of each of these codes that has one."""
+    sought = ColumnExpression(code).isin(*map(ConstantExpression, codes))
+    named = ColumnExpression(name) != ConstantExpression("")
     with duckdb.connect() as connection:
         try:
-            asked = {"files": files, "codes": codes}
-            return dict(connection.execute(query, asked).fetchall())
+            found = connection.read_parquet(list(files)).filter(sought & named).select(code, name)
+            return dict(sorted(found.fetchall(), reverse=True))
         except duckdb.IOException as error:
             raise rows_moved() from error

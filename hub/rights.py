@@ -121,6 +121,10 @@ COLUMNS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
 """Every stored column, in words, fr and en."""
 
 
+PlaceNames = dict[str, dict[str, str]]
+"""By column of codes, what each code is called."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """A person's own rows of one table and period, without the columns of keeping."""
@@ -177,11 +181,11 @@ def set_aside(parts: Parts, code: Code) -> Counter[Aside]:
 def as_json(
     rows: Sequence[Rows],
     aside: Mapping[Aside, int] | None = None,
-    places: Mapping[str, Mapping[str, str]] | None = None,
+    places: PlaceNames | None = None,
 ) -> bytes:
     """Rows with the meaning of their columns, as JSON (portability: structured, open).
 
-    `aside`: what there is besides, in quarantine. `places`: by column, what codes are called.
+    `aside`: what there is besides, in quarantine. `places`: what places in them are called.
     """
     return json.dumps(
         {
@@ -189,7 +193,7 @@ def as_json(
                 name: {"fr": COLUMNS[name][0], "en": COLUMNS[name][1]}
                 for name in sorted({n for one in rows for n in one.rows.column_names})
             },
-            "places": {column: dict(names) for column, names in (places or {}).items()},
+            "places": places or {},
             "tables": [
                 {
                     "table": one.table,

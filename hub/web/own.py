@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from hub import rights
 from hub.errors import Language
-from hub.placenames import Names
+from hub.rights import PlaceNames
 from hub.web import labels, words
 
 _CODES: Final[Mapping[str, str]] = {
@@ -25,7 +25,7 @@ def heading(language: Language, column: str) -> str:
     return labels.label(language, "column", column)
 
 
-def cell(language: Language, places: Names, column: str, value: Any) -> str:
+def cell(language: Language, places: PlaceNames, column: str, value: Any) -> str:
     """A value as its person reads it; the files they take home hold it as it is kept.
 
     A place that has a name goes by it, its code behind.
