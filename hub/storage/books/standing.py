@@ -182,7 +182,10 @@ def _since(
         return _Kept.of(_everyone(connection, whose, now), newest, now)
     if not changed:
         return replace(kept, newest=newest)
-    return _Kept.of(_about(connection, whose, changed, kept.said, now), newest, now)
+    acts = _acts_of(whose, changed)
+    said = kept.said.instead(pa.array(changed, pa.binary()), _last(connection, acts, now))
+    until = _first([said.until, *(_until(connection, some, now) for some in acts)])
+    return _Kept.of(replace(said, until=until), newest, now)
 
 
 def _everyone(connection: Connection, whose: Whose, now: datetime) -> _Said:
@@ -196,28 +199,15 @@ def _everyone(connection: Connection, whose: Whose, now: datetime) -> _Said:
     said = _told(connection, [_between(begun, *ends) for ends in _PARTS], now)
     unclear = said.repeated()
     if len(unclear) > _MANY:
-        said = _told(connection, [_latest(begun)], now)
+        said = _last(connection, [acts], now)
     elif len(unclear):
-        said = _about(connection, whose, unclear.to_pylist(), said, now)
+        said = said.instead(unclear, _last(connection, _acts_of(whose, unclear.to_pylist()), now))
     return replace(said, until=_until(connection, acts, now))
 
 
-def _about(
-    connection: Connection,
-    whose: Whose,
-    subjects: Sequence[bytes],
-    said: _Said,
-    now: datetime,
-) -> _Said:
-    """What was said, and instead of it what these people said last."""
-    some = [
-        _acts(whose).where(grants.c.subject.in_(subjects[start : start + _AT_ONCE]))
-        for start in range(0, len(subjects), _AT_ONCE)
-    ]
-    last = _told(connection, [_latest(_begun(acts, now)) for acts in some], now)
-    changes = [_until(connection, acts, now) for acts in some]
-    until = _first([said.until, *changes])
-    return replace(said.instead(pa.array(subjects, pa.binary()), last), until=until)
+def _last(connection: Connection, acts: Iterable[Select[Any]], now: datetime) -> _Said:
+    """What the people of these acts said last."""
+    return _told(connection, [_latest(_begun(some, now)) for some in acts], now)
 
 
 def is_one_of(*states: str) -> ColumnElement[bool]:
@@ -245,6 +235,14 @@ def _acts(whose: Whose) -> Select[Any]:
         .where(grants.c.ended_at.is_(None), is_one_of(GIVEN, *SAYS_NO))
         .where(func.length(grants.c.subject) == DIGEST_BYTES)  # the gate refuses all others
     )
+
+
+def _acts_of(whose: Whose, subjects: Sequence[bytes]) -> list[Select[Any]]:
+    """The acts of these people, of so many at once."""
+    return [
+        _acts(whose).where(grants.c.subject.in_(subjects[start : start + _AT_ONCE]))
+        for start in range(0, len(subjects), _AT_ONCE)
+    ]
 
 
 def _begun(acts: Select[Any], now: datetime) -> Select[Any]:
