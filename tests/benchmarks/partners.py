@@ -107,6 +107,12 @@ def _push(parts: Parts, path: Path, bad: int = 0) -> None:
     assert push.receipt(parts, done)
 
 
+def _push_anew(parts: Parts, path: Path) -> None:
+    """Push after somebody has objected: who stands where is not just known from the last push."""
+    _object(parts, pa.array([parts.new_id(parts.clock())]))
+    _push(parts, path)
+
+
 def _copy(path: Path) -> None:
     """DuckDB's fastest way from CSV to Parquet: rows may change places."""
     target = path.with_suffix(".parquet")
@@ -206,28 +212,23 @@ def gates(folder: Path) -> Row:
     """A push beside the same one with the gate and the pseudonyms taken out.
 
     Taken out means: nobody asks who stands where, every row is admitted, and people are named by
-    their reference. Before each somebody objects, so that who stands where is never just known from
-    the last one. What is left is the same work: the same columns (population a dictionary, as
+    their reference. What is left is the same work: the same columns (population a dictionary, as
     the gate leaves it), and each person's rows in one bucket. With a card's rows in all buckets, as
     they once were here, its column was hardly worth a dictionary and cost the writer none.
     """
     parts, path = _hub(folder), _taps(folder)
-
-    def pushed() -> None:
-        _object(parts, pa.array([parts.new_id(parts.clock())]))
-        _push(parts, path)
 
     def without() -> None:
         with (
             mock.patch.multiple(stages, admit=_unasked, pseudonymise=_unnamed),
             mock.patch.object(Parts, "standing", return_value=NOBODY),
         ):
-            pushed()
+            _push_anew(parts, path)
 
     return paired(
         "push with gate and pseudonyms",
         "the same without",
-        pushed,
+        lambda: _push_anew(parts, path),
         without,
         1.1,
         rounds=MANY_ROUNDS,
@@ -235,22 +236,15 @@ def gates(folder: Path) -> Row:
 
 
 def small(folder: Path) -> Row:
-    """A small push where very many have objected beside one where nobody has.
-
-    Somebody objects before each, so that who stands where is never just known from the last one.
-    """
+    """A small push where very many have objected beside one where nobody has."""
     many, nobody = _hub(folder), _hub(folder / "few", 0)
     path = _taps(folder, SMALL)
-
-    def pushed(parts: Parts) -> None:
-        _object(parts, pa.array([parts.new_id(parts.clock())]))
-        _push(parts, path)
 
     return paired(
         f"push of {SMALL:,} taps, {OBJECTIONS:,} have objected",
         "nobody has",
-        lambda: pushed(many),
-        lambda: pushed(nobody),
+        lambda: _push_anew(many, path),
+        lambda: _push_anew(nobody, path),
         1.5,
         rounds=MANY_ROUNDS,
     )

@@ -6,16 +6,13 @@ import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
@@ -28,6 +25,7 @@ from hub.records import Backup, Grant, Organisation, Push, PushState, Session, S
 from hub.storage.books import GIVEN, OBJECTED, REFUSED, Books
 from hub.storage.books.schema import metadata
 from tests.storage.books import real
+from tests.storage.books.machine import SETTINGS, OverBooks, empty
 from tests.storage.books.made import (
     HOUR,
     NOW,
@@ -53,22 +51,6 @@ from tests.storage.books.made import (
 Random = Callable[[int], bytes]
 Open = Callable[..., Books]
 DATABASES: Final = ("sqlite", "postgresql")
-
-
-@cache
-def migrated() -> bytes:
-    """A file of books with nothing in them."""
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "books.sqlite"
-        Books.open(f"sqlite:///{file}").close()
-        return file.read_bytes()
-
-
-def empty(folder: Path) -> str:
-    """The address of new books in this folder: to migrate each takes a tenth of a second."""
-    file = folder / "books.sqlite"
-    file.write_bytes(migrated())
-    return f"sqlite:///{file}"
 
 
 @pytest.fixture(params=DATABASES)
@@ -475,32 +457,17 @@ PEOPLE: Final = ("ada", "bob", "eve")
 TIMES: Final = st.integers(0, 6).map(lambda hours: NOW + hours * HOUR)
 
 
-class AnyOrder(RuleBasedStateMachine):
+class AnyOrder(OverBooks):
     """Pushes, jobs and grants in any order, beside a model of a few lines."""
-
-    emptied: Callable[[], str] | None = None
 
     @initialize()
     def begin(self) -> None:
-        self.folder = TemporaryDirectory()
-        url = self.emptied() if self.emptied else empty(Path(self.folder.name))
-        self.books = with_partner(Books.open(url))
+        self.open()
         self.events = 1
         self.pushes: dict[str, Push] = {}
         self.jobs: dict[str, datetime] = {}  # about what, due when
         self.acts: list[Grant] = []  # those that count, in the order they were recorded
         self.ended: dict[str, list[datetime]] = {}  # by person, when what they withdrew was given
-        self.next = 0
-        self.now = NOW
-
-    def teardown(self) -> None:
-        if hasattr(self, "books"):
-            self.books.close()
-            self.folder.cleanup()
-
-    def name(self) -> str:
-        self.next += 1
-        return f"n{self.next}"
 
     @rule(hours=st.integers(1, 3))
     def time_passes(self, hours: int) -> None:
@@ -608,12 +575,7 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 TestAnyOrder = AnyOrder.TestCase
-TestAnyOrder.settings = settings(
-    max_examples=15,
-    stateful_step_count=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+TestAnyOrder.settings = SETTINGS
 
 
 def test_any_order_on_postgresql() -> None:

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics import recognise
 from connectors.contract import Reading
 from connectors.registry import DATASETS
 from consent import gate
@@ -62,7 +61,7 @@ def named(parts: Parts, file: bytes, objected: frozenset[int]) -> pa.Table:
     assert agreement is not None
     people = stages.People(agreement, standing, KEY, key_of)
     tally = stages.Tally()
-    nowhere = recognise.Places(push.LYCEE_PLACES.empty_table(), push.COMMUNE_PLACES.empty_table())
+    nowhere = push.places(parts, needed=False)
     dataset = DATASETS["transdev/validations"]
     parsed = stages.parse(dataset, io.BytesIO(file), Reading(now=NOW), tally)
     coarse = stages.recognise_rows(parsed, nowhere, parts.rules, tally)

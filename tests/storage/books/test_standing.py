@@ -5,14 +5,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
@@ -25,6 +22,7 @@ from hub.events import AuditEvent, Kind
 from hub.records import Withdrawal
 from hub.storage.books import ASKED_AGAIN, EXPIRED, GIVEN, OBJECTED, Books, standing
 from hub.storage.books.standing import Standings
+from tests.storage.books.machine import SETTINGS, OverBooks
 from tests.storage.books.made import (
     HOUR,
     NOW,
@@ -162,26 +160,14 @@ def test_what_changed_is_asked_about_before_anyone_waits_for_it(books: Books) ->
     assert len(said) == 1
 
 
-class AnyOrder(RuleBasedStateMachine):
+class AnyOrder(OverBooks):
     """What is remembered is what is told by who remembers nothing, whatever happens."""
 
     @initialize()
     def begin(self) -> None:
-        self.folder = TemporaryDirectory()
-        self.books = with_partner(Books.open(f"sqlite:///{self.folder.name}/books.sqlite"))
-        self.now = NOW
-        self.count = 0
+        self.open()
         self.given: list[str] = []
         self.waiting: list[Withdrawal] = []
-
-    def teardown(self) -> None:
-        if hasattr(self, "books"):
-            self.books.close()
-            self.folder.cleanup()
-
-    def name(self) -> str:
-        self.count += 1
-        return f"n{self.count}"
 
     @rule(hours=st.integers(-2, 3))
     def time_passes(self, hours: int) -> None:
@@ -234,9 +220,4 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 TestAnyOrder = AnyOrder.TestCase
-TestAnyOrder.settings = settings(
-    max_examples=15,
-    stateful_step_count=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+TestAnyOrder.settings = SETTINGS
